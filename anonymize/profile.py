@@ -1,0 +1,176 @@
+"""Treatment profiles: versioned sets of treatments and thresholds, read from YAML and known by their digest."""
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+from typing import Annotated, Literal
+
+import rfc8785
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as validated
+
+from anonymize.errors import ProfileError
+
+_STRICT = ConfigDict(extra="forbid")
+_Share = Annotated[float, Field(ge=0.0, le=1.0)]
+_Positive = Annotated[float, Field(gt=0.0)]
+_Count = Annotated[int, Field(gt=0)]
+
+
+@validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class MaskTreatment:
+    """How one kind of object is masked.
+
+    Attributes:
+        mode: ``mean`` fills with the mean colour of the enlarged box, ``solid`` with mid grey, ``pixelate``
+            leaves ``cells`` cells along the longer side. Blur is not offered: it is invertible (DESIGN.md §4).
+        enlarge: Share of the box's width and height added on each side before masking.
+        threshold: Least confidence at which a detection is masked.
+        cells: Cells along the longer side, for ``pixelate``.
+    """
+
+    mode: Literal["mean", "solid", "pixelate"]
+    enlarge: _Share
+    threshold: _Share
+    cells: _Count = 3
+
+
+@validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class ImageProfile:
+    """Limits and treatments of still images.
+
+    Attributes:
+        min_side_px: Least width and height that is accepted.
+        max_side_px: Largest width or height that is decoded (a decompression bomb is refused before decoding).
+        max_pixels: Largest number of pixels that is decoded.
+        jpeg_quality: Quality of the re-encoded JPEG (1-95).
+        face: Treatment of faces.
+        plate: Treatment of licence plates.
+        residual_threshold: Least confidence at which the residual scan objects.
+        residual_coverage: Share of a residual detection's area that existing masks must cover for it to be
+            regarded as the mask itself.
+        max_passes: How often masking may be repeated on what the residual scan finds before the item stops.
+        pose_error_m: Radius in metres around a frame's position that must be clear of restricted zones.
+        view_distance_m: Distance in metres that a camera is taken to see, added to ``pose_error_m``.
+    """
+
+    min_side_px: _Count
+    max_side_px: _Count
+    max_pixels: _Count
+    jpeg_quality: Annotated[int, Field(ge=1, le=95)]
+    face: MaskTreatment
+    plate: MaskTreatment
+    residual_threshold: _Share
+    residual_coverage: _Share
+    max_passes: _Count
+    pose_error_m: _Positive
+    view_distance_m: _Positive
+
+
+@validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class TrackProfile:
+    """Limits of tracks and the parameters of both release modes (DESIGN.md §4, Coordinates).
+
+    Attributes:
+        max_points: Largest number of fixes that is read.
+        local_clip_m: Greatest path length of a LOCAL clip in metres.
+        local_gap_s: A pause longer than this many seconds starts a new clip.
+        local_min_fixes: Clips with fewer fixes are dropped.
+        offset_octaves: Lattice spacing in metres and displacement amplitude in metres of each octave.
+        offset_constant_m: Range in metres of the constant displacement's length.
+        offset_max_distance_error: Greatest relative distance error over 100 m that a release may show.
+        offset_min_shift_m: Least displacement in metres that each fix must show after the offset.
+        trim_m: Range in metres of the keyed trim at both ends of every segment.
+        keep_elevation: Whether elevations survive (rule 14; the public tier forbids).
+    """
+
+    max_points: _Count
+    local_clip_m: _Positive
+    local_gap_s: _Positive
+    local_min_fixes: _Count
+    offset_octaves: tuple[tuple[_Positive, _Positive], ...]
+    offset_constant_m: tuple[_Positive, _Positive]
+    offset_max_distance_error: _Share
+    offset_min_shift_m: _Positive
+    trim_m: tuple[_Positive, _Positive]
+    keep_elevation: bool
+
+
+@validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class PointProfile:
+    """Limits of LiDAR sweeps.
+
+    Attributes:
+        max_points: Largest number of points that is read.
+        max_range_m: Points farther than this from the sensor are dropped; also the reach of a sweep whose
+            heading is unknown in the zone test.
+    """
+
+    max_points: _Count
+    max_range_m: _Positive
+
+
+@validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class TextProfile:
+    """Limits and treatments of text and JSON.
+
+    Attributes:
+        max_bytes: Largest text or JSON document that is read.
+        max_depth: Deepest nesting of JSON that is read.
+        threshold: Least analyzer score at which a span is redacted.
+        json_allow: Keys of JSON objects that survive (their values are still redacted); all others are dropped.
+    """
+
+    max_bytes: _Count
+    max_depth: _Count
+    threshold: _Share
+    json_allow: tuple[str, ...]
+
+
+@validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class Profile:
+    """A complete set of treatments; ``name`` is what releases pin, together with its digest."""
+
+    name: str
+    version: int
+    jurisdiction: Literal["CN", "EU"]
+    images: ImageProfile
+    tracks: TrackProfile
+    points: PointProfile
+    text: TextProfile
+    max_expansion: Annotated[int, Field(gt=1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PinnedProfile:
+    """A profile together with the SHA-256 of its RFC 8785 form; two profiles of one digest treat alike."""
+
+    profile: Profile
+    digest: str
+
+
+def load_profile(content: bytes) -> PinnedProfile:
+    """Read a profile from YAML.
+
+    Raises:
+        ProfileError: The YAML is malformed, a field is missing, unknown or outside its range.
+    """
+    try:
+        document = yaml.safe_load(content)
+        profile = TypeAdapter(Profile).validate_python(document)
+    except (yaml.YAMLError, ValidationError) as error:
+        raise ProfileError(f"profile is not valid: {error}") from error
+    return PinnedProfile(profile=profile, digest=hashlib.sha256(rfc8785.dumps(document)).hexdigest())
+
+
+def shipped_profile(name: str) -> PinnedProfile:
+    """Load a profile that ships with Fleetgate, by name (``cn-2026``, ``gdpr``).
+
+    Raises:
+        ProfileError: There is no such profile.
+    """
+    source = resources.files("anonymize") / "profiles" / f"{name}.yaml"
+    if not source.is_file():
+        raise ProfileError(f"no such profile (got {name!r})")
+    return load_profile(source.read_bytes())

@@ -1,0 +1,1 @@
+"""The hub: intake, quarantine, cleansing, judgement, approval, release and service of recordings."""

@@ -1,0 +1,1 @@
+"""The rules of the gate as Rego, the dated legal data behind them, and the engines that judge."""
