@@ -1,0 +1,1 @@
+"""The vault: sealed files, keys, blobs and signed statements."""

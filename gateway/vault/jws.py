@@ -1,0 +1,245 @@
+"""Signed statements: RFC 7515 compact form, algorithm Ed25519 (RFC 9864) only, ``typ`` pinned per kind.
+
+The payload is RFC 8785 JSON; a statement in any other spelling is refused, so one statement has one form.
+"""
+
+import json
+import os
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, NoReturn, cast
+
+import rfc8785
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import OKPKey
+
+from gateway.vault.durable import storage, write_once
+from gateway.vault.errors import KeyExistsError, KeyUnavailableError, PassphraseError, StatementError
+
+ALGORITHM: Final = "Ed25519"
+MAX_STATEMENT_LENGTH: Final = 16 * 1024 * 1024
+_CURVE: Final = "Ed25519"
+_HEADER_NAMES: Final = frozenset({"alg", "kid", "typ"})
+
+
+class _Registry(jws.JWSRegistry):
+    """joserfc's registry with room for manifests of large releases."""
+
+    max_payload_length = MAX_STATEMENT_LENGTH
+
+
+_REGISTRY: Final = _Registry(algorithms=[ALGORITHM])
+
+
+def sign_statement(key: OKPKey, typ: str, kid: str, payload: Mapping[str, Any]) -> str:
+    """Sign a statement.
+
+    Args:
+        key: Ed25519 private key.
+        typ: Kind of statement, such as ``fleetgate-release+json``.
+        kid: Names the key; at most 256 characters.
+        payload: JSON object; integers within ±(2^53 - 1).
+
+    Raises:
+        StatementError: The key cannot sign, or the payload has no RFC 8785 form or is too large.
+    """
+    if key.curve_name != _CURVE or not key.is_private:
+        raise StatementError(
+            f"signing key (got {key.curve_name} {_sort(key)}, expected {_CURVE} private key)"
+        )
+    try:
+        content = rfc8785.dumps(dict(payload))
+        header = {"alg": ALGORITHM, "kid": kid, "typ": typ}
+        statement = jws.serialize_compact(header, content, key, registry=_REGISTRY)
+    except (rfc8785.CanonicalizationError, JoseError) as error:
+        raise StatementError(f"{typ} cannot be signed: {error}") from error
+    _parse(statement)
+    return statement
+
+
+def verify_statement(
+    statement: str, typ: str, public_key: OKPKey | Mapping[str, str] | str
+) -> Mapping[str, Any]:
+    """Verify a statement and return its payload.
+
+    1. The key is an Ed25519 public key.
+    2. The form is that of a compact JWS in canonical base64url, and not too long.
+    3. The header holds ``alg`` Ed25519, ``kid`` and the expected ``typ``, and nothing else.
+    4. The signature verifies under the key.
+    5. The payload is a JSON object in its RFC 8785 form.
+
+    Args:
+        statement: Compact JWS.
+        typ: The kind that is expected; another kind of statement is refused, whoever signed it.
+        public_key: Key object, JWK or base64url of the 32 key bytes.
+
+    Raises:
+        StatementError: A step failed.
+    """
+    key = public_key_of(public_key)  # 1
+    parsed = _parse(statement)  # 2
+    header = parsed.headers()  # 3
+    if set(header) != _HEADER_NAMES or not isinstance(header["kid"], str):
+        raise StatementError(f"header (got {sorted(header)}, expected {sorted(_HEADER_NAMES)})")
+    if header["alg"] != ALGORITHM:
+        raise StatementError(f"algorithm (got {header['alg']!r}, expected '{ALGORITHM}')")
+    if header["typ"] != typ:
+        raise StatementError(f"kind of statement (got {header['typ']!r}, expected '{typ}')")
+    try:
+        authentic = jws.validate_compact(parsed, key, registry=_REGISTRY)  # 4
+    except JoseError as error:
+        raise StatementError(f"{typ} does not verify: {error}") from error
+    if not authentic:
+        raise StatementError(f"signature of {typ} does not verify (expected key {thumbprint(key)})")
+    return _payload(parsed.payload, typ)  # 5
+
+
+def read_unverified_kid(statement: str) -> str:
+    """The ``kid`` that a statement claims, to look its key up by; nothing is verified.
+
+    Raises:
+        StatementError: It is no compact JWS or names no key.
+    """
+    kid = _parse(statement).headers().get("kid")
+    if not isinstance(kid, str) or not kid:
+        raise StatementError(f"key id (got {kid!r}, expected a string)")
+    return kid
+
+
+def public_key_of(value: OKPKey | Mapping[str, str] | str) -> OKPKey:
+    """The Ed25519 public key of a key object, a JWK, a JWK's JSON text or the base64url of its 32 bytes.
+
+    Raises:
+        StatementError: It is none of these.
+    """
+    jwk = _jwk_of(value)
+    members = {name: jwk.get(name) for name in ("kty", "crv", "x")}
+    if members["kty"] != "OKP" or members["crv"] != _CURVE or not isinstance(members["x"], str):
+        raise StatementError(f"public key (got {members['kty']} {members['crv']}, expected OKP {_CURVE})")
+    try:
+        return OKPKey.import_key(cast("dict[str, str | list[str]]", members))
+    except (JoseError, ValueError) as error:
+        raise StatementError(f"public key (got {members['x']!r}, expected base64url of 32 bytes)") from error
+
+
+def _jwk_of(value: OKPKey | Mapping[str, str] | str) -> Mapping[str, Any]:
+    if isinstance(value, OKPKey):
+        return value.as_dict(private=False)
+    if not isinstance(value, str):
+        return value
+    if not value.startswith("{"):
+        return {"kty": "OKP", "crv": _CURVE, "x": value}
+    try:
+        return cast("dict[str, Any]", json.loads(value))
+    except ValueError as error:
+        raise StatementError(f"public key (got text that is no JWK: {error})") from error
+
+
+def public_jwk(key: OKPKey) -> dict[str, str]:
+    """The public key as a JWK of exactly ``kty``, ``crv`` and ``x``."""
+    members = key.as_dict(private=False)
+    return {name: str(members[name]) for name in ("kty", "crv", "x")}
+
+
+def public_text(key: OKPKey) -> str:
+    """The public key as base64url of its 32 bytes."""
+    return public_jwk(key)["x"]
+
+
+def thumbprint(key: OKPKey | Mapping[str, str] | str) -> str:
+    """RFC 7638 SHA-256 thumbprint of the public key, base64url."""
+    return public_key_of(key).thumbprint()
+
+
+def generate_person_key() -> OKPKey:
+    """A fresh Ed25519 key of a person, a vehicle or a carrier."""
+    return OKPKey.generate_key(_CURVE)
+
+
+def save_private_key(key: OKPKey, path: Path, passphrase: bytes | str) -> None:
+    """Write a private key durably as encrypted PKCS#8 PEM of mode 0600, to a path that is free.
+
+    Raises:
+        PassphraseError: The passphrase is empty.
+        KeyExistsError: The path is taken.
+        StorageError: The file could not be written.
+    """
+    if not passphrase:
+        raise PassphraseError("a private key is never written without a passphrase (got an empty one)")
+    try:
+        write_once(path, key.as_pem(private=True, password=_text(passphrase)))
+    except FileExistsError:
+        raise KeyExistsError(
+            f"cannot write a private key to '{path.name}': a file of that name exists"
+        ) from None
+
+
+def load_private_key(path: Path, passphrase: bytes | str) -> OKPKey:
+    """Read a key that :func:`save_private_key` wrote.
+
+    Raises:
+        KeyUnavailableError: There is no such file, others may read it, or it holds no encrypted Ed25519 key.
+        PassphraseError: The passphrase is wrong.
+    """
+    if not path.is_file():
+        raise KeyUnavailableError(f"no private key in '{path.name}'")
+    with storage("read file", path.name):
+        mode = path.stat().st_mode & 0o777
+        content = path.read_bytes()
+    if os.name == "posix" and mode & 0o077:
+        raise KeyUnavailableError(
+            f"private key '{path.name}' is exposed (got mode {mode:04o}, expected 0600)"
+        )
+    if not content.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----"):
+        raise KeyUnavailableError(
+            f"'{path.name}' holds no encrypted private key (expected encrypted PKCS#8 PEM)"
+        )
+    try:
+        key = OKPKey.import_key(content, password=_text(passphrase))
+    except (JoseError, ValueError, TypeError) as error:
+        raise PassphraseError(f"the passphrase does not open '{path.name}'") from error
+    if key.curve_name != _CURVE:
+        raise KeyUnavailableError(
+            f"'{path.name}' holds another key (got {key.curve_name}, expected {_CURVE})"
+        )
+    return key
+
+
+def _parse(statement: str) -> jws.CompactSignature:
+    if len(statement) > MAX_STATEMENT_LENGTH:
+        raise StatementError(
+            f"statement too long (got {len(statement)}, expected at most {MAX_STATEMENT_LENGTH})"
+        )
+    try:
+        parsed = jws.extract_compact(statement.encode("ascii"), registry=_REGISTRY)
+    except (JoseError, ValueError) as error:
+        raise StatementError(f"not a compact JWS: {error}") from error
+    if not isinstance(parsed.headers(), dict):
+        raise StatementError("header (expected a JSON object)")
+    return parsed
+
+
+def _payload(content: bytes, typ: str) -> dict[str, Any]:
+    try:
+        payload = json.loads(content, parse_constant=_refuse_constant)
+        canonical = isinstance(payload, dict) and rfc8785.dumps(payload) == content
+    except (ValueError, RecursionError) as error:
+        raise StatementError(f"payload of {typ} is not JSON: {error}") from error
+    if not canonical:
+        raise StatementError(f"payload of {typ} is not a JSON object in RFC 8785 form")
+    return cast("dict[str, Any]", payload)
+
+
+def _text(passphrase: bytes | str) -> str:
+    text = passphrase.decode() if isinstance(passphrase, bytes) else passphrase
+    return unicodedata.normalize("NFC", text)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"constant {name}")
+
+
+def _sort(key: OKPKey) -> str:
+    return "private key" if key.is_private else "public key"

@@ -1,0 +1,375 @@
+"""The keystore: key encryption keys, signing keys and secrets in a directory, wrapped under a root key.
+
+Nothing is cached that can be destroyed: a key destroyed by one process is gone for every other at its next
+use. Formats and life cycle: docs/keys.md.
+"""
+
+import base64
+import hashlib
+import json
+import os
+import re
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, Self
+
+import rfc8785
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from filelock import FileLock, Timeout
+from joserfc.jwk import OKPKey
+
+from gateway.vault.durable import storage, sweep_temporary, sync_directory, write_once
+from gateway.vault.errors import KeyDestroyedError, KeyExistsError, KeyUnavailableError, SealBrokenError
+from gateway.vault.root import DEFAULT_ARGON2, Argon2Cost, create_root, open_root
+from gateway.vault.wrap import unwrap, wrap
+
+Document = dict[str, str | int]
+
+KEY_LENGTH: Final = 32
+_NAME: Final = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,127}\Z")
+_LOCK_TIMEOUT_S: Final = 60.0
+_FINGERPRINT_LABEL: Final = b"fleetgate/kek-fingerprint/1\x00"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destruction:
+    """The end of a key encryption key.
+
+    Attributes:
+        kek_id: The key.
+        time: When its destruction was decided, UTC.
+        fingerprint: Hex SHA-256 that named the key while it lived.
+    """
+
+    kek_id: str
+    time: datetime
+    fingerprint: str
+
+    def as_dict(self) -> dict[str, str]:
+        """JSON-ready form."""
+        return {"fingerprint": self.fingerprint, "kek_id": self.kek_id, "time": self.time.isoformat()}
+
+
+class Keystore:
+    """Keys of one gate in one directory; several processes may use it at once.
+
+    Made by :meth:`create` or :meth:`open`.
+    """
+
+    def __init__(self, path: Path, root: bytes) -> None:
+        self._path = path
+        self._root = root
+        self._lock = FileLock(path / "lock", timeout=_LOCK_TIMEOUT_S, mode=0o600)
+        self._named: dict[tuple[str, str], bytes] = {}
+        self._named_lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Keystore {self._path.name}>"
+
+    @classmethod
+    def create(cls, path: Path, passphrase: bytes | str, *, argon2: Argon2Cost = DEFAULT_ARGON2) -> Self:
+        """Make a keystore in a directory that is missing or empty.
+
+        Raises:
+            PassphraseError: The passphrase is empty.
+            KeyExistsError: The directory is a keystore already.
+            StorageError: It is not durable.
+        """
+        with storage("create directory", path.name):
+            for directory in (path, path / "kek", path / "secret"):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _check_private(path)
+        root = create_root(path, passphrase, argon2)
+        sync_directory(path.parent)
+        return cls(path, root)
+
+    @classmethod
+    def open(cls, path: Path, passphrase: bytes | str, *, allow_insecure_test_cost: bool = False) -> Self:
+        """Open a keystore and finish what a crash interrupted.
+
+        1. Directory and files are private to this user.
+        2. The passphrase opens the root key.
+        3. Destructions that were decided are completed; abandoned temporary files go.
+
+        Args:
+            path: The directory.
+            passphrase: As it was created with; text is taken in Unicode NFC.
+            allow_insecure_test_cost: Accept a passphrase cost that is fit for tests only.
+
+        Raises:
+            KeyUnavailableError: There is no keystore, or others may read it.
+            PassphraseError: The passphrase does not open it.
+            StorageError: The operating system failed.
+        """
+        if not path.is_dir():
+            raise KeyUnavailableError(f"no keystore at '{path.name}'")
+        with storage("inspect keystore", path.name):  # 1
+            for entry in (path, *path.rglob("*")):
+                _check_private(entry)
+        keystore = cls(
+            path, open_root(path, passphrase, allow_insecure_test_cost=allow_insecure_test_cost)
+        )  # 2
+        keystore._finish_interrupted()  # 3
+        return keystore
+
+    def new_kek(self, kek_id: str) -> None:
+        """Make a key encryption key; durable on return.
+
+        Raises:
+            KeyExistsError: There is one of that id.
+            KeyDestroyedError: There was one of that id; an id is never used twice.
+            ValueError: The id is not 1 to 128 letters, digits, ``_`` and ``-``.
+        """
+        with self._exclusive():
+            self._refuse_destroyed(kek_id)
+            kek = os.urandom(KEY_LENGTH)
+            document: Document = {
+                "fingerprint": _fingerprint(kek),
+                "kek_id": kek_id,
+                "version": 1,
+                "wrapped": base64.b64encode(wrap(self._root, kek, b"kek", kek_id.encode())).decode(),
+            }
+            try:
+                write_once(self._kek_path(kek_id), rfc8785.dumps(document))
+            except FileExistsError:
+                raise KeyExistsError(f"key encryption key '{kek_id}' exists; keys are written once") from None
+
+    def ensure_kek(self, kek_id: str) -> None:
+        """Make a key encryption key unless there is one; errors as for :meth:`new_kek`."""
+        with self._exclusive():
+            self._refuse_destroyed(kek_id)
+            if not self._kek_path(kek_id).exists():
+                self.new_kek(kek_id)
+
+    def has_kek(self, kek_id: str) -> bool:
+        """Whether the key can be used."""
+        return self._kek_path(kek_id).exists() and not self._tombstone_path(kek_id).exists()
+
+    def is_destroyed(self, kek_id: str) -> bool:
+        """Whether the key was destroyed and its file is gone."""
+        return self._tombstone_path(kek_id).exists() and not self._kek_path(kek_id).exists()
+
+    def wrap_dek(self, kek_id: str, dek: bytes, context: bytes) -> bytes:
+        """Wrap a data encryption key for one object.
+
+        Args:
+            kek_id: Key encryption key.
+            dek: 32 bytes.
+            context: The object that the key belongs to.
+
+        Raises:
+            KeyUnavailableError: There is no such key encryption key.
+            KeyDestroyedError: It was destroyed.
+        """
+        if len(dek) != KEY_LENGTH:
+            raise ValueError(
+                f"data encryption key of the wrong length (got {len(dek)}, expected {KEY_LENGTH} bytes)"
+            )
+        return wrap(self._kek(kek_id), dek, b"dek", kek_id.encode(), context)
+
+    def unwrap_dek(self, kek_id: str, wrapped: bytes, context: bytes) -> bytes:
+        """Undo :meth:`wrap_dek`; errors as there.
+
+        Raises:
+            SealBrokenError: It was wrapped by another key or for another object, or was changed.
+        """
+        return unwrap(self._kek(kek_id), wrapped, b"dek", kek_id.encode(), context)
+
+    def destroy_kek(self, kek_id: str) -> Destruction:
+        """Destroy a key encryption key, and with it everything that was sealed under it (law 9).
+
+        1. A durable tombstone forbids its use and its re-creation.
+        2. The file is overwritten with random bytes, synced, unlinked, and the directory synced.
+
+        A crash after step 1 is finished when the keystore is opened next, or by calling again; calling again
+        returns the first destruction.
+
+        Raises:
+            KeyUnavailableError: There never was such a key.
+            StorageError: A step failed; call again.
+        """
+        with self._exclusive():
+            tombstone = self._tombstone_path(kek_id)
+            if not tombstone.exists():
+                fingerprint = self._stored_fingerprint(kek_id)
+                destruction = Destruction(kek_id=kek_id, time=datetime.now(UTC), fingerprint=fingerprint)
+                write_once(tombstone, rfc8785.dumps(destruction.as_dict()))
+            self._erase_file(kek_id)
+            return self.destruction(kek_id)
+
+    def destruction(self, kek_id: str) -> Destruction:
+        """The record of a destruction.
+
+        Raises:
+            KeyUnavailableError: The key was not destroyed, or the record is malformed.
+        """
+        document = _read_document(self._tombstone_path(kek_id), f"destruction of '{kek_id}'")
+        try:
+            return Destruction(
+                kek_id=document["kek_id"],
+                time=datetime.fromisoformat(document["time"]),
+                fingerprint=document["fingerprint"],
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise KeyUnavailableError(
+                f"record of the destruction of '{kek_id}' is malformed: {error}"
+            ) from error
+
+    def signing_key(self, name: str) -> OKPKey:
+        """The Ed25519 private key of that name, made at its first use."""
+        return OKPKey.import_key(Ed25519PrivateKey.from_private_bytes(self._secret("signing", name)))
+
+    def seed(self, name: str) -> bytes:
+        """The 32-byte seed of that name for a key that another package makes, made at its first use."""
+        return self._secret("seed", name)
+
+    def secret(self, name: str) -> bytes:
+        """The 32-byte secret of that name, made at its first use."""
+        return self._secret("secret", name)
+
+    def _secret(self, kind: str, name: str) -> bytes:
+        with self._named_lock:
+            value = self._named.get((kind, name))
+            if value is None:
+                value = self._named[kind, name] = self._load_secret(kind, name)
+            return value
+
+    def _load_secret(self, kind: str, name: str) -> bytes:
+        path = self._path / "secret" / f"{kind}.{_checked_name(name)}.key"
+        parts = (b"secret", kind.encode(), name.encode())
+        if not path.exists():
+            with self._exclusive():
+                if not path.exists():
+                    value = os.urandom(KEY_LENGTH)
+                    wrapped = base64.b64encode(wrap(self._root, value, *parts)).decode()
+                    write_once(
+                        path, rfc8785.dumps({"kind": kind, "name": name, "version": 1, "wrapped": wrapped})
+                    )
+        return _unwrap_document(
+            self._root, _read_document(path, f"{kind} '{name}'"), parts, f"{kind} '{name}'"
+        )
+
+    def _kek(self, kek_id: str) -> bytes:
+        self._refuse_destroyed(kek_id)
+        subject = f"key encryption key '{kek_id}'"
+        try:
+            document = _read_document(self._kek_path(kek_id), subject)
+        except KeyUnavailableError:
+            self._refuse_destroyed(kek_id)
+            raise
+        kek = _unwrap_document(self._root, document, (b"kek", kek_id.encode()), subject)
+        if document.get("fingerprint") != _fingerprint(kek):
+            raise KeyUnavailableError(f"{subject} carries another fingerprint (expected its own)")
+        return kek
+
+    def _stored_fingerprint(self, kek_id: str) -> str:
+        """The key's fingerprint, or the digest of a damaged file: damage must not stop a destruction."""
+        try:
+            return _fingerprint(self._kek(kek_id))
+        except KeyUnavailableError:
+            path = self._kek_path(kek_id)
+            if not path.exists():
+                raise
+            with storage("read file", path.name):
+                return f"unreadable-file:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+    def _refuse_destroyed(self, kek_id: str) -> None:
+        if self._tombstone_path(kek_id).exists():
+            raise KeyDestroyedError(
+                f"key encryption key '{kek_id}' was destroyed; what it sealed is unreadable"
+            )
+
+    def _erase_file(self, kek_id: str) -> None:
+        path = self._kek_path(kek_id)
+        if not path.exists():
+            return
+        with storage("overwrite key file", path.name):
+            descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                os.pwrite(descriptor, os.urandom(os.fstat(descriptor).st_size), 0)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        with storage("remove key file", path.name):
+            path.unlink()
+        sync_directory(path.parent)
+
+    def _finish_interrupted(self) -> None:
+        with self._exclusive():
+            for tombstone in sorted((self._path / "kek").glob("*.destroyed")):
+                self._erase_file(tombstone.stem)
+            for directory in (self._path, self._path / "kek", self._path / "secret"):
+                sweep_temporary(directory, older_than_s=0)
+
+    def _kek_path(self, kek_id: str) -> Path:
+        return self._path / "kek" / f"{_checked_name(kek_id)}.kek"
+
+    def _tombstone_path(self, kek_id: str) -> Path:
+        return self._path / "kek" / f"{_checked_name(kek_id)}.destroyed"
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """One writer at a time, over threads and processes; re-entrant within a thread."""
+        try:
+            with self._lock:
+                yield
+        except Timeout:
+            raise KeyUnavailableError(
+                f"keystore is locked by another process for {_LOCK_TIMEOUT_S:.0f} s"
+            ) from None
+
+
+def _checked_name(name: str) -> str:
+    if not _NAME.match(name):
+        raise ValueError(f"key id (got {name!r}, expected 1 to 128 letters, digits, '_' and '-')")
+    return name
+
+
+def _fingerprint(kek: bytes) -> str:
+    return hashlib.sha256(_FINGERPRINT_LABEL + kek).hexdigest()
+
+
+def _check_private(path: Path) -> None:
+    status = path.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        raise KeyUnavailableError(
+            f"'{path.name}' is a symbolic link (expected a file or directory of its own)"
+        )
+    if status.st_mode & 0o077:
+        expected = "0700" if stat.S_ISDIR(status.st_mode) else "0600"
+        raise KeyUnavailableError(
+            f"'{path.name}' is exposed (got mode {stat.S_IMODE(status.st_mode):04o}, expected {expected})"
+        )
+    if os.geteuid() not in (0, status.st_uid):
+        raise KeyUnavailableError(f"'{path.name}' belongs to user {status.st_uid} (expected {os.geteuid()})")
+
+
+def _read_document(path: Path, subject: str) -> dict[str, Any]:
+    try:
+        content = path.read_bytes()
+        _check_private(path)
+    except FileNotFoundError:
+        raise KeyUnavailableError(f"no {subject} in this keystore") from None
+    except OSError as error:
+        raise KeyUnavailableError(f"{subject} cannot be read: {os.strerror(error.errno or 0)}") from error
+    try:
+        document = json.loads(content)
+    except ValueError as error:
+        raise KeyUnavailableError(f"{subject} is malformed: {error}") from error
+    if not isinstance(document, dict):
+        raise KeyUnavailableError(
+            f"{subject} is malformed (got {type(document).__name__}, expected an object)"
+        )
+    return document
+
+
+def _unwrap_document(root: bytes, document: dict[str, Any], parts: tuple[bytes, ...], subject: str) -> bytes:
+    try:
+        return unwrap(root, base64.b64decode(document["wrapped"], validate=True), *parts)
+    except (KeyError, TypeError, ValueError, SealBrokenError) as error:
+        raise KeyUnavailableError(f"{subject} does not open under this root key: {error}") from error
