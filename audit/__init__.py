@@ -1,1 +1,1 @@
-"""The transparency log of the gate: entries, Merkle proofs, checkpoints, verification, queries and exports."""
+"""The transparency log of the gate: entries, Merkle proofs, checkpoints, verification, queries, exports."""

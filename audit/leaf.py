@@ -1,0 +1,134 @@
+"""The leaf: the exact bytes that the tree commits to, and the entry that they say."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from audit.canonical import parse_canonical
+from audit.errors import InvalidEventError, VerificationError
+from audit.events import ID_FIELDS, Event, EventType, Outcome
+from audit.merkle import leaf_hash
+
+LEAF_VERSION = 1
+
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+_EVENT_FIELDS = frozenset(item.name for item in fields(Event))
+_LEAF_FIELDS = _EVENT_FIELDS | {"v", "index", "time", "detail"}
+_REQUIRED = frozenset({"v", "index", "time", "type", "outcome", "actor", "object"})
+_encode: Callable[[Any], str] = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
+).encode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One entry of the ledger.
+
+    Args:
+        index: Position in the tree.
+        time: When it was sequenced, UTC.
+        event: What happened.
+        detail: HMAC-SHA256 of the sealed detail, hex, where the entry has one.
+        leaf: The bytes that the tree commits to.
+    """
+
+    index: int
+    time: datetime
+    event: Event
+    detail: str | None
+    leaf: bytes
+
+    @property
+    def leaf_hash(self) -> bytes:
+        """The RFC 9162 hash of the leaf."""
+        return leaf_hash(self.leaf)
+
+
+def format_time(moment: datetime) -> str:
+    """Write a moment as UTC with microseconds, a form that sorts as text.
+
+    Raises:
+        ValueError: if ``moment`` has no time zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"time has no zone (got {moment!r})")
+    return moment.astimezone(UTC).strftime(_TIME_FORMAT)
+
+
+def parse_time(text: str) -> datetime:
+    """Read what ``format_time`` wrote.
+
+    Raises:
+        ValueError: if ``text`` has another form.
+    """
+    moment = datetime.strptime(text, _TIME_FORMAT).replace(tzinfo=UTC)
+    if moment.strftime(_TIME_FORMAT) != text:
+        raise ValueError(f"time is not in full form (got {text!r}, expected microseconds)")
+    return moment
+
+
+def encode_leaf(event: Event, *, index: int, time: str, detail: str | None) -> bytes:
+    """Write the leaf of an event.
+
+    An event holds ASCII tokens, booleans and safe integers only. For these the C encoder with sorted keys
+    writes RFC 8785 bytes at a fraction of the cost of ``rfc8785``; the tests compare both, and every leaf
+    that is read back passes through ``rfc8785``.
+    """
+    record: dict[str, Any] = {
+        "v": LEAF_VERSION,
+        "index": index,
+        "time": time,
+        "type": event.type.value,
+        "outcome": event.outcome.value,
+        "actor": event.actor,
+        "object": event.object,
+    }
+    for name in ID_FIELDS:
+        value = getattr(event, name)
+        if value is not None:
+            record[name] = value
+    if event.intent is not None:
+        record["intent"] = event.intent
+    if event.digests:
+        record["digests"] = dict(event.digests)
+    if event.facts:
+        record["facts"] = dict(event.facts)
+    if detail is not None:
+        record["detail"] = detail
+    return _encode(record).encode("ascii")
+
+
+def decode_leaf(leaf: bytes, index: int) -> Entry:
+    """Read a leaf and check it against its place.
+
+    Raises:
+        VerificationError: if it is not canonical, says another index, or holds what no event may hold.
+    """
+    try:
+        record = parse_canonical(leaf)
+        if missing := _REQUIRED - record.keys():
+            raise ValueError(f"leaf lacks fields (expected {', '.join(sorted(missing))})")  # noqa: TRY301 - one handler
+        return _entry_of(record, leaf, index)
+    except (ValueError, TypeError, InvalidEventError) as exc:
+        raise VerificationError(index, f"leaf is malformed: {exc}") from exc
+
+
+def _entry_of(record: dict[str, Any], leaf: bytes, index: int) -> Entry:
+    if unknown := record.keys() - _LEAF_FIELDS:
+        raise ValueError(f"leaf has unknown fields (got {', '.join(sorted(unknown))})")
+    if record["v"] != LEAF_VERSION:
+        raise ValueError(f"unknown leaf version (got {record['v']!r}, expected {LEAF_VERSION})")
+    if record["index"] != index:
+        raise ValueError(f"leaf says another index (got {record['index']!r}, expected {index})")
+    values = {name: value for name, value in record.items() if name in _EVENT_FIELDS}
+    values["type"] = EventType(record["type"])
+    values["outcome"] = Outcome(record["outcome"])
+    event = Event(**values)
+    entry = Entry(
+        index=index, time=parse_time(record["time"]), event=event, detail=record.get("detail"), leaf=leaf
+    )
+    if encode_leaf(event, index=index, time=record["time"], detail=entry.detail) != leaf:
+        raise ValueError("leaf holds empty or redundant fields")
+    return entry

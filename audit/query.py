@@ -1,0 +1,185 @@
+"""Questions to the ledger: filters over the indexed columns, keyset pages in either order."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, select
+
+from audit.events import EventType, Outcome
+from audit.leaf import Entry, format_time
+from audit.snapshot import Snapshot
+from audit.tables import entries
+
+MAX_PAGE = 1000
+
+_ID_CRITERIA = (
+    "actor",
+    "object",
+    "recording",
+    "item",
+    "release",
+    "grant",
+    "vehicle",
+    "recipient",
+    "purpose",
+    "rule",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryFilter:
+    """Which entries to return; every criterion given must hold, none given means all entries.
+
+    Args:
+        actor: Who acted.
+        object: What was acted on.
+        recording: Recording concerned.
+        item: Item concerned.
+        release: Release concerned.
+        grant: Grant the act rested on.
+        vehicle: Vehicle concerned.
+        recipient: Recipient concerned.
+        purpose: Purpose of the release or grant.
+        rule: Rule that decided.
+        types: One of these types; empty means any.
+        outcome: This outcome.
+        since: Not before this moment (aware).
+        until: Before this moment (aware).
+
+    Raises:
+        ValueError: if a moment has no time zone.
+    """
+
+    actor: str | None = None
+    object: str | None = None
+    recording: str | None = None
+    item: str | None = None
+    release: str | None = None
+    grant: str | None = None
+    vehicle: str | None = None
+    recipient: str | None = None
+    purpose: str | None = None
+    rule: str | None = None
+    types: tuple[EventType, ...] = ()
+    outcome: Outcome | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def __post_init__(self) -> None:
+        for moment in (self.since, self.until):
+            if moment is not None:
+                format_time(moment)
+
+    def criteria(self) -> dict[str, str | list[str]]:
+        """Return the criteria given, as JSON values."""
+        stated: dict[str, str | list[str]] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None or value == ():
+                continue
+            if isinstance(value, datetime):
+                stated[field.name] = format_time(value)
+            elif isinstance(value, tuple):
+                stated[field.name] = sorted(kind.value for kind in value)
+            else:
+                stated[field.name] = str(value)
+        return stated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page of entries.
+
+    Args:
+        entries: What was found, in the order asked for.
+        cursor: Pass as ``after`` to get the next page; None when this is the last.
+    """
+
+    entries: tuple[Entry, ...]
+    cursor: int | None
+
+
+def find_page(
+    snapshot: Snapshot,
+    wanted: EntryFilter,
+    *,
+    limit: int = 100,
+    after: int | None = None,
+    newest_first: bool = True,
+) -> Page:
+    """Return one page of the entries that match.
+
+    Args:
+        snapshot: View to search.
+        wanted: Filter.
+        limit: Entries per page, 1 to 1000.
+        after: Cursor of the page before.
+        newest_first: Order of the pages.
+
+    Raises:
+        ValueError: if ``limit`` is out of range.
+        VerificationError: if a stored leaf does not verify.
+    """
+    if not 1 <= limit <= MAX_PAGE:
+        raise ValueError(f"page size out of range (got {limit}, expected 1 to {MAX_PAGE})")
+    index = entries.c.entry_index
+    query = select(index).where(*_conditions(snapshot, wanted))
+    if after is not None:
+        query = query.where(index < after if newest_first else index > after)
+    query = query.order_by(index.desc() if newest_first else index).limit(limit + 1)
+    found = list(snapshot.connection.execute(query).scalars())
+    page = tuple(snapshot.entry(position) for position in found[:limit])
+    return Page(entries=page, cursor=found[limit - 1] if len(found) > limit else None)
+
+
+def find_all(snapshot: Snapshot, wanted: EntryFilter, *, below: int | None = None) -> Iterator[Entry]:
+    """Yield every match, oldest first, with an index below ``below`` where given."""
+    after: int | None = None
+    while True:
+        page = find_page(snapshot, wanted, limit=MAX_PAGE, after=after, newest_first=False)
+        for entry in page.entries:
+            if below is not None and entry.index >= below:
+                return
+            yield entry
+        if page.cursor is None:
+            return
+        after = page.cursor
+
+
+def _conditions(snapshot: Snapshot, wanted: EntryFilter) -> list[ColumnElement[bool]]:
+    index = entries.c.entry_index
+    conditions = [index < snapshot.size]
+    for name in _ID_CRITERIA:
+        value = getattr(wanted, name)
+        if value is not None:
+            conditions.append(entries.c[name] == value)
+    if wanted.types:
+        conditions.append(entries.c.type.in_([kind.value for kind in wanted.types]))
+    if wanted.outcome is not None:
+        conditions.append(entries.c.outcome == wanted.outcome.value)
+    if wanted.since is not None:
+        conditions.append(index >= _first_at(snapshot, format_time(wanted.since)))
+    if wanted.until is not None:
+        conditions.append(index < _first_at(snapshot, format_time(wanted.until)))
+    return conditions
+
+
+def _first_at(snapshot: Snapshot, time: str) -> int:
+    """Find the first entry not before ``time`` by bisection: times never go back along the index."""
+    return _bisect(snapshot.size, lambda index: _time_of(snapshot, index) >= time)
+
+
+def _time_of(snapshot: Snapshot, index: int) -> str:
+    return format_time(snapshot.entry(index).time)
+
+
+def _bisect(size: int, reached: Callable[[int], bool]) -> int:
+    low, high = 0, size
+    while low < high:
+        middle = (low + high) // 2
+        if reached(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
