@@ -1,0 +1,173 @@
+"""Identify an item by its content, then hold its name's extension against that."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from anonymize.errors import MalformedItemError, UnknownFormatError, WrongExtensionError
+from anonymize.formats import gzip_member, sniff, strict_json
+from anonymize.formats.sniff import ItemKind
+
+__all__ = ["MAX_EXPANDED_BYTES", "MAX_RATIO", "Identified", "ItemKind", "identify"]
+
+MAX_EXPANDED_BYTES = 1 << 30
+MAX_RATIO = 100
+
+_SHOWN_BYTES = 8
+_EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,16})$")
+_MEDIA_TYPES = {
+    ItemKind.JPEG: "image/jpeg",
+    ItemKind.PNG: "image/png",
+    ItemKind.GPX: "application/gpx+xml",
+    ItemKind.CSV_TRACK: "text/csv",
+    ItemKind.GEOJSON_TRACK: "application/geo+json",
+    ItemKind.KITTI_POINTS: "application/octet-stream",
+    ItemKind.JSON: "application/json",
+    ItemKind.TEXT: "text/plain",
+}
+_CLAIMS = {
+    "jpg": frozenset({ItemKind.JPEG}),
+    "jpeg": frozenset({ItemKind.JPEG}),
+    "png": frozenset({ItemKind.PNG}),
+    "gpx": frozenset({ItemKind.GPX}),
+    "csv": frozenset({ItemKind.CSV_TRACK, ItemKind.TEXT}),
+    "geojson": frozenset({ItemKind.GEOJSON_TRACK, ItemKind.JSON}),
+    "json": frozenset({ItemKind.JSON, ItemKind.GEOJSON_TRACK}),
+    "txt": frozenset({ItemKind.TEXT, ItemKind.CSV_TRACK}),
+    "bin": frozenset({ItemKind.KITTI_POINTS}),
+}
+_TEXT_EXTENSIONS = frozenset({"csv", "geojson", "json", "txt"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identified:
+    """What an item is.
+
+    Attributes:
+        kind: Kind of the expanded content.
+        encoding: ``gzip`` if the delivered bytes are one gzip member around that content, else None.
+        media_type: IANA media type of the expanded content.
+    """
+
+    kind: ItemKind
+    encoding: Literal["gzip"] | None
+    media_type: str
+
+
+def identify(
+    name: str, content: bytes, *, max_bytes: int = MAX_EXPANDED_BYTES, max_ratio: int = MAX_RATIO
+) -> Identified:
+    """Identify one item.
+
+    Args:
+        name: The item's name; only its extension matters here (``check_name`` judges the rest).
+        content: The delivered bytes.
+        max_bytes: Greatest expanded size in bytes of a gzip member.
+        max_ratio: Greatest expansion of a gzip member per compressed byte.
+
+    Raises:
+        LimitExceededError: A gzip member expands beyond a limit.
+        MalformedItemError: Empty, damaged gzip, or content that its extension promises but that violates it.
+        UnknownFormatError: The content is of no kind that the gate understands.
+        WrongExtensionError: The extension promises another kind.
+    """
+    # 1. There is content.
+    if not content:
+        raise MalformedItemError("item is empty (got 0 bytes)")
+    # 2. The encoding is what the name says.
+    is_gzip, says_gzip = content.startswith(gzip_member.MAGIC), name.lower().endswith(".gz")
+    inner_name = name[:-3] if says_gzip else name
+    extension = _extension(inner_name)
+    if says_gzip and not is_gzip:
+        raise WrongExtensionError(
+            f"extension does not fit the content (got .gz, expected gzip, found {_hex(content)})"
+        )
+    if is_gzip and not says_gzip and extension in _CLAIMS:
+        raise WrongExtensionError(
+            f"extension does not fit the content (got .{extension}, expected .{extension}.gz)"
+        )
+    body = gzip_member.expand(content, max_bytes=max_bytes, max_ratio=max_ratio) if is_gzip else content
+    if not body:
+        raise MalformedItemError("item is empty (got 0 bytes within gzip)")
+    # 3. The content is of a kind that is understood.
+    kind = _by_content(body, extension)
+    # 4. The extension promises nothing else.
+    claimed = _CLAIMS.get(extension)
+    if claimed is not None and kind not in claimed:
+        promised = " or ".join(sorted(claimed))
+        raise WrongExtensionError(
+            f"extension does not fit the content (got .{extension} for {promised}, found {kind})"
+        )
+    return Identified(kind=kind, encoding="gzip" if is_gzip else None, media_type=_MEDIA_TYPES[kind])
+
+
+def _by_content(body: bytes, extension: str) -> ItemKind:
+    if image := sniff.image_kind(body):
+        return image
+    root = sniff.xml_root(body)
+    if root is not None:
+        if root.lower() == "gpx":
+            return ItemKind.GPX
+        raise UnknownFormatError(
+            f"XML of an unknown kind (got .{extension or '(none)'}, expected the root 'gpx')"
+        )
+    if extension == "bin":
+        return _points_or_other(body)
+    text = sniff.text_of(body)
+    if text is None:
+        return _refuse_binary(body, extension)
+    kind = sniff.text_kind(text, body)
+    if extension in {"json", "geojson"} and kind not in _CLAIMS[extension]:
+        return _json_by_claim(body, text, kind)
+    if extension == "gpx" and text.lstrip().startswith("<"):
+        raise MalformedItemError("GPX is malformed (got '<' but no readable root element)")
+    return kind
+
+
+def _points_or_other(body: bytes) -> ItemKind:
+    text = sniff.text_of(body)
+    if text is not None:
+        return sniff.text_kind(text, body)
+    fault = sniff.points_fault(body)
+    if fault is not None:
+        raise MalformedItemError(
+            f"not a KITTI sweep (got {fault}, expected 16 bytes per point, x y z intensity)"
+        )
+    return ItemKind.KITTI_POINTS
+
+
+def _json_by_claim(body: bytes, text: str, kind: ItemKind) -> ItemKind:
+    """Content named as JSON that is text: a scalar document is JSON, an opened structure says where it breaks."""
+    opens = text.lstrip()[:1] in {"{", "["}
+    try:
+        return sniff.json_kind(strict_json.parse(body, max_depth=sniff.MAX_JSON_DEPTH))
+    except MalformedItemError:
+        if opens:
+            raise
+        return kind
+
+
+def _refuse_binary(body: bytes, extension: str) -> ItemKind:
+    if extension in _TEXT_EXTENSIONS:
+        text = strict_json.decode_utf8(body)
+        offset = next((i for i, c in enumerate(text) if c < " " and c not in "\t\n\r" or c == "\x7f"), 0)
+        raise MalformedItemError(
+            f"text holds a control character (got U+{ord(text[offset]):04X} at character {offset})"
+        )
+    if extension in _CLAIMS:
+        promised = " or ".join(sorted(_CLAIMS[extension]))
+        raise WrongExtensionError(
+            f"extension does not fit the content (got .{extension} for {promised}, found bytes {_hex(body)})"
+        )
+    raise UnknownFormatError(
+        f"unknown format (got extension .{extension or '(none)'} and first bytes {_hex(body)})"
+    )
+
+
+def _extension(name: str) -> str:
+    match = _EXTENSION.search(name.rpartition("/")[2])
+    return match.group(1).lower() if match else ""
+
+
+def _hex(content: bytes) -> str:
+    return content[:_SHOWN_BYTES].hex(" ")

@@ -1,0 +1,138 @@
+"""Which kind some bytes are, from the bytes alone."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any
+from xml.etree.ElementTree import ParseError
+
+import numpy as np
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import iterparse
+
+from anonymize.errors import LimitExceededError, MalformedItemError
+from anonymize.formats import strict_json
+
+MAX_JSON_DEPTH = 256
+
+_JPEG = b"\xff\xd8\xff"
+_PNG = b"\x89PNG\r\n\x1a\n"
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_LATITUDE = re.compile(r"(?:^|[^a-z])(?:lat|latitude)(?:[^a-z]|$)|纬度")
+_LONGITUDE = re.compile(r"(?:^|[^a-z])(?:lon|lng|long|longitude)(?:[^a-z]|$)|经度")
+_DELIMITERS = ",;\t|"
+_TRACK_GEOMETRIES = frozenset({"Point", "MultiPoint", "LineString", "MultiLineString"})
+_OTHER_GEOMETRIES = frozenset({"Polygon", "MultiPolygon"})
+
+_POINT_BYTES = 16
+_MAX_COORDINATE_M = 1000.0
+_MAX_INTENSITY = 255.0
+_MIN_PLAUSIBLE_SHARE = 0.9
+
+
+class ItemKind(StrEnum):
+    """Kinds of item that the gate understands."""
+
+    JPEG = "jpeg"
+    PNG = "png"
+    GPX = "gpx"
+    CSV_TRACK = "csv_track"
+    GEOJSON_TRACK = "geojson_track"
+    KITTI_POINTS = "kitti_points"
+    JSON = "json"
+    TEXT = "text"
+
+
+def image_kind(content: bytes) -> ItemKind | None:
+    """JPEG or PNG by signature."""
+    if content.startswith(_JPEG):
+        return ItemKind.JPEG
+    return ItemKind.PNG if content.startswith(_PNG) else None
+
+
+def xml_root(content: bytes) -> str | None:
+    """Local name of the root element, or None if the content is not XML up to its first start tag.
+
+    Raises:
+        MalformedItemError: The XML carries a document type or entities, which none of our kinds has.
+    """
+    body = content.removeprefix(strict_json.BOM).lstrip()
+    if not body.startswith((b"<", *_UTF16)):
+        return None
+    try:
+        _, element = next(iter(iterparse(io.BytesIO(body), events=("start",), forbid_dtd=True)))
+    except DefusedXmlException as error:
+        raise MalformedItemError(
+            f"XML carries a document type or entities (got {type(error).__name__})"
+        ) from error
+    except (ParseError, StopIteration, ValueError, LookupError):
+        return None
+    return str(element.tag).rpartition("}")[2]
+
+
+def text_of(content: bytes) -> str | None:
+    """The content as text, or None if it is not UTF-8 or holds control characters."""
+    try:
+        text = strict_json.decode_utf8(content)
+    except MalformedItemError:
+        return None
+    return None if _CONTROL.search(text) else text
+
+
+def text_kind(text: str, content: bytes) -> ItemKind:
+    """JSON, GeoJSON track, CSV track or plain text."""
+    if text.lstrip()[:1] in {"{", "["}:
+        try:
+            return json_kind(strict_json.parse(content, max_depth=MAX_JSON_DEPTH))
+        except (MalformedItemError, LimitExceededError):
+            return ItemKind.TEXT
+    return ItemKind.CSV_TRACK if has_position_columns(text) else ItemKind.TEXT
+
+
+def json_kind(document: Any) -> ItemKind:
+    """GeoJSON whose geometries include points or lines is a track; any other JSON is metadata."""
+    return ItemKind.GEOJSON_TRACK if _TRACK_GEOMETRIES & set(_geometry_types(document)) else ItemKind.JSON
+
+
+def has_position_columns(text: str) -> bool:
+    """Whether the first non-empty line is a CSV header that names a latitude and a longitude."""
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    for delimiter in _DELIMITERS:
+        if delimiter not in header:
+            continue
+        names = [name.strip().lower() for name in next(csv.reader([header], delimiter=delimiter), [])]
+        if any(map(_LATITUDE.search, names)) and any(map(_LONGITUDE.search, names)):
+            return True
+    return False
+
+
+def points_fault(content: bytes) -> str | None:
+    """Why the content cannot be a KITTI sweep (x, y, z in metres and intensity as little-endian float32)."""
+    if len(content) % _POINT_BYTES:
+        return f"{len(content)} bytes, not a multiple of {_POINT_BYTES}"
+    points = np.frombuffer(content, dtype="<f4").reshape(-1, 4)
+    with np.errstate(invalid="ignore"):
+        plausible = (np.abs(points[:, :3]) <= _MAX_COORDINATE_M).all(axis=1)
+        plausible &= (points[:, 3] >= 0.0) & (points[:, 3] <= _MAX_INTENSITY)
+        plausible &= (points == 0.0).all(axis=1) | (np.abs(points) >= np.finfo(np.float32).tiny).any(axis=1)
+    share = float(plausible.mean())
+    return None if share >= _MIN_PLAUSIBLE_SHARE else f"only {share:.0%} of the points plausible"
+
+
+def _geometry_types(node: Any) -> Iterator[str]:
+    if not isinstance(node, dict):
+        return
+    kind = node.get("type")
+    if kind == "FeatureCollection" and isinstance(node.get("features"), list):
+        for feature in node["features"]:
+            yield from _geometry_types(feature)
+    elif kind == "Feature":
+        yield from _geometry_types(node.get("geometry"))
+    elif kind == "GeometryCollection" and isinstance(node.get("geometries"), list):
+        for geometry in node["geometries"]:
+            yield from _geometry_types(geometry)
+    elif isinstance(kind, str) and kind in _TRACK_GEOMETRIES | _OTHER_GEOMETRIES and "coordinates" in node:
+        yield kind

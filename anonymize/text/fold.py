@@ -1,0 +1,90 @@
+"""One plain form for the many ways of writing the same characters, with the way back to the original."""
+
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anonymize.finding import FindingKind
+
+PLACEHOLDER = re.compile("<(?:" + "|".join(sorted(kind.name for kind in FindingKind)) + ")>")
+FILLER = "\ufffc"
+
+_SPECIAL = {
+    "\u02da": "°",
+    "\u00ba": "°",
+    "\u2033": '"',
+    "\u201d": '"',
+    "\u201c": '"',
+    "\u2032": "'",
+    "\u2019": "'",
+    "\u00b4": "'",
+    "\u2212": "-",
+    "\u30fb": "·",
+    "\u2022": "·",
+    "\u2027": "·",
+    "\u2219": "·",
+    "\u22c5": "·",
+    "\uff65": "·",
+    "\u3007": "0",
+} | {chr(c): "-" for c in range(0x2010, 0x2016)}
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Text in plain form; ``origins[i]`` is the index in the original of ``text[i]``, None where they agree."""
+
+    text: str
+    origins: Sequence[int] | None
+    length: int
+
+    def origin(self, start: int, end: int) -> tuple[int, int]:
+        """The half-open span of the original that the half-open span of ``text`` came from."""
+        if self.origins is None:
+            return start, end
+        return self.origins[start], self.origins[end - 1] + 1
+
+
+def fold(text: str) -> Folded:
+    """Full-width and compatibility forms to ASCII, decimal digits of any script to 0-9, dashes, dots and quotes
+    to one form each, invisible characters removed, placeholders of earlier redactions blanked out.
+    """  # noqa: D205 - one sentence of two lines
+    if text.isascii():
+        return Folded(_blank_placeholders(text), None, len(text))
+    characters: list[str] = []
+    origins: list[int] = []
+    for index, character in enumerate(text):
+        plain = character if character < "\x80" else _plain(character)
+        characters.extend(plain)
+        origins.extend([index] * len(plain))
+    return Folded(_blank_placeholders("".join(characters)), origins, len(text))
+
+
+def map_back(position: int, starts: Sequence[int], deltas: Sequence[int]) -> int:
+    """Position in the original of a position in a text in which spans were replaced.
+
+    Args:
+        position: In the text with replacements.
+        starts: Where each replacement ends in that text, ascending.
+        deltas: Accumulated difference (original minus replaced) after each replacement, in code points.
+    """
+    rank = bisect_right(starts, position)
+    return position + (deltas[rank - 1] if rank else 0)
+
+
+def _plain(character: str) -> str:
+    if character in _SPECIAL:
+        return _SPECIAL[character]
+    digit = unicodedata.decimal(character, None)
+    if digit is not None:
+        return str(digit)
+    if unicodedata.category(character) in {"Cf", "Mn", "Me"}:
+        return ""
+    return unicodedata.normalize("NFKC", character)
+
+
+def _blank_placeholders(text: str) -> str:
+    if "<" not in text:
+        return text
+    return PLACEHOLDER.sub(lambda match: FILLER * len(match.group()), text)
