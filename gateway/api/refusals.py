@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+from gateway.errors import UnauthenticatedError
+
 
 class SignatureReason(StrEnum):
     """Stable codes of refused signatures."""
@@ -21,7 +23,7 @@ class SignatureReason(StrEnum):
     NONCES_EXHAUSTED = "nonces_exhausted"
 
 
-class SignatureRefusedError(Exception):
+class SignatureRefusedError(UnauthenticatedError):
     """A request's signature proves nothing.
 
     Attributes:

@@ -1,0 +1,66 @@
+"""What the gateway answers to a vehicle."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+
+from gateway.vehicles.errors import DeliveryError
+
+# Every state in which the gateway holds an item's bytes; in any other they are sent again, which is harmless.
+RECEIVED_STATES: Final = frozenset({"quarantined", "classified", "cleansed", "cut", "held", "erased"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemReceipt:
+    """Where the gateway stands with one item, and where its bytes go."""
+
+    name: str
+    state: str
+    href: str
+
+    @property
+    def received(self) -> bool:
+        """Whether the gateway holds the item's bytes."""
+        return self.state in RECEIVED_STATES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The gateway's answer for a recording."""
+
+    recording: str
+    items: tuple[ItemReceipt, ...]
+
+
+def read_receipt(response: httpx.Response) -> Receipt:
+    """Read the gateway's answer for a recording, its items in order of their index.
+
+    Raises:
+        DeliveryError: The answer has another form.
+    """
+    try:
+        answer: Any = response.json()
+        items = tuple(
+            ItemReceipt(name=str(item["name"]), state=str(item["state"]), href=str(item["href"]))
+            for item in sorted(answer["items"], key=lambda item: int(item["index"]))
+        )
+        return Receipt(recording=str(answer["recording"]), items=items)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DeliveryError(
+            "unexpected_answer", f"{type(error).__name__}: {error}", status=response.status_code
+        ) from error
+
+
+def read_refusal(response: httpx.Response) -> DeliveryError:
+    """What an ``application/problem+json`` answer says (RFC 9457)."""
+    problem: Any = {}
+    if response.headers.get("content-type", "").startswith("application/problem+json"):
+        try:
+            problem = response.json()
+        except ValueError:
+            problem = {}
+    known = problem if isinstance(problem, dict) else {}
+    reason = str(known.get("reason", "unexpected_answer"))
+    detail = str(known.get("detail", response.reason_phrase))
+    return DeliveryError(reason, f"{response.status_code} {detail}", status=response.status_code)
