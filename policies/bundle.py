@@ -1,0 +1,242 @@
+"""The policy bundle: rules, dated legal data, catalogue and question schemas under one digest and one signature."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import rfc8785
+import yaml
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import OKPKey
+
+from policies.errors import BundleError
+from policies.question import Point
+
+_DOMAIN = b"fleetgate policy bundle v1\n"
+_ALGORITHM = "Ed25519"  # RFC 9864
+_TYPE = "fleetgate-policy-bundle+jws"
+_SHIPPED = {"rules": ".rego", "data": ".yaml", "questions": ".schema.json"}
+_CATALOGUE = "catalogue.yaml"
+_ENTRY_FIELDS = frozenset({"number", "clause", "confidence", "text_zh", "text_en"})
+_STATEMENT_FIELDS = frozenset({"bundle", "version", "not_before", "not_after", "signer"})
+
+Catalogue = Mapping[str, Mapping[str, Mapping[str, str]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """A complete set of policy files; two bundles of one digest judge alike.
+
+    Attributes:
+        files: Content by POSIX path below ``policies/``.
+        digest: SHA-256 over the RFC 8785 form of the sorted (path, SHA-256) pairs, hexadecimal.
+        version: The catalogue's version.
+        catalogue: What each rule demands and rests on, by point and rule.
+    """
+
+    files: Mapping[str, bytes]
+    digest: str
+    version: str
+    catalogue: Catalogue
+
+    def modules(self) -> dict[str, str]:
+        """Rego sources by path."""
+        return {path: content.decode() for path, content in self.files.items() if path.endswith(".rego")}
+
+    def data(self) -> dict[str, Any]:
+        """Everything the rules read: ``law`` by file name, ``catalogue``, and the bundle's own digest."""
+        law = {
+            Path(path).stem: yaml.safe_load(content)
+            for path, content in self.files.items()
+            if path.startswith("data/")
+        }
+        return {"law": law, "catalogue": self.catalogue, "fleetgate_bundle": {"digest": self.digest}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedBundle:
+    """A bundle whose statement was signed by a trusted key and is in force.
+
+    Attributes:
+        bundle: The bundle.
+        signer: Who signed, as stated.
+        not_before: First instant of validity, UTC.
+        not_after: End of validity, UTC, exclusive.
+    """
+
+    bundle: Bundle
+    signer: str
+    not_before: datetime
+    not_after: datetime
+
+    def facts(self) -> dict[str, Any]:
+        """``context.policy`` of every question."""
+        return {
+            "signed": True,
+            "not_before": _instant(self.not_before),
+            "not_after": _instant(self.not_after),
+            "digest": self.bundle.digest,
+        }
+
+
+def bundle_of(files: Mapping[str, bytes]) -> Bundle:
+    """Build a bundle from its files.
+
+    Raises:
+        BundleError: There is no rule, a file is not UTF-8 or YAML, or the catalogue is incomplete.
+    """
+    catalogue, version = _read_catalogue(files.get(_CATALOGUE, b""))
+    try:
+        for path, content in files.items():
+            yaml.safe_load(content) if path.startswith("data/") else content.decode()
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BundleError(f"policy file is unreadable: {error}") from error
+    if not any(path.endswith(".rego") for path in files):
+        raise BundleError("bundle holds no rules (got 0 Rego files)")
+    pairs = [[path, hashlib.sha256(files[path]).hexdigest()] for path in sorted(files)]
+    digest = hashlib.sha256(_DOMAIN + rfc8785.dumps(pairs)).hexdigest()
+    return Bundle(files=dict(files), digest=digest, version=version, catalogue=catalogue)
+
+
+def shipped_bundle() -> Bundle:
+    """Load the bundle that ships with Fleetgate; unit tests of rules are not part of it."""
+    root = resources.files("policies")
+    files = {_CATALOGUE: (root / _CATALOGUE).read_bytes()}
+    for folder, suffix in _SHIPPED.items():
+        for path, content in _walk(root / folder, folder):
+            if path.endswith(suffix) and not path.endswith("_test.rego"):
+                files[path] = content
+    return bundle_of(files)
+
+
+def write_bundle(bundle: Bundle, directory: Path) -> None:
+    """Write a bundle so that ``opa run --server --bundle DIRECTORY`` serves it.
+
+    Raises:
+        BundleError: The directory exists and is not empty; old rules left beside new ones would judge too.
+    """
+    if directory.exists() and any(directory.iterdir()):
+        raise BundleError(f"directory is not empty (got {str(directory)!r})")
+    for path, source in bundle.modules().items():
+        target = directory / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(source, "utf-8")
+    (directory / "data.json").write_bytes(rfc8785.dumps(bundle.data()))
+    (directory / ".manifest").write_bytes(rfc8785.dumps({"revision": bundle.digest, "roots": [""]}))
+
+
+def sign_bundle(bundle: Bundle, key: OKPKey, *, signer: str, not_before: datetime, not_after: datetime) -> str:
+    """Sign the statement that puts a bundle in force, as a compact JWS (RFC 7515, algorithm of RFC 9864).
+
+    Args:
+        bundle: What is put in force.
+        key: Ed25519 private key.
+        signer: Who signs; shown with decisions, never personal data.
+        not_before: First instant of validity, with time zone.
+        not_after: End of validity, exclusive, with time zone.
+
+    Raises:
+        BundleError: The period is empty or lacks a time zone, or the key cannot sign.
+    """
+    if not_before.tzinfo is None or not_after.tzinfo is None or not_after <= not_before:
+        raise BundleError(f"period is not valid (got {not_before} to {not_after}, expected aware and growing)")
+    statement = {
+        "bundle": bundle.digest,
+        "version": bundle.version,
+        "not_before": _instant(not_before),
+        "not_after": _instant(not_after),
+        "signer": signer,
+    }
+    try:
+        return jws.serialize_compact(
+            {"alg": _ALGORITHM, "typ": _TYPE}, rfc8785.dumps(statement), key, algorithms=[_ALGORITHM]
+        )
+    except (JoseError, ValueError) as error:
+        raise BundleError(f"bundle could not be signed: {error}") from error
+
+
+def verify_bundle(bundle: Bundle, statement: str, public_key: OKPKey, now: datetime) -> VerifiedBundle:
+    """Verify that a bundle is in force (COMPLIANCE.md rule 1).
+
+    1. The signature is Ed25519 by the trusted key over a statement of this type.
+    2. The statement has exactly its fields.
+    3. It names this bundle's digest and version.
+    4. ``now`` lies in its period.
+
+    Raises:
+        BundleError: Any of these does not hold.
+    """
+    # 1.
+    try:
+        signed = jws.deserialize_compact(statement.encode(), public_key, algorithms=[_ALGORITHM])
+        header, claims = signed.headers(), json.loads(signed.payload)
+    except (JoseError, ValueError) as error:
+        raise BundleError(f"bundle statement is not signed by the trusted key: {error}") from error
+    if header.get("typ") != _TYPE:
+        raise BundleError(f"statement is of another type (got {header.get('typ')!r}, expected {_TYPE!r})")
+    # 2.
+    if not isinstance(claims, dict) or claims.keys() != _STATEMENT_FIELDS:
+        raise BundleError(f"statement is malformed (got {claims!r}, expected {sorted(_STATEMENT_FIELDS)})")
+    if not all(isinstance(value, str) for value in claims.values()):
+        raise BundleError(f"statement is malformed (got {claims!r}, expected text fields)")
+    # 3.
+    if (claims["bundle"], claims["version"]) != (bundle.digest, bundle.version):
+        raise BundleError(
+            f"statement is of another bundle (got {claims['bundle']!r} version {claims['version']!r}, "
+            f"expected {bundle.digest!r} version {bundle.version!r})"
+        )
+    # 4.
+    not_before, not_after = _moment(claims["not_before"]), _moment(claims["not_after"])
+    if now.tzinfo is None or not not_before <= now < not_after:
+        raise BundleError(f"bundle is not in force (got {now}, expected {not_before} to {not_after})")
+    return VerifiedBundle(bundle=bundle, signer=claims["signer"], not_before=not_before, not_after=not_after)
+
+
+def _read_catalogue(content: bytes) -> tuple[Catalogue, str]:
+    try:
+        document = yaml.safe_load(content)
+    except yaml.YAMLError as error:
+        raise BundleError(f"catalogue is not YAML: {error}") from error
+    if not isinstance(document, dict) or document.keys() != {"version", "rules"}:
+        raise BundleError(f"catalogue is malformed (got {document!r}, expected 'version' and 'rules')")
+    version, rules = document["version"], document["rules"]
+    if not isinstance(version, str) or not isinstance(rules, dict) or rules.keys() != set(Point):
+        raise BundleError(f"catalogue is malformed (got version {version!r}, expected rules for {[*Point]})")
+    for point, entries in rules.items():
+        if not isinstance(entries, dict) or not entries:
+            raise BundleError(f"no rules for {point} (got {entries!r}, expected at least one)")
+        for rule, entry in entries.items():
+            if not isinstance(entry, dict) or entry.keys() != _ENTRY_FIELDS or not all(
+                isinstance(value, str) and value for value in entry.values()
+            ):
+                raise BundleError(f"catalogue entry {point}/{rule} is malformed (got {entry!r})")
+    return rules, version
+
+
+def _walk(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
+    found: list[tuple[str, bytes]] = []
+    for entry in folder.iterdir():
+        path = f"{prefix}/{entry.name}"
+        found.extend(_walk(entry, path) if entry.is_dir() else [(path, entry.read_bytes())])
+    return found
+
+
+def _instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise BundleError(f"statement holds no instant (got {text!r}, expected RFC 3339)") from error
+    if moment.tzinfo is None:
+        raise BundleError(f"statement holds a local time (got {text!r}, expected RFC 3339 in UTC)")
+    return moment

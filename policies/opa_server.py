@@ -1,0 +1,134 @@
+"""The production engine: an Open Policy Agent server that an operator starts with the same bundle."""
+
+import threading
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from opa_client.errors import PolicyNotFoundError  # type: ignore[import-untyped]
+from opa_client.opa import OpaClient  # type: ignore[import-untyped]
+from requests.exceptions import RequestException  # type: ignore[import-untyped]
+
+from policies.bundle import Bundle
+from policies.decision import Decision, read_decision
+from policies.errors import EngineError
+from policies.question import Question
+
+_DEFAULT_PORT = 8181
+
+
+class OpaServerEngine:
+    """Judges by asking an OPA server; never writes policies or data to it.
+
+    Args:
+        url: ``https://host[:port]``, or ``http://`` on the loopback interface only.
+        bundle: The bundle that the server must serve.
+        timeout_s: Longest wait for one answer in seconds; there are no retries.
+        ca_file: Certificates to trust for ``https``; None trusts the system's.
+
+    Raises:
+        EngineError: The URL is not admissible, the server is unreachable or it serves other policies.
+    """
+
+    def __init__(self, url: str, bundle: Bundle, timeout_s: float, ca_file: Path | None = None) -> None:
+        self.name = "opa"
+        self.bundle = bundle
+        self._where = _checked(url, ca_file)
+        self._timeout_s = timeout_s
+        self._local = threading.local()
+        self._closed = False
+        self._verify_server()
+
+    def decide(self, question: Question) -> Decision:
+        """Judge one question.
+
+        Raises:
+            EngineError: The server failed, timed out or gave no decision of the pinned bundle.
+        """
+        answer = self._ask(f"fleetgate.{question.point.value}", "decision", question.document())
+        return read_decision(answer, question=question, bundle=self.bundle, engine=self.name)
+
+    def close(self) -> None:
+        """Refuse further questions."""
+        self._closed = True
+
+    def _verify_server(self) -> None:
+        """Make sure that the server holds the bundle and nothing else.
+
+        1. Its data carries the bundle's digest.
+        2. Its modules are the bundle's modules, byte for byte, none more and none less.
+        """
+        # 1.
+        digest = self._ask("fleetgate_bundle", "digest", {})
+        if digest != self.bundle.digest:
+            raise EngineError(f"{self.name} serves another bundle (got {digest!r}, expected {self.bundle.digest!r})")
+        # 2.
+        served = sorted(self._modules())
+        expected = sorted(self.bundle.modules().values())
+        if served != expected:
+            strange = len([source for source in served if source not in set(expected)])
+            raise EngineError(
+                f"{self.name} serves other modules (got {len(served)}, {strange} of them unknown, "
+                f"expected {len(expected)})"
+            )
+
+    def _modules(self) -> list[str]:
+        client = self._client()
+        try:
+            names = client.get_policies_list()
+            return [str(client.get_policy(name.lstrip("/"))["result"]["raw"]) for name in names]
+        except (RequestException, PolicyNotFoundError, KeyError, ValueError) as error:
+            raise EngineError(f"{self.name} does not show its modules: {type(error).__name__}: {error}") from error
+
+    def _ask(self, package: str, rule: str, document: dict[str, Any]) -> Any:
+        try:
+            response = self._client().query_rule(document, package, rule)
+        except (RequestException, ValueError) as error:
+            raise EngineError(f"{self.name} did not answer: {type(error).__name__}: {error}") from error
+        # An undefined rule is an empty document with status 200.
+        if not isinstance(response, dict) or "result" not in response:
+            raise EngineError(f"{self.name} has no {package}.{rule} (got {response!r}, expected a result)")
+        return response["result"]
+
+    def _client(self) -> Any:
+        """Return this thread's client; its HTTP session is not made for sharing."""
+        if self._closed:
+            raise EngineError(f"{self.name} is closed")
+        if not hasattr(self._local, "client"):
+            host, port, tls = self._where
+            self._local.client = OpaClient(host=host, port=port, ssl=tls, retries=0, timeout=self._timeout_s)
+        return self._local.client
+
+
+def opa_command(directory: Path, address: str, opa: Path = Path("opa")) -> list[str]:
+    """Return the command by which an operator serves a bundle written by ``write_bundle``.
+
+    Args:
+        directory: What ``write_bundle`` wrote.
+        address: ``host:port`` to listen on.
+        opa: The OPA binary.
+    """
+    return [str(opa), "run", "--server", "--disable-telemetry", "--addr", address, "--bundle", str(directory)]
+
+
+def _checked(url: str, ca_file: Path | None) -> tuple[str, int, str | bool]:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise EngineError(f"OPA URL is not admissible (got {url!r}, expected https://host[:port])")
+    if parts.username or parts.password:
+        raise EngineError("OPA URL is not admissible (got credentials, expected https://host[:port])")
+    if parts.scheme == "https":
+        return parts.hostname, parts.port or _DEFAULT_PORT, str(ca_file) if ca_file else True
+    if not _is_loopback(parts.hostname):
+        raise EngineError(f"plain HTTP lets anyone forge decisions (got {url!r}, expected https or a loopback host)")
+    return parts.hostname, parts.port or _DEFAULT_PORT, False
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,73 @@
+package fleetgate.release
+
+import data.fleetgate.lib
+
+default allow := false
+
+allow if {
+	count(required) > 0
+	count(missing) == 0
+}
+
+required := {rule | some rule, _ in data.catalogue.release}
+
+missing := required - passed
+
+violations := [{"rule": rule, "facts": object.get(facts, rule, set())} | some rule in sort(missing)]
+
+# METADATA
+# title: Decision at release
+# description: Fail-closed - allowed only if every rule of the catalogue contributed to passed.
+# entrypoint: true
+decision := {
+	"allow": allow,
+	"required": required,
+	"passed": passed,
+	"violations": violations,
+	"obligations": obligations,
+	"level": level,
+	"bundle": data.fleetgate_bundle.digest,
+}
+
+default level := "SX_UNKNOWN"
+
+level := lib.highest(levels, input.context.time) if {
+	levels := {item.level_out | some item in input.resource.items} | subjects_level
+}
+
+subjects_total := input.resource.counts.subjects + input.context.cumulative.subjects
+
+subjects_level := {"S0_PUBLIC"} if {
+	subjects_total < lib.law(data.law.subjects.important_data_subjects, input.context.time)
+}
+
+subjects_level := {"S3_IMPORTANT"} if {
+	subjects_total >= lib.law(data.law.subjects.important_data_subjects, input.context.time)
+}
+
+obligations contains {"kind": "approvals", "parameters": {"count": count_needed}} if {
+	levels := {item.level_in | some item in input.resource.items} | {level}
+	count_needed := lib.approvers(lib.highest(levels, input.context.time), input.context.time)
+}
+
+obligations contains {"kind": "retain_record", "parameters": {"years": years}} if {
+	years := lib.law(data.law.transfer.provision_record_years, input.context.time)
+}
+
+obligations contains {"kind": "show_unverified", "parameters": {"what": what}} if {
+	what := sort(unverified)
+	count(what) > 0
+}
+
+unverified contains "certificate" if input.context.certificate.unverified == true
+
+unverified contains "position.offset_min_shift_m" if {
+	input.resource.mode == "OFFSET"
+	data.law.position.offset_min_shift_m.confidence == "m"
+}
+
+unverified contains "slope_reviewed" if {
+	some item in input.resource.items
+	"SLOPE_CURV" in item.tags
+	data.catalogue.release.slope_reviewed.confidence == "m"
+}

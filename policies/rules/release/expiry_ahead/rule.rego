@@ -1,0 +1,14 @@
+package fleetgate.release
+
+import data.fleetgate.lib
+
+# METADATA
+# title: The release has an expiry that lies ahead
+# description: 发布须有尚未到期的截止时间
+# custom:
+#   number: '5'
+#   clause: COMPLIANCE.md §3 rule 5
+#   confidence: own
+passed contains "expiry_ahead" if lib.before(input.context.time, input.context.expires_at)
+
+facts.expiry_ahead contains {"time": input.context.time, "expires_at": input.context.expires_at}

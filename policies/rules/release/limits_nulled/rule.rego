@@ -1,0 +1,31 @@
+package fleetgate.release
+
+import data.fleetgate.lib
+
+# METADATA
+# title: Height, width and weight limits, bridge loads and elevations are nulled and sign text is masked
+# description: 限高限宽限重、桥梁荷载、高程属性须清空
+# custom:
+#   number: '14'
+#   clause: GB 20263 §6; 地理信息公开表示内容的规定（2009）
+#   confidence: M
+passed contains "limits_nulled" if {
+	input.context.profile.jurisdiction == "CN"
+	every item in input.resource.items { limits_nulled_item(item) }
+}
+
+# Not applicable under EU law.
+passed contains "limits_nulled" if input.context.profile.jurisdiction == "EU"
+
+limits_nulled_item(item) if count(lib.tags(item) & limits_nulled_tags) == 0
+
+limits_nulled_item(item) if item.sign_attributes_nulled == true
+
+limits_nulled_tags := lib.members(data.law.taxonomy.nulled_attribute_tags, input.context.time)
+
+facts.limits_nulled contains fact if {
+	some item in input.resource.items
+	found := lib.tags(item) & limits_nulled_tags
+	count(found) > 0
+	fact := {"item": item.id, "tags": sort(found), "attributes_nulled": item.sign_attributes_nulled}
+}

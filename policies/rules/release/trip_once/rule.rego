@@ -1,0 +1,18 @@
+package fleetgate.release
+
+# METADATA
+# title: No recording has another live release, and none is named twice
+# description: 同一行程不得以不同密钥再次发布
+# custom:
+#   number: law 7
+#   clause: DESIGN.md §3 law 7 (trip shape joins releases)
+#   confidence: own
+passed contains "trip_once" if {
+	every recording in input.resource.recordings { recording.prior_live_releases == 0 }
+	count({recording.id | some recording in input.resource.recordings}) == count(input.resource.recordings)
+}
+
+facts.trip_once contains {"recording": recording.id, "live_releases": recording.prior_live_releases} if {
+	some recording in input.resource.recordings
+	recording.prior_live_releases != 0
+}

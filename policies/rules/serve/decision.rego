@@ -1,0 +1,32 @@
+package fleetgate.serve
+
+default allow := false
+
+allow if {
+	count(required) > 0
+	count(missing) == 0
+}
+
+required := {rule | some rule, _ in data.catalogue.serve}
+
+missing := required - passed
+
+violations := [{"rule": rule, "facts": object.get(facts, rule, set())} | some rule in sort(missing)]
+
+# METADATA
+# title: Decision at serve
+# description: Fail-closed - allowed only if every rule of the catalogue contributed to passed.
+# entrypoint: true
+decision := {
+	"allow": allow,
+	"required": required,
+	"passed": passed,
+	"violations": violations,
+	"obligations": obligations,
+	"level": level,
+	"bundle": data.fleetgate_bundle.digest,
+}
+
+level := null
+
+obligations contains {"kind": "record_access", "parameters": {"intent": true, "completion": true}} if input.action.name == "read"

@@ -1,0 +1,153 @@
+"""Golden vectors: readable cases with the decision each must get, run through whichever engine starts."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from policies.bundle import Bundle
+from policies.decision import Decision
+from policies.errors import PolicyError
+from policies.question import Point, Question
+
+_BUNDLE = "$bundle"
+_CASE_FIELDS = frozenset({"name", "base", "change", "missing", "level", "obligations"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vector:
+    """One case.
+
+    Attributes:
+        name: ``<point>: <what happens>``.
+        question: The facts.
+        missing: The rules that must not pass, sorted; empty means the act is allowed.
+        level: The level that must be stated.
+        obligations: Kinds of the obligations that must be stated, sorted.
+    """
+
+    name: str
+    question: Question
+    missing: tuple[str, ...]
+    level: str | None
+    obligations: tuple[str, ...]
+
+    def mismatch(self, decision: Decision) -> str | None:
+        """Say how a decision differs from what is recorded; None if it does not."""
+        got = (
+            decision.allowed,
+            tuple(violation.rule for violation in decision.violations),
+            None if decision.level is None else decision.level.value,
+            tuple(sorted(duty.kind.value for duty in decision.obligations)),
+        )
+        expected = (not self.missing, self.missing, self.level, self.obligations)
+        return None if got == expected else f"{self.name} (got {got}, expected {expected})"
+
+
+def shipped_vectors(bundle: Bundle) -> tuple[Vector, ...]:
+    """Load the vectors that ship with Fleetgate, bound to a bundle's digest.
+
+    Raises:
+        PolicyError: A vector file is malformed or a case is not a valid question.
+    """
+    return tuple(vector for point in Point for vector in read_vectors(_read(point), point, bundle))
+
+
+def base_questions(bundle: Bundle) -> dict[tuple[Point, str], dict[str, Any]]:
+    """Return the base questions of the shipped vectors by point and name; each is allowed as it stands."""
+    return {
+        (point, name): base["question"]
+        for point in Point
+        for name, base in _bases(_read(point), point, bundle).items()
+    }
+
+
+def read_vectors(document: Mapping[str, Any], point: Point, bundle: Bundle) -> list[Vector]:
+    """Read the cases of one file: every base as it stands, then every change of one.
+
+    Raises:
+        PolicyError: A base or case is malformed, names an unknown base or changes a fact that is not there.
+    """
+    bases = _bases(document, point, bundle)
+    vectors = [_vector(f"{point.value}: base {name}", base, base | {"missing": []}) for name, base in bases.items()]
+    for case in document["cases"]:
+        if not case.keys() <= _CASE_FIELDS or case.get("base") not in bases:
+            raise PolicyError(f"vector is malformed (got {case!r}, expected {sorted(_CASE_FIELDS)})")
+        base = bases[case["base"]]
+        question = changed(base["question"], case["change"])
+        vectors.append(_vector(f"{point.value}: {case['name']}", base | {"question": question}, case))
+    return vectors
+
+
+def _vector(name: str, base: Mapping[str, Any], case: Mapping[str, Any]) -> Vector:
+    return Vector(
+        name=name,
+        question=Question.of(base["question"]),
+        missing=tuple(sorted(case["missing"])),
+        level=case.get("level", base["level"]),
+        obligations=tuple(sorted(case.get("obligations", base["obligations"]))),
+    )
+
+
+def changed(question: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a question with some facts replaced.
+
+    Args:
+        question: The question to start from.
+        change: New values by dotted path (``resource.items.0.vin_found``); a list index one past the end appends.
+
+    Raises:
+        PolicyError: A path leads nowhere.
+    """
+    document: dict[str, Any] = copy.deepcopy(dict(question))
+    for path, value in change.items():
+        *parents, last = path.split(".")
+        place: Any = document
+        try:
+            for step in parents:
+                place = place[int(step)] if isinstance(place, list) else place[step]
+            if isinstance(place, list) and int(last) == len(place):
+                place.append(copy.deepcopy(value))
+            elif isinstance(place, list):
+                place[int(last)] = copy.deepcopy(value)
+            elif last in place:
+                place[last] = copy.deepcopy(value)
+            else:
+                raise KeyError(last)
+        except (KeyError, IndexError, TypeError, ValueError) as error:
+            raise PolicyError(f"vector changes a fact that is not there (got {path!r})") from error
+    return document
+
+
+def _bases(document: Mapping[str, Any], point: Point, bundle: Bundle) -> dict[str, dict[str, Any]]:
+    bases: dict[str, dict[str, Any]] = {}
+    for name, entry in document["bases"].items():
+        if "from" in entry:
+            question = changed(bases[entry["from"]]["question"], entry["change"])
+        else:
+            question = {"point": point.value, **_bound(entry["question"], bundle)}
+        bases[name] = {"question": question, "level": entry["level"], "obligations": entry["obligations"]}
+    return bases
+
+
+def _bound(value: Any, bundle: Bundle) -> Any:
+    """Put the bundle's digest where a vector says ``$bundle``."""
+    if isinstance(value, dict):
+        return {key: _bound(entry, bundle) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_bound(entry, bundle) for entry in value]
+    return bundle.digest if value == _BUNDLE else value
+
+
+def _read(point: Point) -> dict[str, Any]:
+    source = resources.files("policies") / "vectors" / f"{point.value}.yaml"
+    try:
+        document = yaml.safe_load(source.read_bytes())
+    except yaml.YAMLError as error:
+        raise PolicyError(f"vectors of {point} are not YAML: {error}") from error
+    if not isinstance(document, dict) or document.keys() != {"bases", "cases"}:
+        raise PolicyError(f"vectors of {point} are malformed (expected 'bases' and 'cases')")
+    return document
