@@ -1,0 +1,133 @@
+"""The independent second look at a treated image: its bytes by an allow-list, its pixels mirrored."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from anonymize.errors import ModelError
+from anonymize.finding import FieldPath, Finding, FindingKind, PixelBox
+from anonymize.media import jpeg_markers, png_chunks
+from anonymize.media.detection import Detector, Image, identity
+from anonymize.media.image_decoding import ImageKind, decode_upright, open_image
+from anonymize.media.jpeg_markers import walk_jpeg
+from anonymize.media.masks import mask
+from anonymize.media.png_chunks import walk_png
+from anonymize.profile import ImageProfile
+from anonymize.residual import ResidualReport
+
+REQUIRED_KINDS = frozenset({FindingKind.FACE, FindingKind.PLATE})
+_READERS = {"jpeg": "jpeg-markers", "png": "png-chunks"}
+
+
+def require_detectors(detectors: Sequence[Detector]) -> None:
+    """Refuse a set of detectors that does not look for faces and plates, or for something that has no mask.
+
+    Raises:
+        ModelError: No detector is given, a required kind is missing, or a kind cannot be masked.
+    """
+    kinds = frozenset[FindingKind]().union(*(d.kinds for d in detectors))
+    missing = sorted(REQUIRED_KINDS - kinds)
+    if missing:
+        raise ModelError(f"no detector for {', '.join(missing)} (got {[d.name for d in detectors]})")
+    if kinds - REQUIRED_KINDS:
+        raise ModelError(f"detected kinds have no mask (got {sorted(kinds - REQUIRED_KINDS)})")
+
+
+def scan_image(
+    content: bytes,
+    kind: ImageKind,
+    *,
+    detectors: Sequence[Detector],
+    profile: ImageProfile,
+    masked: Sequence[Finding],
+) -> ResidualReport:
+    """Look for what must not be in a treated image.
+
+    1. Every JPEG marker or PNG chunk is on the allow-list and nothing follows the image. 2. The detectors, run on
+    the mirrored image (another sampling grid than the masking pass saw), find nothing outside the masks.
+
+    Args:
+        content: The treated bytes.
+        kind: Their format.
+        detectors: Detectors that together look for faces and plates.
+        profile: Thresholds, and the enlargement of masks.
+        masked: Findings of the masking pass; detections that lie in their masks do not count.
+
+    Raises:
+        ModelError: No or not all kinds of detector are given, or one fails.
+        MalformedItemError: The treated bytes cannot be decoded.
+        LimitExceededError: The treated image's size lies outside the profile's limits.
+    """
+    require_detectors(detectors)
+    structural = _structural(content, kind)  # 1
+    image, _ = decode_upright(open_image(content, kind, profile=profile))
+    boxes = tuple(f for f in masked if isinstance(f.where, PixelBox))
+    visible = residual_detections(image, boxes, detectors=detectors, profile=profile)  # 2
+    return ResidualReport(
+        scanners=(_READERS[kind], *(f"{identity(d)}+mirrored" for d in detectors)),
+        residual=(*structural, *visible),
+        facts={"width": image.shape[1], "height": image.shape[0], "masks": len(boxes)},
+    )
+
+
+def residual_detections(
+    image: Image, masked: Sequence[Finding], *, detectors: Sequence[Detector], profile: ImageProfile
+) -> tuple[Finding, ...]:
+    """Detections in the mirrored image that existing masks do not cover, in coordinates of the image itself.
+
+    Raises:
+        ModelError: A detector fails.
+    """
+    width = image.shape[1]
+    covered = mask(image, masked, profile=profile).mask
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    left = []
+    for detector in detectors:
+        for finding in run_detector(detector, mirrored, threshold=profile.residual_threshold):
+            box = finding.where
+            if not isinstance(box, PixelBox):
+                raise ModelError(
+                    f"{detector.name} gave a finding without a pixel box (got {type(box).__name__})"
+                )
+            turned = PixelBox(x0=width - box.x1, y0=box.y0, x1=width - box.x0, y1=box.y1)
+            share = float(covered[turned.y0 : turned.y1, turned.x0 : turned.x1].mean())
+            if share < profile.residual_coverage:
+                left.append(Finding(kind=finding.kind, where=turned, confidence=finding.confidence,
+                                    detector=f"{finding.detector}+mirrored", label=finding.label))  # fmt: skip
+    return tuple(left)
+
+
+def run_detector(detector: Detector, image: Image, *, threshold: float) -> tuple[Finding, ...]:
+    """Run a detector; whatever it raises stops the item.
+
+    Raises:
+        ModelError: The detector raised anything.
+    """
+    try:
+        return detector.detect(image, threshold=threshold)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(f"detector {detector.name} failed: {type(error).__name__}: {error}") from error
+
+
+def _structural(content: bytes, kind: ImageKind) -> tuple[Finding, ...]:
+    """Markers or chunks that are not on the allow-list, and bytes behind the image."""
+    if kind == "jpeg":
+        jpeg = walk_jpeg(content)
+        names = [jpeg_markers.field_name(s) for s in jpeg.segments if not jpeg_markers.carries_only_pixels(s)]
+        trailing = jpeg.trailing
+    else:
+        png = walk_png(content)
+        names = [
+            png_chunks.field_name(c) for c in png.chunks if not png_chunks.carries_only_pixels(c, strict=True)
+        ]
+        trailing = png.trailing
+    findings = [
+        Finding(kind=FindingKind.METADATA, where=FieldPath(path=n), confidence=1.0, detector=_READERS[kind])
+        for n in names
+    ]
+    if trailing:
+        findings.append(Finding(kind=FindingKind.EMBEDDED_IMAGE, where=FieldPath(path="trailing_data"),
+                                confidence=1.0, detector=_READERS[kind]))  # fmt: skip
+    return tuple(findings)
