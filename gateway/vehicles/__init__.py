@@ -1,0 +1,1 @@
+"""Vehicles: what they announce, deliver and run."""
