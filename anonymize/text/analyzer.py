@@ -74,7 +74,11 @@ class TextAnalyzer:
         """
         folded = fold(text)
         hits = [hit for window in _windows(folded.text) for hit in self._search(window)]
-        original = [replace(hit, start=start, end=end) for hit in hits for start, end in [folded.origin(hit.start, hit.end)]]
+        original = [
+            replace(hit, start=start, end=end)
+            for hit in hits
+            for start, end in [folded.origin(hit.start, hit.end)]
+        ]
         return tuple(
             Finding(
                 kind=hit.kind,
@@ -137,7 +141,9 @@ def _disjoint(hits: list[_Hit]) -> list[_Hit]:
     """Cut later rules' hits to what earlier rules leave uncovered; the union stays the same."""
     starts: list[int] = []
     kept: list[_Hit] = []
-    for hit in sorted(hits, key=lambda hit: (_RANK.get(hit.rule, len(_RANK)), hit.start - hit.end, hit.start)):
+    for hit in sorted(
+        hits, key=lambda hit: (_RANK.get(hit.rule, len(_RANK)), hit.start - hit.end, hit.start)
+    ):
         for start, end in _uncovered(hit, kept, starts):
             rank = bisect_left(starts, start)
             starts.insert(rank, start)

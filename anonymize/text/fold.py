@@ -2,7 +2,6 @@
 
 import re
 import unicodedata
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,7 +36,6 @@ class Folded:
 
     text: str
     origins: Sequence[int] | None
-    length: int
 
     def origin(self, start: int, end: int) -> tuple[int, int]:
         """The half-open span of the original that the half-open span of ``text`` came from."""
@@ -51,26 +49,14 @@ def fold(text: str) -> Folded:
     to one form each, invisible characters removed, placeholders of earlier redactions blanked out.
     """  # noqa: D205 - one sentence of two lines
     if text.isascii():
-        return Folded(_blank_placeholders(text), None, len(text))
+        return Folded(_blank_placeholders(text), None)
     characters: list[str] = []
     origins: list[int] = []
     for index, character in enumerate(text):
         plain = character if character < "\x80" else _plain(character)
         characters.extend(plain)
         origins.extend([index] * len(plain))
-    return Folded(_blank_placeholders("".join(characters)), origins, len(text))
-
-
-def map_back(position: int, starts: Sequence[int], deltas: Sequence[int]) -> int:
-    """Position in the original of a position in a text in which spans were replaced.
-
-    Args:
-        position: In the text with replacements.
-        starts: Where each replacement ends in that text, ascending.
-        deltas: Accumulated difference (original minus replaced) after each replacement, in code points.
-    """
-    rank = bisect_right(starts, position)
-    return position + (deltas[rank - 1] if rank else 0)
+    return Folded(_blank_placeholders("".join(characters)), origins)
 
 
 def _plain(character: str) -> str:

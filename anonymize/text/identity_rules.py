@@ -8,7 +8,9 @@ from anonymize.text.rule import A0, A1, D0, D1, Rule
 
 _ID_WORDS = r"身份证|公民身份|证件号|驾驶证|驾照|id ?card|identity|id ?no|idno|resident|licen[cs]e n|身份号码"
 _BANK_WORDS = r"银行|卡号|储蓄|信用卡|借记卡|账号|帐号|账户|bank|card|account"
-_PHONE_WORDS = r"电话|手机|座机|联系|热线|传真|致电|拨打|phone|mobile|\btel|\bcell|\bfax|call|contact|whatsapp"
+_PHONE_WORDS = (
+    r"电话|手机|座机|联系|热线|传真|致电|拨打|phone|mobile|\btel|\bcell|\bfax|call|contact|whatsapp"
+)
 _CODE_WORDS = r"信用代码|统一代码|组织机构|税号|纳税人|营业执照|uscc|credit code|tax id"
 _PASSPORT_WORDS = r"护照|通行证|passport|travel document"
 _BANK_PREFIX = r"(?:62|60|4|5[0-9]|2[2-7]|3[0-9]|9[5-9])"
@@ -191,12 +193,14 @@ RULES = (
         name="phone_by_context",
         kind=FindingKind.PHONE,
         pattern=r"(?:电话|手机号?码?|座机|联系方式|传真|phone|mobile|tel|cell)"
-        r"(?: ?(?:no|number|号码?|为|是))?\.?[ \"']{0,2}[:=]?[ \"']{0,2}(?P<v>\(?[0-9][0-9 \-()]{5,16}[0-9])" + D1,
+        r"(?: ?(?:no|number|号码?|为|是))?\.?[ \"']{0,2}[:=]?[ \"']{0,2}(?P<v>\(?[0-9][0-9 \-()]{5,16}[0-9])"
+        + D1,
         score=0.7,
     ),
     Rule(
         name="email",
         kind=FindingKind.EMAIL,
+        needs="@",
         pattern=r"(?:(?<![A-Za-z0-9.!#$%&'*+^_~\-])[A-Za-z0-9!#$%&'*+^_~\-][A-Za-z0-9.!#$%&'*+^_~\-]{0,63}|[\u4e00-\u9fff]{1,8})"
         r"@(?:(?:[A-Za-z0-9\-]{1,63}\.){1,8}(?:xn--[A-Za-z0-9\-]{2,30}|[A-Za-z]{2,24})"
         r"|(?:[\u4e00-\u9fff]{1,10}\.){1,2}(?:中国|公司|网络|[\u4e00-\u9fff]{2}))",

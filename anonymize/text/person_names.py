@@ -41,7 +41,9 @@ _ROLES = (
 )
 _TITLES = "先生|女士|小姐|老师|师傅|经理|工程师|主任|警官|医生|同学|同志|教授|博士|队长|总监|主管|司机|驾驶员"
 _FOLLOWS = r"(?![\u4e00-\u9fff])"
-_AFTER_NAME = r"(?=[^\u4e00-\u9fff]|和|与|及|在|于|从|把|将|因|驾|说|报|负|的|已|电|手|身|证|担|进|发|操|接|$)"
+_AFTER_NAME = (
+    r"(?=[^\u4e00-\u9fff]|和|与|及|在|于|从|把|将|因|驾|说|报|负|的|已|电|手|身|证|担|进|发|操|接|$)"
+)
 _ENGLISH_ROLES = (
     r"driver|operator|passenger|contact(?: person)?|owner|author|annotator|reviewer|engineer|recorded by|signed by|"
     r"full name|person|tester|reported by|written by|name"
@@ -49,12 +51,15 @@ _ENGLISH_ROLES = (
 _CAPITALISED = r"(?-i:[A-ZÀ-Þ][\w'’\-]{1,24})"
 
 _LABELLED_CHINESE = re.compile(
-    rf"(?:{_ROLES})(?:姓名)?[ ]?(?:[:=]|是|为|叫|[ ]|\[|\()[ ]?(?P<v>{_SURNAME}{_HAN}{{1,3}}?){_AFTER_NAME}", re.MULTILINE
+    rf"(?:{_ROLES})(?:姓名)?[ ]?(?:[:=]|是|为|叫|[ ]|\[|\()[ ]?(?P<v>{_SURNAME}{_HAN}{{1,3}}?){_AFTER_NAME}",
+    re.MULTILINE,
 )
 _ROLE_ADJACENT = re.compile(rf"(?:{_ROLES})(?P<v>{_SURNAME}{_HAN}{{1,2}}?){_AFTER_NAME}", re.MULTILINE)
 _TITLED_CHINESE = re.compile(rf"(?P<v>{_SURNAME}{_HAN}{{0,2}}?)(?:{_TITLES})")
 _FOREIGN = re.compile(rf"{_HAN}{{2,6}}(?:·{_HAN}{{1,8}}){{1,3}}")
-_SPACED_NAME = re.compile(rf"(?:姓名|联系人|驾驶员|司机)[ ]?:[ ]?(?P<v>{_SURNAME}(?:[ ]{_HAN}){{1,2}}){_FOLLOWS}")
+_SPACED_NAME = re.compile(
+    rf"(?:姓名|联系人|驾驶员|司机)[ ]?:[ ]?(?P<v>{_SURNAME}(?:[ ]{_HAN}){{1,2}}){_FOLLOWS}"
+)
 _LABELLED_ENGLISH = re.compile(
     rf"\b(?:{_ENGLISH_ROLES})[ ]?(?:[:=]|is|-)[ \"']{{0,2}}(?P<v>{_CAPITALISED}(?:[ ](?:{_CAPITALISED}|(?-i:[A-Z]\.))){{1,3}})",
     re.IGNORECASE,
@@ -138,11 +143,19 @@ class NameFinder:
         position = offset
         for index, word in enumerate(words):
             start, position = position, position + len(word.word)
-            if word.flag not in _NAME_TAGS or not _STARTS_WITH_SURNAME.match(word.word) or word.word in _NOT_NAMES:
+            if (
+                word.flag not in _NAME_TAGS
+                or not _STARTS_WITH_SURNAME.match(word.word)
+                or word.word in _NOT_NAMES
+            ):
                 continue
             if 2 <= len(word.word) <= 4:
                 yield FoundName(start=start, end=position, rule="name_tagged", score=0.55)
             elif len(word.word) == 1 and index + 1 < len(words):
                 given = words[index + 1]
-                if len(given.word) <= 2 and given.flag in _NAME_TAGS and word.word + given.word not in _NOT_NAMES:
+                if (
+                    len(given.word) <= 2
+                    and given.flag in _NAME_TAGS
+                    and word.word + given.word not in _NOT_NAMES
+                ):
                     yield FoundName(start=start, end=position + len(given.word), rule="name_split", score=0.5)

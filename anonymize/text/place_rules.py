@@ -9,7 +9,9 @@ _PLACE_WORDS = (
     r"坐标|经纬|纬度|经度|北纬|南纬|东经|西经|位置|定位|地点|gps|gnss|wgs|gcj|bd-?09|coord|\blat|\blon|\blng|locat|position|"
     r"waypoint|geo|ins\b|rtk|latlon|linestring|point|经过|途经"
 )
-_ADDRESS_WORDS = r"地址|住址|住在|家住|位于|住所|送至|前往|抵达|到达|出发|起点|终点|途经|路过|停在|行至|address|resid"
+_ADDRESS_WORDS = (
+    r"地址|住址|住在|家住|位于|住所|送至|前往|抵达|到达|出发|起点|终点|途经|路过|停在|行至|address|resid"
+)
 _NUMBER = r"[+\-]?[0-9]{1,3}\.[0-9]"
 _HAN = "[\u4e00-\u9fff]"
 _FUNCTION = "[在于到从往至位住去经是的和与了过由沿对向将把被]"
@@ -62,7 +64,7 @@ RULES = (
     Rule(
         name="nmea",
         kind=FindingKind.POSITION,
-        pattern=r"[$!](?:[A-Z]{2}[A-Z]{3}|P[A-Z]{3,8}),[^\s$!\"<>]{0,160}",
+        pattern=r"[$!](?:[A-Z]{2}[A-Z]{3}|P[A-Z]{3,8}),[^\s$!\"<>\ufffc]{0,160}",
         score=0.95,
     ),
     Rule(
@@ -74,15 +76,20 @@ RULES = (
     Rule(
         name="degrees_minutes",
         kind=FindingKind.POSITION,
+        needs=r"[°度]",
         pattern=r"(?:[NSEW][ ]?)?(?<![0-9.])[0-9]{1,3}(?:\.[0-9]{1,9})?[ ]?[°度][ ]?"
-        r"[0-9]{1,2}(?:\.[0-9]{1,9})?[ ]?['分](?:[ ]?[0-9]{1,2}(?:\.[0-9]{1,9})?[ ]?(?:\"|''|秒))?(?:[ ]?[NSEW]" + A1 + r")?",
+        r"[0-9]{1,2}(?:\.[0-9]{1,9})?[ ]?['分](?:[ ]?[0-9]{1,2}(?:\.[0-9]{1,9})?[ ]?(?:\"|''|秒))?(?:[ ]?[NSEW]"
+        + A1
+        + r")?",
         score=0.85,
     ),
     Rule(
         name="degrees_hemisphere",
         kind=FindingKind.POSITION,
-        pattern=r"(?<![0-9.])[0-9]{1,3}(?:\.[0-9]{1,12})?[ ]?[°度][ ]?[NSEW]" + A1 + r"|(?<![0-9.A-Z])[NSEW][ ]?[0-9]{1,3}\.[0-9]{2,12}[°度]?"
-        r"|(?<![0-9.])[0-9]{1,3}\.[0-9]{2,12}[ ]?[NSEW]" + A1,
+        needs=r"[°度]|[0-9] ?[NSEW](?![A-Za-z])|(?<![A-Za-z])[NSEW] ?[0-9]",
+        pattern=r"(?-i:(?<![0-9.])[0-9]{1,3}(?:\.[0-9]{1,12})?[ ]?[°度][ ]?[NSEW](?![0-9A-Za-z])"
+        r"|(?<![0-9.A-Za-z])[NSEW][ ]?[0-9]{1,3}\.[0-9]{2,12}[°度]?(?![0-9])"
+        r"|(?<![0-9.])[0-9]{1,3}\.[0-9]{2,12}[ ]?[NSEW](?![0-9A-Za-z+\-]))",
         score=0.8,
     ),
     Rule(
@@ -168,26 +175,35 @@ RULES = (
     Rule(
         name="grid_reference",
         kind=FindingKind.POSITION,
-        pattern=A0 + r"[0-9]{1,2}[C-HJ-NP-X][ ]?[A-HJ-NP-Z]{2}[ ]?(?:[0-9]{4}[ ]?[0-9]{4}|[0-9]{5}[ ]?[0-9]{5})" + A1
-        + r"|" + A0 + r"(?:[23456789CFGHJMPQRVWX]{8}|[23456789CFGHJMPQRVWX]{4})\+[23456789CFGHJMPQRVWX]{2,3}" + A1,
+        needs=r"\+[23456789CFGHJMPQRVWXcfghjmpqrvwx]{2}|[0-9][C-Xc-x] ?[A-Za-z]{2}",
+        pattern=A0
+        + r"[0-9]{1,2}[C-HJ-NP-X][ ]?[A-HJ-NP-Z]{2}[ ]?(?:[0-9]{4}[ ]?[0-9]{4}|[0-9]{5}[ ]?[0-9]{5})"
+        + A1
+        + r"|"
+        + A0
+        + r"(?:[23456789CFGHJMPQRVWX]{8}|[23456789CFGHJMPQRVWX]{4})\+[23456789CFGHJMPQRVWX]{2,3}"
+        + A1,
         score=0.6,
         check=holds_digit,
     ),
     Rule(
         name="address_with_number",
         kind=FindingKind.ADDRESS,
+        needs="号",
         pattern=rf"(?:{_ADMIN})?(?:{_DISTRICT})?(?:{_HAN}{{1,6}}?(?:街道|镇|乡))?(?!{_FUNCTION}){_ROAD}{_DOOR}",
         score=0.75,
     ),
     Rule(
         name="address_administrative",
         kind=FindingKind.ADDRESS,
+        needs="[区县旗]",
         pattern=rf"{_ADMIN}{_DISTRICT}(?:{_HAN}{{1,6}}?(?:街道|镇|乡|村))?(?:{_ROAD})?",
         score=0.55,
     ),
     Rule(
         name="address_building",
         kind=FindingKind.ADDRESS,
+        needs="小区|花园|大厦|公寓|新村|家园|苑|村",
         pattern=rf"(?!{_FUNCTION}){_HAN}{{2,8}}(?:小区|花园|大厦|公寓|新村|家园|苑|村)[ ]?[0-9A-Za-z一二三四五六七八九十]{{1,4}}(?:号楼|号|栋|座|幢|单元|室|组)"
         r"(?:[0-9A-Za-z]{1,5}(?:号楼|栋|座|幢|单元|层|楼|室|户|房)){0,4}(?:[0-9]{2,4}室?)?",
         score=0.7,
@@ -195,6 +211,7 @@ RULES = (
     Rule(
         name="road_by_context",
         kind=FindingKind.ADDRESS,
+        needs="[\u4e00-\u9fff]|(?i:address|resid)",
         pattern=rf"(?:{_ADDRESS_WORDS})[ :是为]{{0,2}}(?P<v>{_HAN}{{2,9}}?(?:大道|大街|公路|环路|胡同|路|街|巷|弄|村|镇|小区|大厦|立交桥?|高架))"
         rf"(?!面|况|线|段|边|口{_HAN}{{0,1}}湿)",
         score=0.5,
@@ -202,19 +219,24 @@ RULES = (
     Rule(
         name="crossing",
         kind=FindingKind.ADDRESS,
+        needs="[路街道]口|交叉口|交汇处",
         pattern=rf"(?!{_FUNCTION}){_HAN}{{2,5}}(?:路|街|大道|大街)[与和、]{_HAN}{{2,5}}(?:路|街|大道|大街)(?:交叉口|路口|交汇处|口)",
         score=0.6,
     ),
     Rule(
         name="street_english",
         kind=FindingKind.ADDRESS,
-        pattern=A0 + r"[0-9]{1,5}[A-Za-z]?,? (?-i:[A-Z][\w'.\-]{1,20}(?: [A-Z][\w'.\-]{1,20}){0,3}) (?:street|st|road|rd|avenue|ave|boulevard|blvd|lane|ln|drive|dr|court|ct|square|sq|highway|hwy)\b\.?",
+        needs=r"[0-9][A-Za-z]?,? [A-Z]",
+        pattern=A0
+        + r"[0-9]{1,5}[A-Za-z]?,? (?-i:[A-Z][\w'.\-]{1,20}(?: [A-Z][\w'.\-]{1,20}){0,3}) (?:street|st|road|rd|avenue|ave|boulevard|blvd|lane|ln|drive|dr|court|ct|square|sq|highway|hwy)\b\.?",
         score=0.65,
     ),
     Rule(
         name="street_german",
         kind=FindingKind.ADDRESS,
-        pattern=r"(?<!\w)(?-i:[A-ZÄÖÜ][a-zäöüß\-]{2,24}(?:straße|strasse|str\.|weg|platz|allee|gasse)) [0-9]{1,4}[a-z]?" + A1,
+        needs=r"(?:stra(?:ße|sse)|str\.|weg|platz|allee|gasse) [0-9]",
+        pattern=r"(?<!\w)(?-i:[A-ZÄÖÜ][a-zäöüß\-]{2,24}(?:straße|strasse|str\.|weg|platz|allee|gasse)) [0-9]{1,4}[a-z]?"
+        + A1,
         score=0.65,
     ),
 )

@@ -37,8 +37,12 @@ class RuleRecognizer(PatternRecognizer):
         )
         self._rule = rule
         self._expression = regex.compile(rule.pattern, _FLAGS)
-        self._context = stdlib_re.compile(rule.context, stdlib_re.IGNORECASE) if rule.context else None
-        self._unless = stdlib_re.compile(rf"(?:{rule.unless})\Z", stdlib_re.IGNORECASE) if rule.unless else None
+        self._context = regex.compile(rule.context, regex.IGNORECASE) if rule.context else None
+        self._needs = stdlib_re.compile(rule.needs) if rule.needs else None
+        self._only_in_context = rule.score == rule.failed_score == 0.0
+        self._unless = (
+            stdlib_re.compile(rf"(?:{rule.unless})\Z", stdlib_re.IGNORECASE) if rule.unless else None
+        )
 
     def analyze(
         self,
@@ -52,6 +56,8 @@ class RuleRecognizer(PatternRecognizer):
         Raises:
             LimitExceededError: The expression did not finish in time; skipping it would leak.
         """
+        if self._cannot_match(text):
+            return []
         results = []
         try:
             for match in self._expression.finditer(text, timeout=_TIME_LIMIT_S):
@@ -64,6 +70,11 @@ class RuleRecognizer(PatternRecognizer):
                 f"text takes too long to search (got more than {_TIME_LIMIT_S:.0f} s for rule {self._rule.name})"
             ) from error
         return results
+
+    def _cannot_match(self, text: str) -> bool:
+        if self._needs is not None and not self._needs.search(text):
+            return True
+        return self._only_in_context and self._context is not None and not self._context.search(text)
 
     def _score(self, text: str, start: int, end: int) -> float:
         rule = self._rule
@@ -86,7 +97,9 @@ class NameRecognizer(LocalRecognizer):
     def __init__(self, finder: NameFinder) -> None:
         self._finder = finder
         super().__init__(
-            supported_entities=[FindingKind.PERSON_NAME.value], name="person_name", supported_language=LANGUAGE
+            supported_entities=[FindingKind.PERSON_NAME.value],
+            name="person_name",
+            supported_language=LANGUAGE,
         )
 
     def load(self) -> None:

@@ -28,6 +28,7 @@ class Rule:
         check: Verdict on the matched text with separators removed; None if there is nothing to check.
         failed_score: Confidence without supporting words when ``check`` fails.
         failed_context_score: Confidence with supporting words when ``check`` fails.
+        needs: Case-sensitive expression without which the pattern cannot match; it spares the costly search.
         unless: Expression that must not end directly before the match (versions before an address).
     """
 
@@ -40,6 +41,7 @@ class Rule:
     check: Callable[[str], bool] | None = None
     failed_score: float = 0.0
     failed_context_score: float = 0.0
+    needs: str = ""
     unless: str = ""
 
     def described(self) -> dict[str, str | float]:
@@ -49,6 +51,7 @@ class Rule:
             "kind": self.kind.value,
             "pattern": self.pattern,
             "context": self.context,
+            "needs": self.needs,
             "unless": self.unless,
             "check": self.check.__name__ if self.check else "",
             "score": self.score,

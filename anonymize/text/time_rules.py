@@ -37,13 +37,15 @@ RULES = (
     Rule(
         name="iso_8601",
         kind=FindingKind.TIMESTAMP,
-        pattern=D0 + rf"{_YEAR}(?:-{_MONTH}-{_DAY}|/{_MONTH}/{_DAY})(?:(?:[T_]| {{1,2}}){_CLOCK}{_ZONE})?(?![0-9])",
+        pattern=D0
+        + rf"{_YEAR}(?:-{_MONTH}-{_DAY}|/{_MONTH}/{_DAY})(?:(?:[T_]| {{1,2}}){_CLOCK}{_ZONE})?(?![0-9])",
         score=0.85,
     ),
     Rule(
         name="file_stamp",
         kind=FindingKind.TIMESTAMP,
-        pattern=D0 + rf"{_YEAR}[.\-_]{_MONTH}[.\-_]{_DAY}(?:[ T_\-]{{1,2}}[0-2]?[0-9][:.\-_][0-5][0-9](?:[:.\-_][0-6][0-9](?:[.,][0-9]{{1,9}})?)?)"
+        pattern=D0
+        + rf"{_YEAR}[.\-_]{_MONTH}[.\-_]{_DAY}(?:[ T_\-]{{1,2}}[0-2]?[0-9][:.\-_][0-5][0-9](?:[:.\-_][0-6][0-9](?:[.,][0-9]{{1,9}})?)?)"
         + _ZONE,
         score=0.8,
     ),
@@ -57,7 +59,9 @@ RULES = (
     Rule(
         name="compact",
         kind=FindingKind.TIMESTAMP,
-        pattern=D0 + r"20[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[T_\- ]?(?:[01][0-9]|2[0-4])[0-5][0-9](?:[0-6][0-9](?:\.?[0-9]{1,9})?)?)?Z?" + D1,
+        pattern=D0
+        + r"20[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[T_\- ]?(?:[01][0-9]|2[0-4])[0-5][0-9](?:[0-6][0-9](?:\.?[0-9]{1,9})?)?)?Z?"
+        + D1,
         score=0.55,
         context=_TIME_WORDS,
         context_score=0.85,
@@ -66,6 +70,7 @@ RULES = (
     Rule(
         name="chinese_date",
         kind=FindingKind.TIMESTAMP,
+        needs="[日号]",
         pattern=r"(?:(?:(?<![0-9])(?:19|20)?[0-9]{2}|[二〇零一九][〇零一二三四五六七八九0]{3})[ ]?年[ ]?)?"
         rf"(?<![0-9])(?:{_MONTH}|[一二三四五六七八九十]{{1,2}})[ ]?月[ ]?(?:{_DAY}|[一二三四五六七八九十]{{1,3}})[ ]?[日号]{_HOUR_HAN}",
         score=0.8,
@@ -79,6 +84,7 @@ RULES = (
     Rule(
         name="english_date",
         kind=FindingKind.TIMESTAMP,
+        needs=r"(?:19|20)[0-9]{2}(?![0-9])",
         pattern=rf"(?<![A-Za-z])(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{{0,6}},? )?(?:{_MONTHS}\.? {{1,2}}{_DAY}(?:st|nd|rd|th)?(?:,? {{1,2}}{_CLOCK})?,? {_YEAR}"
         rf"|{_DAY}(?:st|nd|rd|th)?[ \-]{_MONTHS}\.?,?[ \-]{_YEAR})(?:,? {{1,2}}(?:at )?{_CLOCK}{_ZONE})?(?![0-9])",
         score=0.8,
@@ -86,13 +92,17 @@ RULES = (
     Rule(
         name="log_stamp",
         kind=FindingKind.TIMESTAMP,
+        needs=r"[0-9]:[0-9]{2}:[0-9]",
         pattern=rf"(?<![A-Za-z]){_MONTHS} {{1,2}}{_DAY} [0-2][0-9]:[0-5][0-9]:[0-6][0-9](?:\.[0-9]{{1,9}})?",
         score=0.8,
     ),
     Rule(
         name="day_first",
         kind=FindingKind.TIMESTAMP,
-        pattern=r"(?<![0-9A-Za-z.])" + rf"(?:{_DAY}/{_DAY}/{_YEAR}|{_DAY}\.{_MONTH}\.{_YEAR}|{_DAY}-{_MONTH}-{_YEAR})(?:,? {{1,2}}{_CLOCK}{_ZONE})?" + r"(?![0-9A-Za-z])(?!\.[0-9])",
+        needs=r"[/.\-](?:19|20)[0-9]{2}(?![0-9])",
+        pattern=r"(?<![0-9A-Za-z.])"
+        + rf"(?:{_DAY}/{_DAY}/{_YEAR}|{_DAY}\.{_MONTH}\.{_YEAR}|{_DAY}-{_MONTH}-{_YEAR})(?:,? {{1,2}}{_CLOCK}{_ZONE})?"
+        + r"(?![0-9A-Za-z])(?!\.[0-9])",
         score=0.6,
     ),
     Rule(

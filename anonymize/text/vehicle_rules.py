@@ -47,7 +47,9 @@ def is_ip(text: str) -> bool:
         address = ipaddress.ip_address(text)
     except ValueError:
         return False
-    return address.version == 4 or sum(map(bool, text.split(":"))) >= 3 or text[:2].lower() in {"fe", "fd", "fc"}
+    return (
+        address.version == 4 or sum(map(bool, text.split(":"))) >= 3 or text[:2].lower() in {"fe", "fd", "fc"}
+    )
 
 
 def is_luhn(text: str) -> bool:
@@ -59,6 +61,7 @@ RULES = (
     Rule(
         name="vin",
         kind=FindingKind.VIN,
+        needs=r"[A-Za-z0-9]{17}",
         pattern=A0 + r"[A-HJ-NPR-Z0-9]{8}[0-9X][A-HJ-NPR-Z0-9]{8}" + A1,
         score=0.95,
         context=_VIN_WORDS,
@@ -69,6 +72,7 @@ RULES = (
     Rule(
         name="vin_grouped",
         kind=FindingKind.VIN,
+        needs=r"[A-Z0-9][ \-][A-Z0-9]",
         pattern=A0 + r"(?-i:[A-HJ-NPR-Z0-9](?:[ \-]?[A-HJ-NPR-Z0-9]){12}(?:[ \-]?[0-9]){4})" + A1,
         score=0.8,
         context=_VIN_WORDS,
@@ -79,6 +83,7 @@ RULES = (
     Rule(
         name="vin_european",
         kind=FindingKind.VIN,
+        needs=r"[A-Z0-9]{13}[0-9]{4}",
         pattern=A0 + r"(?-i:[S-Z][A-HJ-NPR-Z][A-HJ-NPR-Z0-9]{11}[0-9]{4})" + A1,
         score=0.45,
         context=_VIN_WORDS,
@@ -88,6 +93,7 @@ RULES = (
     Rule(
         name="vin_by_context",
         kind=FindingKind.VIN,
+        needs=r"[A-Za-z0-9]{17}",
         pattern=A0 + r"[A-HJ-NPR-Z0-9]{17}" + A1,
         score=0.0,
         context=_VIN_WORDS,
@@ -109,7 +115,8 @@ RULES = (
     Rule(
         name="plate_new_energy",
         kind=FindingKind.PLATE,
-        pattern=rf"[{PROVINCES}][ ]?[A-Z]{_SEPARATOR}(?:[A-HJK][A-HJ-NP-Z0-9][0-9]{{4}}|[0-9]{{5}}[A-HJK])" + A1,
+        pattern=rf"[{PROVINCES}][ ]?[A-Z]{_SEPARATOR}(?:[A-HJK][A-HJ-NP-Z0-9][0-9]{{4}}|[0-9]{{5}}[A-HJK])"
+        + A1,
         score=0.95,
     ),
     Rule(
@@ -122,7 +129,9 @@ RULES = (
     Rule(
         name="plate_armed_police",
         kind=FindingKind.PLATE,
-        pattern=A0 + rf"WJ{_SEPARATOR}(?:[0-9]{{2}}|[{PROVINCES}])?{_SEPARATOR}[0-9A-Z]?[0-9]{{4}}[0-9A-Z消边通森金警电]?" + A1,
+        pattern=A0
+        + rf"WJ{_SEPARATOR}(?:[0-9]{{2}}|[{PROVINCES}])?{_SEPARATOR}[0-9A-Z]?[0-9]{{4}}[0-9A-Z消边通森金警电]?"
+        + A1,
         score=0.7,
     ),
     Rule(
@@ -134,7 +143,10 @@ RULES = (
     Rule(
         name="plate_military_by_context",
         kind=FindingKind.PLATE,
-        pattern=A0 + r"[VKHBSLJNGCEFTZ][A-Z][ \-]?[0-9]{5}" + A1 + r"|[军空海北沈兰济南广成][A-Z][ ·\-]?[0-9]{5}",
+        pattern=A0
+        + r"[VKHBSLJNGCEFTZ][A-Z][ \-]?[0-9]{5}"
+        + A1
+        + r"|[军空海北沈兰济南广成][A-Z][ ·\-]?[0-9]{5}",
         score=0.0,
         context=_PLATE_WORDS + r"|军车|军牌|部队",
         context_score=0.8,
@@ -142,6 +154,7 @@ RULES = (
     Rule(
         name="plate_embassy",
         kind=FindingKind.PLATE,
+        needs="[使领]",
         pattern=r"使[ ·]?[0-9]{6}(?![0-9])|(?<![0-9])[0-9]{3}[ ·]?[0-9]{3}使|"
         rf"[{PROVINCES}]?[ ·]?[A-Z]?[ ·]?[0-9]{{4,6}}领(?!导|先|取|域|队|土|证)|领[ ·]?[0-9]{{6}}(?![0-9])",
         score=0.7,
@@ -172,6 +185,7 @@ RULES = (
     Rule(
         name="mac",
         kind=FindingKind.DEVICE_ID,
+        needs=r"[0-9A-Fa-f]{2}[:\-][0-9A-Fa-f]{2}[:\-]",
         pattern=r"(?<![0-9A-Za-z:\-])(?:[0-9a-f]{2}([:\-]))(?:[0-9a-f]{2}\1){4}[0-9a-f]{2}(?:\1[0-9a-f]{2}){0,2}(?![0-9A-Za-z:\-])",
         score=0.85,
     ),
