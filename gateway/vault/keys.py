@@ -6,10 +6,8 @@ use. Formats and life cycle: docs/keys.md.
 
 import base64
 import hashlib
-import json
 import os
 import re
-import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +23,7 @@ from joserfc.jwk import OKPKey
 
 from gateway.vault.durable import storage, sweep_temporary, sync_directory, write_once
 from gateway.vault.errors import KeyDestroyedError, KeyExistsError, KeyUnavailableError, SealBrokenError
+from gateway.vault.private import check_private, read_document
 from gateway.vault.root import DEFAULT_ARGON2, Argon2Cost, create_root, open_root
 from gateway.vault.wrap import unwrap, wrap
 
@@ -64,7 +63,6 @@ class Keystore:
     def __init__(self, path: Path, root: bytes) -> None:
         self._path = path
         self._root = root
-        self._lock = FileLock(path / "lock", timeout=_LOCK_TIMEOUT_S, mode=0o600)
         self._named: dict[tuple[str, str], bytes] = {}
         self._named_lock = threading.Lock()
 
@@ -83,7 +81,7 @@ class Keystore:
         with storage("create directory", path.name):
             for directory in (path, path / "kek", path / "secret"):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _check_private(path)
+        check_private(path)
         root = create_root(path, passphrase, argon2)
         sync_directory(path.parent)
         return cls(path, root)
@@ -108,9 +106,10 @@ class Keystore:
         """
         if not path.is_dir():
             raise KeyUnavailableError(f"no keystore at '{path.name}'")
-        with storage("inspect keystore", path.name):  # 1
-            for entry in (path, *path.rglob("*")):
-                _check_private(entry)
+        check_private(path)  # 1
+        with _exclusive(path), storage("inspect keystore", path.name):
+            for entry in path.rglob("*"):
+                check_private(entry)
         keystore = cls(
             path, open_root(path, passphrase, allow_insecure_test_cost=allow_insecure_test_cost)
         )  # 2
@@ -125,26 +124,20 @@ class Keystore:
             KeyDestroyedError: There was one of that id; an id is never used twice.
             ValueError: The id is not 1 to 128 letters, digits, ``_`` and ``-``.
         """
-        with self._exclusive():
+        with _exclusive(self._path):
             self._refuse_destroyed(kek_id)
-            kek = os.urandom(KEY_LENGTH)
-            document: Document = {
-                "fingerprint": _fingerprint(kek),
-                "kek_id": kek_id,
-                "version": 1,
-                "wrapped": base64.b64encode(wrap(self._root, kek, b"kek", kek_id.encode())).decode(),
-            }
-            try:
-                write_once(self._kek_path(kek_id), rfc8785.dumps(document))
-            except FileExistsError:
-                raise KeyExistsError(f"key encryption key '{kek_id}' exists; keys are written once") from None
+            if self._kek_path(kek_id).exists():
+                raise KeyExistsError(f"key encryption key '{kek_id}' exists; keys are written once")
+            self._write_kek(kek_id)
 
     def ensure_kek(self, kek_id: str) -> None:
         """Make a key encryption key unless there is one; errors as for :meth:`new_kek`."""
-        with self._exclusive():
+        if self.has_kek(kek_id):
+            return
+        with _exclusive(self._path):
             self._refuse_destroyed(kek_id)
             if not self._kek_path(kek_id).exists():
-                self.new_kek(kek_id)
+                self._write_kek(kek_id)
 
     def has_kek(self, kek_id: str) -> bool:
         """Whether the key can be used."""
@@ -193,13 +186,14 @@ class Keystore:
             KeyUnavailableError: There never was such a key.
             StorageError: A step failed; call again.
         """
-        with self._exclusive():
+        with _exclusive(self._path):
             tombstone = self._tombstone_path(kek_id)
             if not tombstone.exists():
                 fingerprint = self._stored_fingerprint(kek_id)
                 destruction = Destruction(kek_id=kek_id, time=datetime.now(UTC), fingerprint=fingerprint)
                 write_once(tombstone, rfc8785.dumps(destruction.as_dict()))
             self._erase_file(kek_id)
+            sync_directory(tombstone.parent)
             return self.destruction(kek_id)
 
     def destruction(self, kek_id: str) -> Destruction:
@@ -208,7 +202,7 @@ class Keystore:
         Raises:
             KeyUnavailableError: The key was not destroyed, or the record is malformed.
         """
-        document = _read_document(self._tombstone_path(kek_id), f"destruction of '{kek_id}'")
+        document = read_document(self._tombstone_path(kek_id), f"destruction of '{kek_id}'")
         try:
             return Destruction(
                 kek_id=document["kek_id"],
@@ -243,7 +237,7 @@ class Keystore:
         path = self._path / "secret" / f"{kind}.{_checked_name(name)}.key"
         parts = (b"secret", kind.encode(), name.encode())
         if not path.exists():
-            with self._exclusive():
+            with _exclusive(self._path):
                 if not path.exists():
                     value = os.urandom(KEY_LENGTH)
                     wrapped = base64.b64encode(wrap(self._root, value, *parts)).decode()
@@ -251,14 +245,24 @@ class Keystore:
                         path, rfc8785.dumps({"kind": kind, "name": name, "version": 1, "wrapped": wrapped})
                     )
         return _unwrap_document(
-            self._root, _read_document(path, f"{kind} '{name}'"), parts, f"{kind} '{name}'"
+            self._root, read_document(path, f"{kind} '{name}'"), parts, f"{kind} '{name}'"
         )
+
+    def _write_kek(self, kek_id: str) -> None:
+        kek = os.urandom(KEY_LENGTH)
+        document: Document = {
+            "fingerprint": _fingerprint(kek),
+            "kek_id": kek_id,
+            "version": 1,
+            "wrapped": base64.b64encode(wrap(self._root, kek, b"kek", kek_id.encode())).decode(),
+        }
+        write_once(self._kek_path(kek_id), rfc8785.dumps(document))
 
     def _kek(self, kek_id: str) -> bytes:
         self._refuse_destroyed(kek_id)
         subject = f"key encryption key '{kek_id}'"
         try:
-            document = _read_document(self._kek_path(kek_id), subject)
+            document = read_document(self._kek_path(kek_id), subject)
         except KeyUnavailableError:
             self._refuse_destroyed(kek_id)
             raise
@@ -297,12 +301,12 @@ class Keystore:
                 os.close(descriptor)
         with storage("remove key file", path.name):
             path.unlink()
-        sync_directory(path.parent)
 
     def _finish_interrupted(self) -> None:
-        with self._exclusive():
+        with _exclusive(self._path):
             for tombstone in sorted((self._path / "kek").glob("*.destroyed")):
                 self._erase_file(tombstone.stem)
+            sync_directory(self._path / "kek")
             for directory in (self._path, self._path / "kek", self._path / "secret"):
                 sweep_temporary(directory, older_than_s=0)
 
@@ -312,16 +316,18 @@ class Keystore:
     def _tombstone_path(self, kek_id: str) -> Path:
         return self._path / "kek" / f"{_checked_name(kek_id)}.destroyed"
 
-    @contextmanager
-    def _exclusive(self) -> Iterator[None]:
-        """One writer at a time, over threads and processes; re-entrant within a thread."""
-        try:
-            with self._lock:
-                yield
-        except Timeout:
-            raise KeyUnavailableError(
-                f"keystore is locked by another process for {_LOCK_TIMEOUT_S:.0f} s"
-            ) from None
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    """One writer at a time over threads and processes; not re-entrant."""
+    # A lock per use: one that a forked process inherits could not be told from its parent's.
+    try:
+        with FileLock(path / "lock", timeout=_LOCK_TIMEOUT_S, mode=0o600):
+            yield
+    except Timeout:
+        raise KeyUnavailableError(
+            f"keystore is locked by another process for {_LOCK_TIMEOUT_S:.0f} s"
+        ) from None
 
 
 def _checked_name(name: str) -> str:
@@ -332,40 +338,6 @@ def _checked_name(name: str) -> str:
 
 def _fingerprint(kek: bytes) -> str:
     return hashlib.sha256(_FINGERPRINT_LABEL + kek).hexdigest()
-
-
-def _check_private(path: Path) -> None:
-    status = path.lstat()
-    if stat.S_ISLNK(status.st_mode):
-        raise KeyUnavailableError(
-            f"'{path.name}' is a symbolic link (expected a file or directory of its own)"
-        )
-    if status.st_mode & 0o077:
-        expected = "0700" if stat.S_ISDIR(status.st_mode) else "0600"
-        raise KeyUnavailableError(
-            f"'{path.name}' is exposed (got mode {stat.S_IMODE(status.st_mode):04o}, expected {expected})"
-        )
-    if os.geteuid() not in (0, status.st_uid):
-        raise KeyUnavailableError(f"'{path.name}' belongs to user {status.st_uid} (expected {os.geteuid()})")
-
-
-def _read_document(path: Path, subject: str) -> dict[str, Any]:
-    try:
-        content = path.read_bytes()
-        _check_private(path)
-    except FileNotFoundError:
-        raise KeyUnavailableError(f"no {subject} in this keystore") from None
-    except OSError as error:
-        raise KeyUnavailableError(f"{subject} cannot be read: {os.strerror(error.errno or 0)}") from error
-    try:
-        document = json.loads(content)
-    except ValueError as error:
-        raise KeyUnavailableError(f"{subject} is malformed: {error}") from error
-    if not isinstance(document, dict):
-        raise KeyUnavailableError(
-            f"{subject} is malformed (got {type(document).__name__}, expected an object)"
-        )
-    return document
 
 
 def _unwrap_document(root: bytes, document: dict[str, Any], parts: tuple[bytes, ...], subject: str) -> bytes:

@@ -37,7 +37,9 @@ class Argon2Cost:
 
     def __post_init__(self) -> None:
         if not (
-            8 * self.lanes <= self.memory_kib <= _MAX_MEMORY_KIB and 1 <= self.iterations <= _MAX_ITERATIONS
+            self.lanes >= 1
+            and 8 * self.lanes <= self.memory_kib <= _MAX_MEMORY_KIB
+            and 1 <= self.iterations <= _MAX_ITERATIONS
         ):
             raise ValueError(
                 f"Argon2id cost (got {self}, expected memory of 8 KiB per lane to {_MAX_MEMORY_KIB} KiB"
