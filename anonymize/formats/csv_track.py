@@ -18,7 +18,7 @@ from anonymize.formats.track import (
     parse_numbers,
     parse_times,
 )
-from anonymize.geo.crs import WGS84, require_crs, to_wgs84
+from anonymize.geo.crs import require_crs, to_wgs84
 from anonymize.profile import TrackProfile
 
 _ALIASES = {

@@ -55,9 +55,9 @@ class _TrackPoints:
             self._begins = True
         if self._path == _TRACK_POINT:
             self._begin_point(attributes)
-        elif self._path[:-1] == _TRACK_POINT and name in _VALUES:
-            self._text = []
-        elif self._path[:4] == _TRACK_POINT and name == "speed":
+        elif (self._path[:-1] == _TRACK_POINT and name in _VALUES) or (
+            self._path[:4] == _TRACK_POINT and name == "speed"
+        ):
             self._text = []
         elif name not in _CARRIED or len(self._path) > len(_TRACK_POINT):
             self.dropped.add(name)

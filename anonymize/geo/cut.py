@@ -245,7 +245,10 @@ def _cut_treatments(hits: ZoneHits, zones: ZoneSet) -> list[Treatment]:
     count = int(hits.inside.sum())
     if not count:
         return []
-    parameters = {"zone_file": zones.digest, "zone_file_version": zones.version}
+    parameters: dict[str, str | int | float | bool] = {
+        "zone_file": zones.digest,
+        "zone_file_version": zones.version,
+    }
     return [
         Treatment(kind=TreatmentKind.CUT, of=FindingKind.RESTRICTED_ZONE, count=count, parameters=parameters)
     ]

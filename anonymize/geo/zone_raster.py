@@ -125,7 +125,8 @@ class ZoneRaster:
 
     def _lay_out(self, cell_m: float) -> bool:
         bounds = np.array([s.bounds for s in self._shapes])
-        west, south, east, north = *bounds[:, :2].min(axis=0), *bounds[:, 2:].max(axis=0)
+        west, south = (float(v) for v in bounds[:, :2].min(axis=0))
+        east, north = (float(v) for v in bounds[:, 2:].max(axis=0))
         width = cell_m / (_METRES_PER_DEGREE * math.cos(math.radians((south + north) / 2.0)))
         height = cell_m / _METRES_PER_DEGREE
         self._west, self._south = west - _TILE * width, south - _TILE * height

@@ -247,7 +247,7 @@ def _buffered(zone: Zone, extra_margin_m: float) -> BaseGeometry:
         lambda c: np.column_stack(plane.transform(c[:, 0], c[:, 1], direction="INVERSE")),
     )
     west, south, east, north = shape.bounds
-    if not (-_POLAR_DEG < south and north < _POLAR_DEG and east - west < 180.0 and shape.is_valid):
+    if not (south > -_POLAR_DEG and north < _POLAR_DEG and east - west < 180.0 and shape.is_valid):
         raise ZoneFileError(
             f"zone {zone.id!r}: with its margin of {margin:g} m it crosses the antimeridian or comes near a pole"
         )
@@ -302,7 +302,7 @@ def _shape(geometry: Any, where: str) -> BaseGeometry:
     if shape.is_empty or not shape.is_valid:
         raise ZoneFileError(f"{where}: geometry is invalid ({shapely.is_valid_reason(shape)})")
     west, south, east, north = shape.bounds
-    if not (-180.0 <= west and east <= 180.0 and -_POLAR_DEG < south and north < _POLAR_DEG):
+    if not (west >= -180.0 and east <= 180.0 and south > -_POLAR_DEG and north < _POLAR_DEG):
         raise ZoneFileError(
             f"{where}: out of range or within 5 degrees of a pole (got bounds {shape.bounds})"
         )
