@@ -13,7 +13,6 @@ _PHONE_WORDS = (
 )
 _CODE_WORDS = r"信用代码|统一代码|组织机构|税号|纳税人|营业执照|uscc|credit code|tax id"
 _PASSPORT_WORDS = r"护照|通行证|passport|travel document"
-_BANK_PREFIX = r"(?:62|60|4|5[0-9]|2[2-7]|3[0-9]|9[5-9])"
 
 
 def _digits(text: str) -> str:
@@ -102,7 +101,7 @@ RULES = (
     Rule(
         name="bank_card",
         kind=FindingKind.BANK_CARD,
-        pattern=D0 + _BANK_PREFIX + r"(?:[ \-]?[0-9]){13,17}" + D1,
+        pattern=D0 + r"(?:3[47](?:[ \-]?[0-9]){13}|(?:6[0-9]|4[0-9]|5[0-9]|2[2-7]|3[0568]|9[5-9])(?:[ \-]?[0-9]){14,17})" + D1,
         score=0.6,
         context=_BANK_WORDS,
         context_score=0.9,

@@ -52,7 +52,7 @@ def _octets(text: str) -> bool:
 
 def _is_card(text: str) -> bool:
     digits = _SEPARATORS.sub("", text)
-    return 15 <= len(digits) <= 19 and checksums.is_luhn(digits)
+    return 16 <= len(digits) <= 19 and checksums.is_luhn(digits)
 
 
 def _expression(
