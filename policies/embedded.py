@@ -12,10 +12,10 @@ import regorus  # type: ignore[import-untyped]
 from policies.bundle import Bundle
 from policies.decision import Decision, read_decision
 from policies.errors import EngineError
-from policies.question import Question
+from policies.question import Point, Question
 
-# A regorus engine may be used and dropped by one thread only (anything else raises a BaseException), so each
-# worker keeps its engine here, where it dies with its thread.
+# A regorus machine may be used and dropped by one thread only (anything else raises a BaseException), so each
+# worker keeps its machine here, where it dies with its thread.
 _owned = threading.local()
 
 
@@ -51,14 +51,6 @@ class EmbeddedEngine:
             raise EngineError(f"{self.name} is closed") from error
         return read_decision(pending.result(), question=question, bundle=self.bundle, engine=self.name)
 
-    def evaluate(self, rule: str) -> Any:
-        """Evaluate a rule by its full path without input; for unit tests of rules.
-
-        Raises:
-            EngineError: There is no such rule, or it is undefined.
-        """
-        return self._worker.submit(_query, rule).result()
-
     def close(self) -> None:
         """Stop the owning thread."""
         self._worker.shutdown()
@@ -73,29 +65,30 @@ class EmbeddedEngine:
 
 
 def _load(bundle: Bundle) -> None:
+    """Compile the rules for the register machine, several times faster than the interpreter."""
+    data = json.dumps(bundle.data())
     try:
-        engine = regorus.Engine()
-        for path, source in sorted(bundle.modules().items()):
-            engine.add_policy(path, source)
-        engine.add_data_json(json.dumps(bundle.data()))
+        program = regorus.Program.compile_from_modules(
+            data, sorted(bundle.modules().items()), [_entry(point) for point in Point]
+        )
+        machine = regorus.Rvm()
+        machine.load_program(program)
+        machine.set_data_json(data)
     except BaseException as error:
         raise _converted(error) from None
-    _owned.engine = engine
+    _owned.machine = machine
 
 
 def _evaluate(question: Question) -> Any:
     try:
-        _owned.engine.set_input_json(question.canonical.decode())
-        return json.loads(_owned.engine.eval_rule_as_json(f"data.fleetgate.{question.point.value}.decision"))
+        _owned.machine.set_input_json(question.canonical.decode())
+        return json.loads(_owned.machine.execute_entry_point(_entry(question.point)))
     except BaseException as error:
         raise _converted(error) from None
 
 
-def _query(rule: str) -> Any:
-    try:
-        return json.loads(_owned.engine.eval_rule_as_json(rule))
-    except BaseException as error:
-        raise _converted(error) from None
+def _entry(point: Point) -> str:
+    return f"data.fleetgate.{point.value}.decision"
 
 
 def _converted(error: BaseException) -> BaseException:

@@ -4,7 +4,7 @@ import threading
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from opa_client.errors import PolicyNotFoundError  # type: ignore[import-untyped]
 from opa_client.opa import OpaClient  # type: ignore[import-untyped]
@@ -77,7 +77,7 @@ class OpaServerEngine:
         client = self._client()
         try:
             names = client.get_policies_list()
-            return [str(client.get_policy(name.lstrip("/"))["result"]["raw"]) for name in names]
+            return [str(client.get_policy(quote(name, safe=""))["result"]["raw"]) for name in names]
         except (RequestException, PolicyNotFoundError, KeyError, ValueError) as error:
             raise EngineError(f"{self.name} does not show its modules: {type(error).__name__}: {error}") from error
 

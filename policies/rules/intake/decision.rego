@@ -13,7 +13,10 @@ required := {rule | some rule, _ in data.catalogue.intake}
 
 missing := required - passed
 
-violations := [{"rule": rule, "facts": object.get(facts, rule, set())} | some rule in sort(missing)]
+violations := [violation |
+	some rule in sort(missing)
+	violation := {"rule": rule, "facts": {entry.fact | some entry in facts; entry.rule == rule}}
+]
 
 # METADATA
 # title: Decision at intake
@@ -31,18 +34,16 @@ decision := {
 
 default level := "SX_UNKNOWN"
 
-level := lib.highest(levels, input.context.time) if {
+level := lib.highest(levels, law_level_rank) if {
 	frame_known
-	levels := {lib.law(data.law.taxonomy.class_level, input.context.time)[class] | some class in declared_classes}
+	levels := {law_class_level[class] | some class in declared_classes}
 }
 
 declared_classes := {class | some class in input.resource.classes_declared}
 
-cabin_classes := lib.members(data.law.taxonomy.cabin_classes, input.context.time)
-
 frame_known if {
-	input.resource.crs in lib.law(data.law.position.known_crs, input.context.time)
-	known := object.keys(lib.law(data.law.taxonomy.class_level, input.context.time))
+	input.resource.crs in law_known_crs
+	known := object.keys(law_class_level)
 	count(declared_classes) > 0
 	count(declared_classes - known) == 0
 }

@@ -9,11 +9,11 @@ in_force(policy, at) if {
 }
 
 # METADATA
-# description: Whether a surveying certificate is valid and of a kind that covers vehicle data.
-valid(certificate, at) if {
-	within(at, certificate.valid_from, certificate.valid_to)
+# description: Whether a surveying certificate is valid now and of a kind that covers vehicle data.
+valid(certificate) if {
+	within(input.context.time, certificate.valid_from, certificate.valid_to)
 	some kind in certificate.kinds
-	kind in law(data.law.surveying.certificate_kinds, at)
+	kind in members(data.law.surveying.certificate_kinds)
 }
 
 # METADATA
@@ -25,7 +25,8 @@ covers(certificate, region) if {
 }
 
 # METADATA
-# description: Whether a country is inside the jurisdiction whose rules hold.
-at_home(country, "CN", at) if country in law(data.law.transfer.home_countries_cn, at)
-
-at_home(country, "EU", at) if country in law(data.law.transfer.home_countries_eu, at)
+# description: Whether a reference is stated at all.
+stated(reference) if {
+	is_string(reference)
+	count(reference) > 0
+}

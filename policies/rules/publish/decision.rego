@@ -13,7 +13,10 @@ required := {rule | some rule, _ in data.catalogue.publish}
 
 missing := required - passed
 
-violations := [{"rule": rule, "facts": object.get(facts, rule, set())} | some rule in sort(missing)]
+violations := [violation |
+	some rule in sort(missing)
+	violation := {"rule": rule, "facts": {entry.fact | some entry in facts; entry.rule == rule}}
+]
 
 # METADATA
 # title: Decision at publish
@@ -31,14 +34,14 @@ decision := {
 
 default level := "SX_UNKNOWN"
 
-level := lib.highest({input.resource.level, input.resource.source_level}, input.context.time)
+level := lib.highest({input.resource.level, input.resource.source_level}, law_level_rank)
 
-approvers_needed := lib.approvers(level, input.context.time)
+approvers_needed := lib.approvers(level, law_level_rank)
 
 binding_approvals := [approval | some approval in input.context.approvals; approval.digest == input.resource.digest]
 
 obligations contains {"kind": "retain_record", "parameters": {"years": years}} if {
-	years := lib.law(data.law.transfer.provision_record_years, input.context.time)
+	years := law_provision_record_years
 }
 
 obligations contains {"kind": "show_unverified", "parameters": {"what": ["certificate"]}} if {

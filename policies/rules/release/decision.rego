@@ -13,7 +13,10 @@ required := {rule | some rule, _ in data.catalogue.release}
 
 missing := required - passed
 
-violations := [{"rule": rule, "facts": object.get(facts, rule, set())} | some rule in sort(missing)]
+violations := [violation |
+	some rule in sort(missing)
+	violation := {"rule": rule, "facts": {entry.fact | some entry in facts; entry.rule == rule}}
+]
 
 # METADATA
 # title: Decision at release
@@ -31,27 +34,28 @@ decision := {
 
 default level := "SX_UNKNOWN"
 
-level := lib.highest(levels, input.context.time) if {
+level := lib.highest(levels, law_level_rank) if {
+	count(input.resource.items) > 0
 	levels := {item.level_out | some item in input.resource.items} | subjects_level
 }
 
 subjects_total := input.resource.counts.subjects + input.context.cumulative.subjects
 
 subjects_level := {"S0_PUBLIC"} if {
-	subjects_total < lib.law(data.law.subjects.important_data_subjects, input.context.time)
+	subjects_total < law_important_data_subjects
 }
 
 subjects_level := {"S3_IMPORTANT"} if {
-	subjects_total >= lib.law(data.law.subjects.important_data_subjects, input.context.time)
+	subjects_total >= law_important_data_subjects
 }
 
 obligations contains {"kind": "approvals", "parameters": {"count": count_needed}} if {
 	levels := {item.level_in | some item in input.resource.items} | {level}
-	count_needed := lib.approvers(lib.highest(levels, input.context.time), input.context.time)
+	count_needed := lib.approvers(lib.highest(levels, law_level_rank), law_level_rank)
 }
 
 obligations contains {"kind": "retain_record", "parameters": {"years": years}} if {
-	years := lib.law(data.law.transfer.provision_record_years, input.context.time)
+	years := law_provision_record_years
 }
 
 obligations contains {"kind": "show_unverified", "parameters": {"what": what}} if {

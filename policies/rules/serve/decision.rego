@@ -11,7 +11,10 @@ required := {rule | some rule, _ in data.catalogue.serve}
 
 missing := required - passed
 
-violations := [{"rule": rule, "facts": object.get(facts, rule, set())} | some rule in sort(missing)]
+violations := [violation |
+	some rule in sort(missing)
+	violation := {"rule": rule, "facts": {entry.fact | some entry in facts; entry.rule == rule}}
+]
 
 # METADATA
 # title: Decision at serve

@@ -7,11 +7,11 @@ package fleetgate.intake
 #   number: '20'
 #   clause: 汽车数据安全管理若干规定（试行）第6条
 #   confidence: L2
-passed contains "cabin_dropped" if count(declared_classes - cabin_classes) > 0
+passed contains "cabin_dropped" if count(declared_classes - law_cabin_classes) > 0
 
 obligations contains {"kind": "drop_classes", "parameters": {"classes": sort(dropped)}} if {
-	dropped := declared_classes & cabin_classes
+	dropped := declared_classes & law_cabin_classes
 	count(dropped) > 0
 }
 
-facts.cabin_dropped contains {"classes": input.resource.classes_declared}
+facts contains {"rule": "cabin_dropped", "fact": {"classes": input.resource.classes_declared}}

@@ -8,8 +8,9 @@ package fleetgate.intake
 #   clause: DESIGN.md §3 law 5
 #   confidence: own
 passed contains "items_declared" if {
+	is_number(input.resource.item_count)
 	input.resource.item_count > 0
 	count(input.resource.classes_declared) > 0
 }
 
-facts.items_declared contains {"item_count": input.resource.item_count, "classes": input.resource.classes_declared}
+facts contains {"rule": "items_declared", "fact": {"item_count": input.resource.item_count, "classes": input.resource.classes_declared}}

@@ -15,8 +15,8 @@ passed contains "known_frame" if {
 	is_array(input.resource.classes_declared)
 }
 
-facts.known_frame contains {
+facts contains {"rule": "known_frame", "fact": {
 	"crs": input.resource.crs,
 	"classes": input.resource.classes_declared,
 	"accredited": input.context.accredited_for_secrets,
-}
+}}

@@ -23,11 +23,11 @@ passed contains "known_source" if {
 	input.resource.carrier_checked_in_by_role == "compliance_officer"
 }
 
-facts.known_source contains {
+facts contains {"rule": "known_source", "fact": {
 	"source": input.resource.source,
 	"subject_kind": input.subject.kind,
 	"enrolled": input.subject.enrolled,
 	"manifest_signed": input.resource.manifest_signed,
 	"carrier_registered": input.resource.carrier_registered,
 	"checked_in_by": input.resource.carrier_checked_in_by_role,
-}
+}}

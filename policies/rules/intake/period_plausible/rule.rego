@@ -14,8 +14,8 @@ passed contains "period_plausible" if {
 	lib.not_after(input.resource.ended_at, input.context.time)
 }
 
-facts.period_plausible contains {
+facts contains {"rule": "period_plausible", "fact": {
 	"started_at": input.resource.started_at,
 	"ended_at": input.resource.ended_at,
 	"time": input.context.time,
-}
+}}

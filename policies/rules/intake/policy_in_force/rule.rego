@@ -11,8 +11,8 @@ import data.fleetgate.lib
 #   confidence: own
 passed contains "policy_in_force" if lib.in_force(input.context.policy, input.context.time)
 
-facts.policy_in_force contains {
+facts contains {"rule": "policy_in_force", "fact": {
 	"time": input.context.time,
 	"policy": input.context.policy,
 	"bundle": data.fleetgate_bundle.digest,
-}
+}}

@@ -1,7 +1,5 @@
 package fleetgate.intake
 
-import data.fleetgate.lib
-
 # METADATA
 # title: Data at rest is sealed in an admitted suite under keys that the operator holds
 # description: 静态数据须以运营方自持密钥加密，套件须在许可清单内
@@ -11,7 +9,7 @@ import data.fleetgate.lib
 #   confidence: M
 passed contains "sealed_at_rest" if {
 	input.context.vault.keys_held_by_operator == true
-	input.context.vault.suite in lib.law(data.law.cryptography.suites, input.context.time)
+	input.context.vault.suite in law_suites
 }
 
-facts.sealed_at_rest contains input.context.vault
+facts contains {"rule": "sealed_at_rest", "fact": input.context.vault}

@@ -11,7 +11,7 @@ import data.fleetgate.lib
 #   confidence: L
 passed contains "surveying_certificate" if {
 	input.context.profile.jurisdiction == "CN"
-	lib.valid(input.context.certificate, input.context.time)
+	lib.valid(input.context.certificate)
 	lib.covers(input.context.certificate, input.resource.region)
 	lib.not_after(input.context.certificate.valid_from, input.resource.started_at)
 	lib.before(input.resource.ended_at, input.context.certificate.valid_to)
@@ -20,9 +20,9 @@ passed contains "surveying_certificate" if {
 # Not applicable under EU law.
 passed contains "surveying_certificate" if input.context.profile.jurisdiction == "EU"
 
-facts.surveying_certificate contains {
+facts contains {"rule": "surveying_certificate", "fact": {
 	"certificate": input.context.certificate,
 	"region": input.resource.region,
 	"started_at": input.resource.started_at,
 	"ended_at": input.resource.ended_at,
-}
+}}

@@ -17,4 +17,4 @@ passed contains "zone_file_installed" if {
 # Not applicable under EU law.
 passed contains "zone_file_installed" if input.context.profile.jurisdiction == "EU"
 
-facts.zone_file_installed contains input.context.zone_file
+facts contains {"rule": "zone_file_installed", "fact": input.context.zone_file}

@@ -19,7 +19,8 @@ passed contains "approvals_signed" if {
 	}
 }
 
-facts.approvals_signed contains fact if {
+facts contains {"rule": "approvals_signed", "fact": fact} if {
+	"approvals_signed" in missing
 	some approval in input.context.approvals
 	fact := {
 		"approver": approval.approver,

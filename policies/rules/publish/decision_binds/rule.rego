@@ -14,8 +14,8 @@ passed contains "decision_binds" if {
 	input.resource.judged_digest == input.resource.digest
 }
 
-facts.decision_binds contains {
+facts contains {"rule": "decision_binds", "fact": {
 	"digest": input.resource.digest,
 	"judged_digest": input.resource.judged_digest,
 	"decision": input.context.decision,
-}
+}}

@@ -12,8 +12,8 @@ passed contains "enough_approvers" if {
 	count(approvers - {input.resource.submitter}) >= approvers_needed
 }
 
-facts.enough_approvers contains {
+facts contains {"rule": "enough_approvers", "fact": {
 	"approvers": sort({approval.approver | some approval in binding_approvals}),
 	"submitter": input.resource.submitter,
 	"needed": approvers_needed,
-}
+}}

@@ -1,7 +1,5 @@
 package fleetgate.publish
 
-import data.fleetgate.lib
-
 # METADATA
 # title: Who publishes, and their entity, are inside the jurisdiction
 # description: 发布人及其单位须在境内
@@ -10,12 +8,12 @@ import data.fleetgate.lib
 #   clause: 测绘法 8, 51; 网络数据安全管理条例 37-38
 #   confidence: L
 passed contains "no_export" if {
-	lib.at_home(input.subject.nationality, input.context.profile.jurisdiction, input.context.time)
-	lib.at_home(input.subject.entity_country, input.context.profile.jurisdiction, input.context.time)
+	input.subject.nationality in law_home_countries
+	input.subject.entity_country in law_home_countries
 }
 
-facts.no_export contains {
+facts contains {"rule": "no_export", "fact": {
 	"nationality": input.subject.nationality,
 	"entity_country": input.subject.entity_country,
 	"jurisdiction": input.context.profile.jurisdiction,
-}
+}}

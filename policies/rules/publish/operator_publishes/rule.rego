@@ -9,4 +9,4 @@ package fleetgate.publish
 #   confidence: L2
 passed contains "operator_publishes" if "operator" in input.subject.roles
 
-facts.operator_publishes contains {"subject": input.subject.id, "roles": input.subject.roles}
+facts contains {"rule": "operator_publishes", "fact": {"subject": input.subject.id, "roles": input.subject.roles}}

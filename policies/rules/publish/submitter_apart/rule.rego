@@ -12,4 +12,4 @@ passed contains "submitter_apart" if {
 	every approval in input.context.approvals { approval.approver != input.resource.submitter }
 }
 
-facts.submitter_apart contains {"submitter": input.resource.submitter}
+facts contains {"rule": "submitter_apart", "fact": {"submitter": input.resource.submitter}}

@@ -11,10 +11,10 @@ import data.fleetgate.lib
 #   confidence: L
 passed contains "surveying_certificate" if {
 	input.context.profile.jurisdiction == "CN"
-	lib.valid(input.context.certificate, input.context.time)
+	lib.valid(input.context.certificate)
 }
 
 # Not applicable under EU law.
 passed contains "surveying_certificate" if input.context.profile.jurisdiction == "EU"
 
-facts.surveying_certificate contains {"certificate": input.context.certificate, "time": input.context.time}
+facts contains {"rule": "surveying_certificate", "fact": {"certificate": input.context.certificate, "time": input.context.time}}

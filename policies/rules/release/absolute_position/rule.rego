@@ -13,8 +13,10 @@ passed contains "absolute_position" if input.resource.mode == "LOCAL"
 
 passed contains "absolute_position" if {
 	input.resource.mode == "OFFSET"
-	input.resource.offset.min_shift_m >= lib.law(data.law.position.offset_min_shift_m, input.context.time)
-	input.resource.offset.max_distance_error <= lib.law(data.law.position.offset_max_distance_error, input.context.time)
+	is_number(input.resource.offset.min_shift_m)
+	is_number(input.resource.offset.max_distance_error)
+	input.resource.offset.min_shift_m >= law_offset_min_shift_m
+	input.resource.offset.max_distance_error <= law_offset_max_distance_error
 }
 
 passed contains "absolute_position" if {
@@ -22,8 +24,8 @@ passed contains "absolute_position" if {
 	lib.stated(input.resource.secrecy_tech_id)
 }
 
-facts.absolute_position contains {
+facts contains {"rule": "absolute_position", "fact": {
 	"mode": input.resource.mode,
 	"offset": input.resource.offset,
 	"secrecy_tech_id": input.resource.secrecy_tech_id,
-}
+}}

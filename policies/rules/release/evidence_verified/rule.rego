@@ -15,7 +15,8 @@ passed contains "evidence_verified" if {
 	}
 }
 
-facts.evidence_verified contains fact if {
+facts contains {"rule": "evidence_verified", "fact": fact} if {
+	"evidence_verified" in missing
 	some item in input.resource.items
 	evidence := {"verified": item.evidence_verified, "held": item.held, "profile": item.profile_digest}
 	evidence != {"verified": true, "held": false, "profile": input.context.profile.digest}

@@ -10,38 +10,41 @@ import data.fleetgate.lib
 #   clause: 汽车数据安全管理若干规定（试行）第8条; GB/T 44464-2024
 #   confidence: L2
 passed contains "faces_plates_masked" if {
-	count(input.context.detectors_required) > 0
+	count(faces_plates_masked_by) > 0
 	every item in input.resource.items {
+		is_number(item.masked.face)
+		is_number(item.masked.plate)
 		item.masked.face >= item.findings.face
 		item.masked.plate >= item.findings.plate
 		item.findings.face >= 0
 		item.findings.plate >= 0
-		faces_plates_detected(item)
-		faces_plates_treated(item)
+		faces_plates_masked_detected(item)
+		faces_plates_masked_treated(item)
 	}
 }
 
-faces_plates_detected(item) if {
-	required := {detector | some detector in input.context.detectors_required}
-	count(required - {detector | some detector in item.detectors_ran}) == 0
+faces_plates_masked_detected(item) if {
+	count(faces_plates_masked_by - {detector | some detector in item.detectors_ran}) == 0
 }
 
-faces_plates_detected(item) if {
-	imagery := lib.members(data.law.taxonomy.imagery_classes, input.context.time)
-	count({item.class} - imagery) == 1
+faces_plates_masked_by := {detector | some detector in input.context.detectors_required}
+
+faces_plates_masked_detected(item) if {
+	count({item.class} - law_imagery_classes) == 1
 	count({item.kind} - {"image", "video"}) == 1
 	is_array(item.detectors_ran)
 }
 
-faces_plates_treated(item) if {
+faces_plates_masked_treated(item) if {
 	item.findings.face == 0
 	item.findings.plate == 0
 	count(lib.tags(item) & {"FACE", "PLATE"}) == 0
 }
 
-faces_plates_treated(item) if lib.masked(item)
+faces_plates_masked_treated(item) if lib.masked(item)
 
-facts.faces_plates_masked contains fact if {
+facts contains {"rule": "faces_plates_masked", "fact": fact} if {
+	"faces_plates_masked" in missing
 	some item in input.resource.items
 	fact := {
 		"item": item.id,
@@ -51,12 +54,13 @@ facts.faces_plates_masked contains fact if {
 		"masked": item.masked,
 		"treatments": item.treatments,
 	}
-	sound := {entry.id |
-		some entry in input.resource.items
-		entry.masked.face >= entry.findings.face
-		entry.masked.plate >= entry.findings.plate
-		faces_plates_detected(entry)
-		faces_plates_treated(entry)
-	}
-	count({item.id} - sound) > 0
+	count({item.id} - faces_plates_masked_sound) > 0
+}
+
+faces_plates_masked_sound := {entry.id |
+	some entry in input.resource.items
+	entry.masked.face >= entry.findings.face
+	entry.masked.plate >= entry.findings.plate
+	faces_plates_masked_detected(entry)
+	faces_plates_masked_treated(entry)
 }

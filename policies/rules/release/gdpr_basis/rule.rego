@@ -20,9 +20,9 @@ passed contains "gdpr_basis" if {
 # Not applicable under Chinese law.
 passed contains "gdpr_basis" if input.context.profile.jurisdiction == "CN"
 
-facts.gdpr_basis contains {
+facts contains {"rule": "gdpr_basis", "fact": {
 	"mode": input.resource.mode,
 	"offset": input.resource.offset,
 	"purpose": input.context.purpose,
 	"dpia_reference": input.context.dpia_reference,
-}
+}}

@@ -18,9 +18,8 @@ passed contains "gov_county" if {
 passed contains "gov_county" if {
 	input.context.profile.jurisdiction == "CN"
 	input.context.gov_county_hit == true
-	geo := lib.members(data.law.taxonomy.geo_classes, input.context.time)
 	every item in input.resource.items {
-		count({item.class} - geo) == 1
+		count({item.class} - law_geo_classes) == 1
 		count(lib.tags(item) & {"FLOW"}) == 0
 		item.position_handling in {"none", "stripped"}
 	}
@@ -29,7 +28,7 @@ passed contains "gov_county" if {
 # Not applicable under EU law.
 passed contains "gov_county" if input.context.profile.jurisdiction == "EU"
 
-facts.gov_county contains {
+facts contains {"rule": "gov_county", "fact": {
 	"hit": input.context.gov_county_hit,
 	"tagged": [item.id | some item in input.resource.items; "GOV_COUNTY" in item.tags],
-}
+}}

@@ -15,7 +15,8 @@ passed contains "identifiers_stripped" if {
 	}
 }
 
-facts.identifiers_stripped contains fact if {
+facts contains {"rule": "identifiers_stripped", "fact": fact} if {
+	"identifiers_stripped" in missing
 	some item in input.resource.items
 	fact := {
 		"item": item.id,
@@ -23,11 +24,12 @@ facts.identifiers_stripped contains fact if {
 		"absolute_time": item.absolute_time,
 		"metadata_stripped": item.metadata_stripped,
 	}
-	clean := {entry.id |
-		some entry in input.resource.items
-		entry.vin_found == 0
-		entry.absolute_time in {"stripped", "shifted", "none"}
-		entry.metadata_stripped == true
-	}
-	count({item.id} - clean) > 0
+	count({item.id} - identifiers_stripped_sound) > 0
+}
+
+identifiers_stripped_sound := {entry.id |
+	some entry in input.resource.items
+	entry.vin_found == 0
+	entry.absolute_time in {"stripped", "shifted", "none"}
+	entry.metadata_stripped == true
 }

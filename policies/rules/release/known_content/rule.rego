@@ -14,14 +14,15 @@ passed contains "known_content" if {
 }
 
 known_content_item(item) if {
-	is_string(lib.law(data.law.taxonomy.class_level, input.context.time)[item.class])
-	lib.rank(item.level_in, input.context.time) < lib.rank("SX_UNKNOWN", input.context.time)
-	lib.rank(item.level_out, input.context.time) < lib.rank("SX_UNKNOWN", input.context.time)
-	item.crs in lib.law(data.law.position.known_crs, input.context.time)
-	count(lib.tags(item) - lib.members(data.law.taxonomy.tags, input.context.time)) == 0
+	is_string(law_class_level[item.class])
+	law_level_rank[item.level_in] < law_level_rank.SX_UNKNOWN
+	law_level_rank[item.level_out] < law_level_rank.SX_UNKNOWN
+	item.crs in law_known_crs
+	count(lib.tags(item) - law_tags) == 0
 }
 
-facts.known_content contains fact if {
+facts contains {"rule": "known_content", "fact": fact} if {
+	"known_content" in missing
 	some item in input.resource.items
 	fact := {
 		"item": item.id,
@@ -31,6 +32,7 @@ facts.known_content contains fact if {
 		"crs": item.crs,
 		"tags": item.tags,
 	}
-	known := {entry.id | some entry in input.resource.items; known_content_item(entry)}
-	count({item.id} - known) > 0
+	count({item.id} - known_content_sound) > 0
 }
+
+known_content_sound := {entry.id | some entry in input.resource.items; known_content_item(entry)}

@@ -14,11 +14,11 @@ passed contains "level_kept" if {
 }
 
 level_kept_item(item) if {
-	lib.rank(item.level_out, input.context.time) >= lib.rank(item.level_in, input.context.time)
+	law_level_rank[item.level_out] >= law_level_rank[item.level_in]
 }
 
 level_kept_item(item) if {
-	lib.rank(item.level_in, input.context.time) < lib.rank("S3_SENSITIVE_GEO", input.context.time)
+	law_level_rank[item.level_in] < law_level_rank.S3_SENSITIVE_GEO
 	count(lib.treatments(item)) > 0
 	level_kept_position(item)
 }
@@ -33,11 +33,11 @@ level_kept_position(item) if item.position_handling in {"stripped", "local", "of
 
 level_kept_position(item) if {
 	item.position_handling == "none"
-	public_formula := lib.members(data.law.position.public_formula_crs, input.context.time)
-	count({item.crs} - public_formula) == 1
+	count({item.crs} - law_public_formula_crs) == 1
 }
 
-facts.level_kept contains fact if {
+facts contains {"rule": "level_kept", "fact": fact} if {
+	"level_kept" in missing
 	some item in input.resource.items
 	fact := {
 		"item": item.id,
@@ -47,6 +47,7 @@ facts.level_kept contains fact if {
 		"position_handling": item.position_handling,
 		"treatments": item.treatments,
 	}
-	kept := {entry.id | some entry in input.resource.items; level_kept_item(entry)}
-	count({item.id} - kept) > 0
+	count({item.id} - level_kept_sound) > 0
 }
+
+level_kept_sound := {entry.id | some entry in input.resource.items; level_kept_item(entry)}

@@ -17,15 +17,14 @@ passed contains "limits_nulled" if {
 # Not applicable under EU law.
 passed contains "limits_nulled" if input.context.profile.jurisdiction == "EU"
 
-limits_nulled_item(item) if count(lib.tags(item) & limits_nulled_tags) == 0
+limits_nulled_item(item) if count(lib.tags(item) & law_nulled_attribute_tags) == 0
 
 limits_nulled_item(item) if item.sign_attributes_nulled == true
 
-limits_nulled_tags := lib.members(data.law.taxonomy.nulled_attribute_tags, input.context.time)
-
-facts.limits_nulled contains fact if {
+facts contains {"rule": "limits_nulled", "fact": fact} if {
+	"limits_nulled" in missing
 	some item in input.resource.items
-	found := lib.tags(item) & limits_nulled_tags
+	found := lib.tags(item) & law_nulled_attribute_tags
 	count(found) > 0
 	fact := {"item": item.id, "tags": sort(found), "attributes_nulled": item.sign_attributes_nulled}
 }

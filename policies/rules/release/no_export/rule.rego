@@ -1,7 +1,5 @@
 package fleetgate.release
 
-import data.fleetgate.lib
-
 # METADATA
 # title: Submitter, their entity, recipient and destination are inside the jurisdiction; anything else is an export
 # description: 向境外地址、人员或实体提供即为出境，拒绝
@@ -11,15 +9,15 @@ import data.fleetgate.lib
 #   confidence: L2
 passed contains "no_export" if {
 	input.context.destination_zone in {"in_zone", "partner", "public"}
-	lib.at_home(input.subject.nationality, input.context.profile.jurisdiction, input.context.time)
-	lib.at_home(input.subject.entity_country, input.context.profile.jurisdiction, input.context.time)
-	lib.at_home(input.context.recipient.country, input.context.profile.jurisdiction, input.context.time)
+	input.subject.nationality in law_home_countries
+	input.subject.entity_country in law_home_countries
+	input.context.recipient.country in law_home_countries
 }
 
-facts.no_export contains {
+facts contains {"rule": "no_export", "fact": {
 	"nationality": input.subject.nationality,
 	"entity_country": input.subject.entity_country,
 	"recipient_country": input.context.recipient.country,
 	"destination_zone": input.context.destination_zone,
 	"jurisdiction": input.context.profile.jurisdiction,
-}
+}}

@@ -1,7 +1,5 @@
 package fleetgate.release
 
-import data.fleetgate.lib
-
 # METADATA
 # title: Nothing is released at the level of a state secret
 # description: 涉密数据不得发布
@@ -11,11 +9,12 @@ import data.fleetgate.lib
 #   confidence: L2
 passed contains "no_state_secret" if {
 	every item in input.resource.items {
-		lib.rank(item.level_out, input.context.time) < lib.rank("S4_STATE_SECRET", input.context.time)
+		law_level_rank[item.level_out] < law_level_rank.S4_STATE_SECRET
 	}
 }
 
-facts.no_state_secret contains {"item": item.id, "level_out": item.level_out} if {
+facts contains {"rule": "no_state_secret", "fact": {"item": item.id, "level_out": item.level_out}} if {
+	"no_state_secret" in missing
 	some item in input.resource.items
 	item.level_out in {"S4_STATE_SECRET", "SX_UNKNOWN"}
 }

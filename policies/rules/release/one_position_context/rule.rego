@@ -8,13 +8,18 @@ package fleetgate.release
 #   clause: DESIGN.md §4 Coordinates; COMPLIANCE.md §5
 #   confidence: own
 passed contains "one_position_context" if {
-	handled := {"LOCAL": "local", "OFFSET": "offset", "APPROVED": "approved"}[input.resource.mode]
-	every item in input.resource.items { item.position_handling in {"none", "stripped", handled} }
+	every item in input.resource.items { item.position_handling in one_position_context_of[input.resource.mode] }
 }
 
-facts.one_position_context contains fact if {
+one_position_context_of := {
+	"LOCAL": {"none", "stripped", "local"},
+	"OFFSET": {"none", "stripped", "offset"},
+	"APPROVED": {"none", "stripped", "approved"},
+}
+
+facts contains {"rule": "one_position_context", "fact": fact} if {
+	"one_position_context" in missing
 	some item in input.resource.items
-	handled := {"LOCAL": "local", "OFFSET": "offset", "APPROVED": "approved"}[input.resource.mode]
-	count({item.position_handling} - {"none", "stripped", handled}) > 0
+	count({item.position_handling} - one_position_context_of[input.resource.mode]) > 0
 	fact := {"item": item.id, "position_handling": item.position_handling, "mode": input.resource.mode}
 }

@@ -9,4 +9,4 @@ package fleetgate.release
 #   confidence: L2
 passed contains "operator_submits" if "operator" in input.subject.roles
 
-facts.operator_submits contains {"subject": input.subject.id, "roles": input.subject.roles}
+facts contains {"rule": "operator_submits", "fact": {"subject": input.subject.id, "roles": input.subject.roles}}

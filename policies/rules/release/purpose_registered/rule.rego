@@ -9,4 +9,4 @@ package fleetgate.release
 #   confidence: L2
 passed contains "purpose_registered" if input.context.purpose in input.context.purposes_registered
 
-facts.purpose_registered contains {"purpose": input.context.purpose, "registered": input.context.purposes_registered}
+facts contains {"rule": "purpose_registered", "fact": {"purpose": input.context.purpose, "registered": input.context.purposes_registered}}

@@ -12,4 +12,4 @@ passed contains "recipient_under_contract" if {
 	input.context.recipient.contract == true
 }
 
-facts.recipient_under_contract contains input.context.recipient
+facts contains {"rule": "recipient_under_contract", "fact": input.context.recipient}

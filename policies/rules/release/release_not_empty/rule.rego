@@ -13,7 +13,7 @@ passed contains "release_not_empty" if {
 	count({item.id | some item in input.resource.items}) == count(input.resource.items)
 }
 
-facts.release_not_empty contains {
+facts contains {"rule": "release_not_empty", "fact": {
 	"recordings": count(input.resource.recordings),
 	"items": count(input.resource.items),
-}
+}}

@@ -14,7 +14,8 @@ passed contains "residual_clean" if {
 	}
 }
 
-facts.residual_clean contains {"item": item.id, "scanned": item.residual_scanned, "hits": item.residual_hits} if {
+facts contains {"rule": "residual_clean", "fact": {"item": item.id, "scanned": item.residual_scanned, "hits": item.residual_hits}} if {
+	"residual_clean" in missing
 	some item in input.resource.items
 	[item.residual_scanned, item.residual_hits] != [true, 0]
 }

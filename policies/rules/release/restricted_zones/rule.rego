@@ -29,13 +29,13 @@ restricted_zones_checked(item) if {
 }
 
 restricted_zones_removed(item) if {
-	forbidden := lib.members(data.law.taxonomy.forbidden_site_tags, input.context.time)
-	count(lib.tags(item) & forbidden) == 0
+	count(lib.tags(item) & law_forbidden_site_tags) == 0
 }
 
 restricted_zones_removed(item) if lib.removed(item)
 
-facts.restricted_zones contains fact if {
+facts contains {"rule": "restricted_zones", "fact": fact} if {
+	"restricted_zones" in missing
 	some item in input.resource.items
 	fact := {
 		"item": item.id,
@@ -45,11 +45,12 @@ facts.restricted_zones contains fact if {
 		"tags": item.tags,
 		"treatments": item.treatments,
 	}
-	clear := {entry.id |
-		some entry in input.resource.items
-		entry.zone_hits_cut == true
-		restricted_zones_checked(entry)
-		restricted_zones_removed(entry)
-	}
-	count({item.id} - clear) > 0
+	count({item.id} - restricted_zones_sound) > 0
+}
+
+restricted_zones_sound := {entry.id |
+	some entry in input.resource.items
+	entry.zone_hits_cut == true
+	restricted_zones_checked(entry)
+	restricted_zones_removed(entry)
 }

@@ -17,18 +17,17 @@ passed contains "sensitive_sites" if {
 # Not applicable under EU law.
 passed contains "sensitive_sites" if input.context.profile.jurisdiction == "EU"
 
-sensitive_sites_item(item) if count(lib.tags(item) & sensitive_sites_tags) == 0
+sensitive_sites_item(item) if count(lib.tags(item) & law_sensitive_site_tags) == 0
 
 sensitive_sites_item(item) if {
 	lib.masked(item)
 	item.sign_attributes_nulled == true
 }
 
-sensitive_sites_tags := lib.members(data.law.taxonomy.sensitive_site_tags, input.context.time)
-
-facts.sensitive_sites contains fact if {
+facts contains {"rule": "sensitive_sites", "fact": fact} if {
+	"sensitive_sites" in missing
 	some item in input.resource.items
-	found := lib.tags(item) & sensitive_sites_tags
+	found := lib.tags(item) & law_sensitive_site_tags
 	count(found) > 0
 	fact := {
 		"item": item.id,

@@ -29,7 +29,8 @@ obligations contains {"kind": "manual_review", "parameters": {"tag": "SLOPE_CURV
 	count(sloped) > 0
 }
 
-facts.slope_reviewed contains {"item": item.id, "destination_zone": input.context.destination_zone} if {
+facts contains {"rule": "slope_reviewed", "fact": {"item": item.id, "destination_zone": input.context.destination_zone}} if {
+	"slope_reviewed" in missing
 	some item in input.resource.items
 	"SLOPE_CURV" in item.tags
 }

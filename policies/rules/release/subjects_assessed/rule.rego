@@ -11,7 +11,7 @@ import data.fleetgate.lib
 #   confidence: L
 passed contains "subjects_assessed" if {
 	input.context.profile.jurisdiction == "CN"
-	subjects_total < lib.law(data.law.subjects.important_data_subjects, input.context.time)
+	subjects_total < law_important_data_subjects
 }
 
 passed contains "subjects_assessed" if {
@@ -23,4 +23,4 @@ passed contains "subjects_assessed" if {
 # Not applicable under EU law: gdpr_basis demands the assessment of every release.
 passed contains "subjects_assessed" if input.context.profile.jurisdiction == "EU"
 
-facts.subjects_assessed contains {"subjects": subjects_total, "assessment": input.context.dpia_reference}
+facts contains {"rule": "subjects_assessed", "fact": {"subjects": subjects_total, "assessment": input.context.dpia_reference}}

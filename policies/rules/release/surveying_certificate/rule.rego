@@ -11,7 +11,7 @@ import data.fleetgate.lib
 #   confidence: L
 passed contains "surveying_certificate" if {
 	input.context.profile.jurisdiction == "CN"
-	lib.valid(input.context.certificate, input.context.time)
+	lib.valid(input.context.certificate)
 	every recording in input.resource.recordings {
 		lib.covers(input.context.certificate, recording.region)
 	}
@@ -20,7 +20,7 @@ passed contains "surveying_certificate" if {
 # Not applicable under EU law.
 passed contains "surveying_certificate" if input.context.profile.jurisdiction == "EU"
 
-facts.surveying_certificate contains {
+facts contains {"rule": "surveying_certificate", "fact": {
 	"certificate": input.context.certificate,
 	"regions": [recording.region | some recording in input.resource.recordings],
-}
+}}

@@ -12,7 +12,8 @@ passed contains "trip_once" if {
 	count({recording.id | some recording in input.resource.recordings}) == count(input.resource.recordings)
 }
 
-facts.trip_once contains {"recording": recording.id, "live_releases": recording.prior_live_releases} if {
+facts contains {"rule": "trip_once", "fact": {"recording": recording.id, "live_releases": recording.prior_live_releases}} if {
+	"trip_once" in missing
 	some recording in input.resource.recordings
 	recording.prior_live_releases != 0
 }

@@ -16,4 +16,4 @@ passed contains "grant_live" if {
 	lib.within(input.context.time, input.context.grant.not_before, input.context.grant.not_after)
 }
 
-facts.grant_live contains {"grant": input.context.grant, "subject": input.subject.id, "release": input.resource.release}
+facts contains {"rule": "grant_live", "fact": {"grant": input.context.grant, "subject": input.subject.id, "release": input.resource.release}}

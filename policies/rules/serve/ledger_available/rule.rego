@@ -9,4 +9,4 @@ package fleetgate.serve
 #   confidence: M
 passed contains "ledger_available" if input.context.ledger_available == true
 
-facts.ledger_available contains {"available": input.context.ledger_available}
+facts contains {"rule": "ledger_available", "fact": {"available": input.context.ledger_available}}

@@ -9,4 +9,4 @@ package fleetgate.serve
 #   confidence: M
 passed contains "manifest_verified" if input.resource.manifest_signature_verified == true
 
-facts.manifest_verified contains {"verified": input.resource.manifest_signature_verified}
+facts contains {"rule": "manifest_verified", "fact": {"verified": input.resource.manifest_signature_verified}}

@@ -1,7 +1,5 @@
 package fleetgate.serve
 
-import data.fleetgate.lib
-
 # METADATA
 # title: Reader, session and network are inside the jurisdiction; a remote read from abroad is an export
 # description: 境外人员、会话或网络的读取即为出境，拒绝
@@ -11,13 +9,13 @@ import data.fleetgate.lib
 #   confidence: L2
 passed contains "no_export" if {
 	input.context.network_zone in {"in_zone", "partner"}
-	lib.at_home(input.subject.nationality, input.context.profile.jurisdiction, input.context.time)
-	lib.at_home(input.subject.country_of_session, input.context.profile.jurisdiction, input.context.time)
+	input.subject.nationality in law_home_countries
+	input.subject.country_of_session in law_home_countries
 }
 
-facts.no_export contains {
+facts contains {"rule": "no_export", "fact": {
 	"nationality": input.subject.nationality,
 	"session": input.subject.country_of_session,
 	"network_zone": input.context.network_zone,
 	"jurisdiction": input.context.profile.jurisdiction,
-}
+}}

@@ -12,8 +12,8 @@ passed contains "purpose_bound" if {
 	input.context.purpose == input.context.release.purpose
 }
 
-facts.purpose_bound contains {
+facts contains {"rule": "purpose_bound", "fact": {
 	"purpose": input.context.purpose,
 	"grant": input.context.grant.purpose,
 	"release": input.context.release.purpose,
-}
+}}

@@ -9,4 +9,4 @@ package fleetgate.serve
 #   confidence: own
 passed contains "reader_role" if count({"engineer", "operator"} & {role | some role in input.subject.roles}) > 0
 
-facts.reader_role contains {"roles": input.subject.roles}
+facts contains {"rule": "reader_role", "fact": {"roles": input.subject.roles}}

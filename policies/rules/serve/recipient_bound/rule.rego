@@ -9,7 +9,7 @@ package fleetgate.serve
 #   confidence: L
 passed contains "recipient_bound" if input.context.release.recipient == input.context.release.subject_recipient
 
-facts.recipient_bound contains {
+facts contains {"rule": "recipient_bound", "fact": {
 	"recipient": input.context.release.recipient,
 	"reader": input.context.release.subject_recipient,
-}
+}}

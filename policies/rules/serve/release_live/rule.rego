@@ -15,9 +15,9 @@ passed contains "release_live" if {
 	lib.before(input.context.time, input.context.release.expires_at)
 }
 
-facts.release_live contains {
+facts contains {"rule": "release_live", "fact": {
 	"state": input.resource.state,
 	"revoked": input.context.release.revoked,
 	"expires_at": input.context.release.expires_at,
 	"time": input.context.time,
-}
+}}

@@ -1,0 +1,39 @@
+package fleetgate.release
+
+import data.fleetgate.lib
+
+law_cabin_classes := lib.members(data.law.taxonomy.cabin_classes)
+
+law_class_level := lib.value(data.law.taxonomy.class_level)
+
+law_forbidden_site_tags := lib.members(data.law.taxonomy.forbidden_site_tags)
+
+law_geo_classes := lib.members(data.law.taxonomy.geo_classes)
+
+law_home_countries := lib.members(data.law.transfer.home_countries_cn) if input.context.profile.jurisdiction == "CN"
+
+law_home_countries := lib.members(data.law.transfer.home_countries_eu) if input.context.profile.jurisdiction == "EU"
+
+law_imagery_classes := lib.members(data.law.taxonomy.imagery_classes)
+
+law_important_data_subjects := lib.value(data.law.subjects.important_data_subjects)
+
+law_known_crs := lib.members(data.law.position.known_crs)
+
+law_level_rank := lib.value(data.law.taxonomy.level_rank)
+
+law_map_number_pattern := lib.value(data.law.surveying.map_number_pattern)
+
+law_nulled_attribute_tags := lib.members(data.law.taxonomy.nulled_attribute_tags)
+
+law_offset_max_distance_error := lib.value(data.law.position.offset_max_distance_error)
+
+law_offset_min_shift_m := lib.value(data.law.position.offset_min_shift_m)
+
+law_provision_record_years := lib.value(data.law.transfer.provision_record_years)
+
+law_public_formula_crs := lib.members(data.law.position.public_formula_crs)
+
+law_sensitive_site_tags := lib.members(data.law.taxonomy.sensitive_site_tags)
+
+law_tags := lib.members(data.law.taxonomy.tags)
