@@ -131,7 +131,7 @@ def free_socket() -> socket.socket:
 
 
 @contextmanager
-def serving(app: FastAPI, listener: socket.socket) -> Iterator[str]:
+def serving(app: Any, listener: socket.socket) -> Iterator[str]:
     """Serve on the socket until the block ends, then close it."""
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="critical", lifespan="off", timeout_graceful_shutdown=2)
@@ -147,6 +147,23 @@ def serving(app: FastAPI, listener: socket.socket) -> Iterator[str]:
         listener.close()
 
 
+class Relay:
+    """One server for all tests; each test puts its own application behind it."""
+
+    def __init__(self) -> None:
+        self.app: Any = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
+
+
+@pytest.fixture(scope="session")
+def relay() -> Iterator[tuple[Relay, str]]:
+    relay = Relay()
+    with serving(relay, free_socket()) as url:
+        yield relay, url
+
+
 @pytest.fixture(scope="session")
 def vehicle_key() -> OKPKey:
     return OKPKey.generate_key("Ed25519")
@@ -158,9 +175,9 @@ def peer(vehicle_key: OKPKey) -> VehiclePeer:
 
 
 @pytest.fixture
-def base_url(peer: VehiclePeer) -> Iterator[str]:
-    with serving(peer.app, free_socket()) as url:
-        yield url
+def base_url(relay: tuple[Relay, str], peer: VehiclePeer) -> str:
+    relay[0].app = peer.app
+    return relay[1]
 
 
 @pytest.fixture
