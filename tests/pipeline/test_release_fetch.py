@@ -1,14 +1,18 @@
 """Fetching a release into a folder: atomic, resumable, inside the folder, and the command around it."""
 
+import asyncio
 import fcntl
 import json
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
 from joserfc.jwk import OKPKey
 from typer.testing import CliRunner, Result
 
@@ -105,6 +109,34 @@ def test_tampered_bytes_never_appear(client: GatewayClient, peer: Any, tmp_path:
     assert not list(tmp_path.glob(".fleetgate*"))
 
 
+def test_a_fetch_that_is_killed_leaves_verified_files_only_and_goes_on(
+    client: GatewayClient, options: dict[str, str], peer: Any, tmp_path: Path
+):
+    async def never_ending():
+        yield "时".encode()
+        await asyncio.sleep(20)
+
+    out = tmp_path / "out"
+    third = list(peer.contents)[2]
+    peer.answer = lambda name: StreamingResponse(never_ending()) if name == third else None
+    program = [sys.executable, "-c", "from pipeline.commands import app; app()", "fetch", RELEASE]
+    command = [*program, *arguments(options)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as fetching:  # noqa: S603 - our own command
+        while third not in item_requests(peer) or not list(out.glob(".fleetgate*/*")):
+            assert fetching.poll() is None
+            time.sleep(0.02)
+        fetching.kill()
+    whole = list(peer.contents)[:2]
+    visible = {name: content for name, content in files(out).items() if not name.startswith(".")}
+    assert visible == {name: peer.contents[name] for name in whole}
+
+    peer.answer = lambda _name: None
+    fetched = client.fetch(RELEASE, out)
+
+    assert fetched.kept == tuple(whole)
+    assert files(out) == {**peer.contents, "release.jws": peer.statement.encode()}
+
+
 def test_what_a_killed_fetch_left_behind_is_cleared(client: GatewayClient, tmp_path: Path):
     (tmp_path / ".fleetgate-partial").mkdir()
     (tmp_path / ".fleetgate-partial" / "half").write_bytes(b"half")
@@ -171,27 +203,31 @@ def test_items_of_equal_content_arrive_under_both_names(
 
 
 @pytest.fixture
-def command(
-    base_url: str, principal_key: OKPKey, release_key: OKPKey, tmp_path: Path
-) -> Callable[..., Result]:
+def options(base_url: str, principal_key: OKPKey, release_key: OKPKey, tmp_path: Path) -> dict[str, str]:
     (tmp_path / "key.pem").write_bytes(principal_key.as_pem(private=True, password="correct horse"))
     (tmp_path / "passphrase").write_text("correct horse\n")
     (tmp_path / "release.jwk").write_text(json.dumps(release_key.as_dict(private=False)))
     (tmp_path / "release.pem").write_bytes(release_key.as_pem(private=False))
 
+    return {
+        "url": base_url,
+        "key": str(tmp_path / "key.pem"),
+        "passphrase_file": str(tmp_path / "passphrase"),
+        "principal": "engineer-1",
+        "purpose": PURPOSE,
+        "release_key": str(tmp_path / "release.jwk"),
+        "out": str(tmp_path / "out"),
+    }
+
+
+def arguments(options: dict[str, str]) -> list[str]:
+    return [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
+
+
+@pytest.fixture
+def command(options: dict[str, str]) -> Callable[..., Result]:
     def run(*more: str, **changes: str) -> Result:
-        options = {
-            "url": base_url,
-            "key": str(tmp_path / "key.pem"),
-            "passphrase-file": str(tmp_path / "passphrase"),
-            "principal": "engineer-1",
-            "purpose": PURPOSE,
-            "release-key": str(tmp_path / "release.jwk"),
-            "out": str(tmp_path / "out"),
-            **{name.replace("_", "-"): value for name, value in changes.items()},
-        }
-        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-        return CliRunner().invoke(app, ["fetch", RELEASE, *arguments, *more])
+        return CliRunner().invoke(app, ["fetch", RELEASE, *arguments({**options, **changes}), *more])
 
     return run
 
