@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +37,13 @@ _Columns = dict[str, tuple[str, ...]]
 def read_csv_track(content: bytes, *, profile: TrackProfile, crs: str | None) -> Track:
     """Read a track from UTF-8 text delimited by comma, semicolon or tab.
 
-    Columns are known by their header names in English or Chinese, whatever their case. Speeds are metres per second. A
-    change in an identifier column starts a new segment; the identifier itself and unknown columns are not carried.
+    Columns are known by their header names in English or Chinese, whatever their case. Speeds are metres per
+    second. A change in an identifier column starts a new segment; the identifier itself and unknown columns
+    are not carried.
 
     Raises:
-        MalformedItemError: The text is not UTF-8, a row has another width than the header, a value is impossible.
+        MalformedItemError: The text is not UTF-8, a row has another width than the header, a value is
+            impossible.
         LimitExceededError: There are more rows than the profile permits.
         UnknownCrsError: ``crs`` is missing or unknown.
     """
@@ -78,7 +81,7 @@ def write_csv_track(track: Track) -> bytes:
         columns["time"] = format_times(track.time_s)
     for name, values, digits in (("ele", track.elevation_m, 2), ("speed", track.speed_mps, 3)):
         if np.isfinite(values).any():
-            columns[name] = ["" if v != v else f"{v:.{digits}f}" for v in values.tolist()]
+            columns[name] = ["" if math.isnan(v) else f"{v:.{digits}f}" for v in values.tolist()]
     columns["segment"] = [str(v) for v in track.segment.tolist()]
     rows = (",".join(row) for row in zip(*columns.values(), strict=True))
     return "\n".join([",".join(columns), *rows, ""]).encode()

@@ -1,6 +1,7 @@
 """Tracks as GeoJSON (RFC 7946): LineString, MultiLineString and Point features."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,11 +66,12 @@ class _Fixes:
 def read_geojson_track(content: bytes, *, profile: TrackProfile, crs: str | None) -> Track:
     """Read a track from a feature collection, a feature or a geometry.
 
-    Times come from ``coordTimes`` or ``times`` of a line and ``time`` of a point, speeds from ``speed`` of a point.
-    Every line is a segment; consecutive points form one unless their ``segment`` property changes.
+    Times come from ``coordTimes`` or ``times`` of a line and ``time`` of a point, speeds from ``speed`` of a
+    point. Every line is a segment; consecutive points form one unless their ``segment`` property changes.
 
     Raises:
-        MalformedItemError: No GeoJSON, a geometry that is no track, impossible values, times that do not match.
+        MalformedItemError: No GeoJSON, a geometry that is no track, impossible values, times that do not
+            match.
         LimitExceededError: There are too many fixes.
         UnknownCrsError: ``crs`` is missing or unknown, or a legacy ``crs`` member names another system.
     """
@@ -124,7 +126,7 @@ def write_geojson_track(track: Track) -> bytes:
 
 def _feature(track: Track, part: slice, times: list[str]) -> dict[str, Any]:
     positions = [
-        [round(x, 8), round(y, 8)] if z != z else [round(x, 8), round(y, 8), round(z, 2)]
+        [round(x, 8), round(y, 8)] if math.isnan(z) else [round(x, 8), round(y, 8), round(z, 2)]
         for x, y, z in zip(
             track.lon[part].tolist(), track.lat[part].tolist(), track.elevation_m[part].tolist(), strict=True
         )

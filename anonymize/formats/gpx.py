@@ -1,10 +1,12 @@
 """GPX 1.0 and 1.1 tracks.
 
-Read with defusedxml rather than gpxpy: gpxpy turns a timestamp it cannot parse into None without a word, registers the
-document's namespace prefixes for the whole process and builds the whole tree. gpxpy is the oracle of the tests.
-Only track points are carried; names, creators, waypoints, routes and extensions are listed in ``Track.dropped``.
+Read with defusedxml rather than gpxpy: gpxpy turns a timestamp it cannot parse into None without a word,
+registers the document's namespace prefixes for the whole process and builds the whole tree. gpxpy is the
+oracle of the tests. Only track points are carried; names, creators, waypoints, routes and extensions are
+listed in ``Track.dropped``.
 """
 
+import math
 from xml.parsers.expat import ExpatError
 
 import numpy as np
@@ -98,7 +100,8 @@ def read_gpx(content: bytes, *, profile: TrackProfile, crs: str | None = WGS84) 
         crs: The reference system; GPX is WGS-84 by its specification, so anything else is a contradiction.
 
     Raises:
-        MalformedItemError: The document is truncated, no GPX, has a DTD, no track points or impossible values.
+        MalformedItemError: The document is truncated, no GPX, has a DTD, no track points or impossible
+            values.
         LimitExceededError: There are too many points, or elements nest too deeply.
         UnknownCrsError: ``crs`` is unknown.
     """
@@ -139,7 +142,7 @@ def _parse(content: bytes, max_points: int) -> _TrackPoints:
 
 
 def write_gpx(track: Track) -> bytes:
-    """Write GPX 1.1 with nothing but positions, and times, elevations and speeds where present; deterministic.
+    """Write GPX 1.1 with nothing but positions, and times and elevations where present; deterministic.
 
     The mandatory ``creator`` is empty; speeds have no element in GPX 1.1 and are left out.
     """
@@ -152,7 +155,7 @@ def write_gpx(track: Track) -> bytes:
     for part in track.segments():
         lines.append("<trkseg>")
         for i in range(part.start, part.stop):
-            inner = "" if elevations[i] != elevations[i] else f"<ele>{elevations[i]:.2f}</ele>"
+            inner = "" if math.isnan(elevations[i]) else f"<ele>{elevations[i]:.2f}</ele>"
             inner += f"<time>{times[i]}</time>" if times[i] else ""
             lines.append(f'<trkpt lat="{lat[i]:.8f}" lon="{lon[i]:.8f}">{inner}</trkpt>')
         lines.append("</trkseg>")

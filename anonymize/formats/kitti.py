@@ -28,14 +28,16 @@ def read_points(content: bytes, *, profile: PointProfile) -> NDArray[np.float32]
         )
     if len(content) // _BYTES > profile.max_points:
         raise LimitExceededError(
-            f"the sweep holds too many points (got {len(content) // _BYTES}, expected at most {profile.max_points})"
+            f"the sweep holds too many points "
+            f"(got {len(content) // _BYTES}, expected at most {profile.max_points})"
         )
     points = np.frombuffer(content, dtype=_RECORD).reshape(-1, _FIELDS)
     bad = ~np.isfinite(points[:, 3]) | ~(np.abs(points[:, :3]) <= _FARTHEST_M).all(axis=1)
     if bad.any():
         first = int(np.argmax(bad))
         raise MalformedItemError(
-            f"point {first}: impossible value (got {points[first].tolist()!r}, expected finite, within {_FARTHEST_M:g} m)"
+            f"point {first}: impossible value "
+            f"(got {points[first].tolist()!r}, expected finite, within {_FARTHEST_M:g} m)"
         )
     return points.astype(np.float32)
 

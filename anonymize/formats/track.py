@@ -1,9 +1,11 @@
 """A track: fixes of one recording in the order of the file, independent of the format they came in.
 
-Rule for timestamps: the order of the file is the order of the drive. Equal timestamps are kept as they are; a timestamp
-before its predecessor's in the same segment starts a new segment; a fix without a timestamp stays where it is.
+Rule for timestamps: the order of the file is the order of the drive. Equal timestamps are kept as they are; a
+timestamp before its predecessor's in the same segment starts a new segment; a fix without a timestamp stays
+where it is.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -70,7 +72,7 @@ class Track:
         """The half-open index range of each segment."""
         cuts = np.flatnonzero(np.diff(self.segment)) + 1
         bounds = [0, *cuts.tolist(), len(self)]
-        return (slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False))
+        return (slice(a, b) for a, b in itertools.pairwise(bounds))
 
     def take(self, index: NDArray[np.intp], segment: NDArray[np.int32]) -> "Track":
         """The fixes at ``index`` under new segment numbers."""
@@ -93,11 +95,13 @@ class Track:
 
         Args:
             time_s: POSIX seconds UTC.
-            max_gap_s: Longest pause between the two fixes in seconds across which the position is interpolated.
+            max_gap_s: Longest pause between the two fixes in seconds across which the position is
+                interpolated.
 
         Returns:
-            Latitude, longitude and course in degrees clockwise from north (None below 1 m of movement); None when no
-            segment covers the time, the pause is longer, or two segments answer with different places.
+            Latitude, longitude and course in degrees clockwise from north (None below 1 m of movement); None
+            when no segment covers the time, the pause is longer, or two segments answer with different
+            places.
         """
         answers = [p for p in (self._within(part, time_s, max_gap_s) for part in self.segments()) if p]
         if not answers:
@@ -131,7 +135,7 @@ _ARRAYS = ("lat", "lon", "time_s", "elevation_m", "speed_mps", "segment")
 
 
 def list_dropped(names: Iterable[str]) -> tuple[str, ...]:
-    """Names of what was not carried, sorted and bounded: they come from the item, so they cannot grow the evidence."""
+    """Names of what was not carried, sorted and bounded, because the item chose them."""
     return tuple(sorted({name[:64] for name in names})[:64])
 
 
@@ -146,7 +150,8 @@ def check_positions(lat: FloatArray, lon: FloatArray, place: Callable[[int], str
         if len(bad):
             first = int(bad[0])
             raise MalformedItemError(
-                f"{place(first)}: {name} is impossible (got {float(values[first])!r}, expected -{limit} to {limit})"
+                f"{place(first)}: {name} is impossible "
+                f"(got {float(values[first])!r}, expected -{limit} to {limit})"
             )
 
 
@@ -213,8 +218,8 @@ def _is_finite_decimal(cell: str) -> bool:
 def parse_times(values: Sequence[str], place: Callable[[int], str]) -> FloatArray:
     """Parse ISO 8601 or epoch timestamps to POSIX seconds; an empty cell is NaN.
 
-    ISO timestamps without an offset are UTC. Epoch timestamps may count seconds, milliseconds, microseconds or
-    nanoseconds, told apart by their magnitude (1973 to 5138), one unit in the whole column.
+    ISO timestamps without an offset are UTC. Epoch timestamps may count seconds, milliseconds, microseconds
+    or nanoseconds, told apart by their magnitude (1973 to 5138), one unit in the whole column.
 
     Raises:
         MalformedItemError: Names the first value that is neither, or that has another unit than the first.
@@ -233,16 +238,18 @@ def _epoch_seconds(values: FloatArray, place: Callable[[int], str]) -> FloatArra
     magnitude = abs(float(values[known[0]]))
     for low, high, divisor in _EPOCH_UNITS:
         if low <= magnitude < high:
+            unit = divisor
             odd = known[(values[known] < low) | (values[known] >= high)]
             break
     else:
-        odd = known
+        unit, odd = 1.0, known
     if len(odd):
         value = float(values[odd[0]])
         raise MalformedItemError(
-            f"{place(int(odd[0]))}: time is no epoch of the column's unit (got {value!r}, expected s, ms, us or ns)"
+            f"{place(int(odd[0]))}: time is no epoch of the column's unit "
+            f"(got {value!r}, expected s, ms, us or ns)"
         )
-    return values / divisor
+    return values / unit
 
 
 def _iso_seconds(cell: str, index: int, place: Callable[[int], str]) -> float:

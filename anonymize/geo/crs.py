@@ -1,7 +1,8 @@
 """Coordinate reference systems and geodesics; the only module that imports pyproj.
 
-Only geographic systems whose relation to WGS-84 is known and public are accepted. GCJ-02 and BD-09 are map conventions
-without a registered definition: coordinates in them are refused, never guessed (COMPLIANCE rules 2 and 9).
+Only geographic systems whose relation to WGS-84 is known and public are accepted. GCJ-02 and BD-09 are map
+conventions without a registered definition: coordinates in them are refused, never guessed (COMPLIANCE rules
+2 and 9).
 """
 
 import functools

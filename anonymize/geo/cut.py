@@ -1,7 +1,8 @@
 """Cutting what lies in restricted zones out of tracks, camera frames and LiDAR sweeps.
 
-Zones are tested on true coordinates, before any offset. A hit removes the fix or the point itself; of a track, the pieces before
-and after are no longer connected. Where the heading of a sweep is unknown, every point that might lie in a zone goes.
+Zones are tested on true coordinates, before any offset. A hit removes the fix or the point itself; of a
+track, the pieces before and after are no longer connected. Where the heading of a sweep is unknown, every
+point that might lie in a zone goes.
 """
 
 from collections.abc import Iterator, Mapping
@@ -78,7 +79,7 @@ def cut_track(track: Track, zones: ZoneSet, *, profile: TrackProfile) -> CutTrac
 
 
 def frame_in_zone(lat: float, lon: float, zones: ZoneSet, *, radius_m: float) -> tuple[Finding, ...]:
-    """One finding per zone kind that a disc about a camera's position meets; none means that the frame is clear.
+    """One finding per zone kind that a disc about a camera's position meets; none: the frame is clear.
 
     Args:
         lat: Latitude of the camera in degrees, EPSG:4326.

@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike, NDArray
 FloatArray = NDArray[np.float64]
 
 _A = 6378137.0
+_HALF_TURN = 180.0
 _E2 = 6.69437999014e-3
 MEAN_RADIUS_M = 6371008.8
 
@@ -13,13 +14,13 @@ MEAN_RADIUS_M = 6371008.8
 def wrap_degrees(lon: ArrayLike) -> FloatArray:
     """Bring longitudes or differences of longitudes into [-180, 180)."""
     degrees = np.asarray(lon, dtype=np.float64)
-    if np.all((degrees >= -180.0) & (degrees < 180.0)):
+    if np.all((degrees >= -_HALF_TURN) & (degrees < _HALF_TURN)):
         return degrees
-    return (degrees + 180.0) % 360.0 - 180.0
+    return (degrees + _HALF_TURN) % (2.0 * _HALF_TURN) - _HALF_TURN
 
 
 def to_enu(lat: ArrayLike, lon: ArrayLike, lat0: ArrayLike, lon0: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """East and north in metres in the tangent frame at ``lat0``, ``lon0`` (degrees; scalars or one per point)."""
+    """East and north in metres in the tangent frame at ``lat0``, ``lon0`` (one, or one per point)."""
     x, y, z = _ecef(lat, lon)
     x0, y0, z0 = _ecef(lat0, lon0)
     phi, lam = np.radians(lat0), np.radians(lon0)

@@ -1,12 +1,14 @@
 """A smooth displacement field whose control values come from a pseudo-random function.
 
-Each octave is a lattice of control vectors, uniform in a disc of the octave's amplitude, read from keyed BLAKE2b over the
-octave and a block of 4 x 4 nodes. The finest octave's lattice carries all of them: at each of its nodes the coarser octaves
-are evaluated as uniform cubic B-splines and added to the node's own vector, and the field between nodes is one cubic B-spline
-over the sums: twice continuously differentiable, 16 control vectors per position whatever the number of octaves.
+Each octave is a lattice of control vectors, uniform in a disc of the octave's amplitude, read from keyed
+BLAKE2b over the octave and a block of 4 x 4 nodes. The finest octave's lattice carries all of them: at each
+of its nodes the coarser octaves are evaluated as uniform cubic B-splines and added to the node's own vector,
+and the field between nodes is one cubic B-spline over the sums: twice continuously differentiable, 16 control
+vectors per position whatever the number of octaves.
 
-The lattices lie in a Mercator chart with true scale at 35 degrees of latitude, closed around the antimeridian, and displacements
-scale with it, so that the gradient of the field, which is what distorts distances, is the same at every latitude.
+The lattices lie in a Mercator chart with true scale at 35 degrees of latitude, closed around the
+antimeridian, and displacements scale with it, so that the gradient of the field, which is what distorts
+distances, is the same at every latitude.
 """
 
 import hashlib
@@ -65,7 +67,7 @@ class Octave:
         return np.asarray(radius * np.exp(2j * np.pi * share[..., 1]))
 
     def at_grid(self, x_m: FloatArray, y_m: FloatArray) -> Complex:
-        """The octave's B-spline on the grid of chart coordinates ``y_m`` by ``x_m`` (metres, both increasing)."""
+        """The octave's B-spline on a grid of chart coordinates in metres, both increasing."""
         wx, first_x, columns = _grid_weights(x_m / self.spacing_m)
         wy, first_y, rows = _grid_weights(y_m / self.spacing_m)
         return np.asarray(wy @ self.patch(first_x, first_y, columns, rows) @ wx.T)
@@ -123,7 +125,7 @@ class DisplacementField:
         return moved
 
     def _table(self, column: NDArray[np.int32], row: NDArray[np.int32]) -> tuple[Complex64, NDArray[np.intp]]:
-        """Control vectors of the tiles that are touched, and where in them each position's 4 x 4 window begins."""
+        """Control vectors of the touched tiles, and where in them each 4 x 4 window begins."""
         tile_x, tile_y = column >> _SHIFT, row >> _SHIFT
         west, south = int(tile_x.min()), int(tile_y.min())
         across = int(tile_x.max()) - west + 1
@@ -147,10 +149,10 @@ class DisplacementField:
 
     def _controls(self, column: int, row: int) -> Complex64:
         controls = self._fine.patch(column, row, _SIDE, _SIDE)
-        x = (np.arange(_SIDE) + column) * self._fine.spacing_m
-        y = (np.arange(_SIDE) + row) * self._fine.spacing_m
+        x = np.arange(column, column + _SIDE, dtype=np.float64) * self._fine.spacing_m
+        y = np.arange(row, row + _SIDE, dtype=np.float64) * self._fine.spacing_m
         for octave in self._coarse:
-            controls = controls + octave.at_grid(x, y)
+            controls += octave.at_grid(x, y)
         return np.ascontiguousarray(controls, dtype=np.complex64).ravel()
 
 

@@ -1,9 +1,11 @@
-"""LOCAL mode: short clips, each in a metric frame of its own with a keyed origin and direction, and time from zero.
+"""LOCAL mode: short clips, each in a metric frame of its own, with time from zero.
 
-A clip has no place, no date and no neighbours: clips are cut at keyed lengths with a keyed stretch left out between them, put in
-a keyed order and numbered in that order. What remains is the shape of at most ``local_clip_m`` of road.
+Origin and direction of the frame are keyed. A clip has no place, no date and no neighbours: clips are cut at
+keyed lengths with a keyed stretch left out between them, put in a keyed order and numbered in that order. What
+remains is the shape of at most ``local_clip_m`` of road.
 """
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,7 +84,8 @@ def to_local(track: Track, *, key: bytes, context: bytes, profile: TrackProfile)
     spans = [s for s in _spans(track, own, profile) if len(s) >= profile.local_min_fixes]
     if not spans:
         raise LimitExceededError(
-            f"no clip is left (got {len(track)} fixes, expected {profile.local_min_fixes} within {profile.local_clip_m:g} m)"
+            f"no clip is left "
+            f"(got {len(track)} fixes, expected {profile.local_min_fixes} within {profile.local_clip_m:g} m)"
         )
     draws = uniform(own, "clips", _DRAWS * len(spans)).reshape(-1, _DRAWS)
     order = np.argsort(draws[:, 0], kind="stable")
@@ -95,7 +98,7 @@ def to_local(track: Track, *, key: bytes, context: bytes, profile: TrackProfile)
 
 
 def write_local_csv(local: LocalClips) -> bytes:
-    """Write ``clip,t_s,x_m,y_m`` and, where any clip has them, ``speed_mps`` and ``height_m``; deterministic."""
+    """Write ``clip,t_s,x_m,y_m`` and, where any clip has them, ``speed_mps`` and ``height_m``."""
     fields: list[tuple[str, list[FloatArray]]] = [
         ("t_s", [c.t_s for c in local.clips]),
         ("x_m", [c.x_m for c in local.clips]),
@@ -110,7 +113,7 @@ def write_local_csv(local: LocalClips) -> bytes:
     columns = [[str(n) for n, c in enumerate(local.clips) for _ in range(len(c.x_m))]]
     for _, arrays in fields:
         values = (np.round(np.concatenate(arrays), 3) + 0.0).tolist()
-        columns.append(["" if v != v else f"{v:.3f}" for v in values])
+        columns.append(["" if math.isnan(v) else f"{v:.3f}" for v in values])
     header = ",".join(["clip", *(name for name, _ in fields)])
     return "\n".join([header, *(",".join(row) for row in zip(*columns, strict=True)), ""]).encode()
 
@@ -139,7 +142,7 @@ def _connected(track: Track, profile: TrackProfile) -> Iterator[slice]:
         step = steps_m(track.lat[part], track.lon[part])
         cuts = np.flatnonzero((pause > profile.local_gap_s) | (step > profile.local_clip_m)) + 1 + part.start
         bounds = [part.start, *cuts.tolist(), part.stop]
-        yield from (slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False))
+        yield from (slice(a, b) for a, b in itertools.pairwise(bounds))
 
 
 def _clip(track: Track, span: NDArray[np.intp], draws: FloatArray, profile: TrackProfile) -> LocalClip:

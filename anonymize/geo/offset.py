@@ -1,10 +1,11 @@
-"""OFFSET mode: a keyed, smooth displacement of positions, keyed trims at both ends of a trip, and a keyed shift of time.
+"""OFFSET mode: keyed displacement of positions, keyed trims of trips and a keyed shift of time.
 
-An offset is *not* anonymisation: one known pair of points removes most of it, and the shape of a trip finds its place on a map
-(docs/coordinates.md). It never lowers a class by itself. The displacement is the same function of position and key for
-everything in a release; trims and the shift of time belong to one recording.
+An offset is *not* anonymisation: one known pair of points removes most of it, and the shape of a trip finds
+its place on a map (docs/coordinates.md). It never lowers a class by itself. The displacement is the same
+function of position and key for everything in a release; trims and the shift of time belong to one recording.
 """
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -42,7 +43,7 @@ class KeyedOffset:
             ProfileError: The key has another length, or the profile has no octave.
         """
         self._field = DisplacementField(subkey(require_key(key), "lattice"), profile.offset_octaves)
-        turn, share = uniform(key, "constant", 2)
+        turn, share = uniform(key, "constant", 2).tolist()
         low, high = profile.offset_constant_m
         length = low + (high - low) * share
         self._east, self._north = length * math.sin(2 * math.pi * turn), length * math.cos(2 * math.pi * turn)
@@ -101,7 +102,8 @@ class OffsetEvidence:
         mean_shift_m: Mean geodesic displacement of its fixes in metres.
         min_shift_m: Least displacement in metres.
         max_shift_m: Greatest displacement in metres.
-        max_distance_error: Greatest relative error of the distance between fixes about 100 m apart along the track.
+        max_distance_error: Greatest relative error of the distance between fixes about 100 m apart along the
+            track.
         max_heading_error_deg: Greatest error of the direction between them in degrees.
     """
 
@@ -118,7 +120,8 @@ class OffsetTrack:
 
     Attributes:
         track: What is released.
-        source: The true fixes that remained after trimming, index by index those of ``track``; for the residual scan.
+        source: The true fixes that remained after trimming, index by index those of ``track``; for the
+            residual scan.
         evidence: What the offset did.
     """
 
@@ -131,7 +134,8 @@ def offset_track(track: Track, *, key: bytes, context: bytes, profile: TrackProf
     """Trim, displace and shift a track.
 
     1. Segments end where the recording paused for five minutes or jumped by 2 km.
-    2. A keyed length within ``profile.trim_m`` goes at both ends of every segment; shorter segments go entirely.
+    2. A keyed length within ``profile.trim_m`` goes at both ends of every segment; shorter segments go
+    entirely.
     3. Every position is displaced under ``key``; elevations are dropped.
     4. Every time is shifted by the recording's keyed number of days and seconds.
     5. The result is measured, and refused when it is outside the profile's limits.
@@ -172,18 +176,19 @@ def offset_track(track: Track, *, key: bytes, context: bytes, profile: TrackProf
 
 
 def time_shift_s(*, key: bytes, context: bytes) -> float:
-    """The shift of all times of one recording: 31 to 730 days back or ahead, and up to 15 minutes, in whole seconds."""
-    sign, days, seconds = uniform(subkey(key, "recording", context), "time", 3)
+    """The shift of all times of one recording: 31 to 730 days either way, give or take 15 minutes."""
+    sign, days, seconds = uniform(subkey(key, "recording", context), "time", 3).tolist()
     low, high = _SHIFT_DAYS
-    whole = math.floor(low + days * (high - low + 1)) * _DAY_S
-    return math.copysign(whole, sign - 0.5) + math.floor((2.0 * seconds - 1.0) * _SHIFT_SECONDS)
+    whole: float = math.floor(low + days * (high - low + 1)) * _DAY_S
+    return math.copysign(whole, float(sign) - 0.5) + math.floor((2.0 * float(seconds) - 1.0) * _SHIFT_SECONDS)
 
 
 def _trimmed(track: Track, key: bytes, profile: TrackProfile) -> Track:
     trips = list(_trips(track))
     low, high = profile.trim_m
     trims = (low + (high - low) * uniform(key, "trim", 2 * len(trips))).reshape(-1, 2)
-    kept, number = [], []
+    kept: list[NDArray[np.intp]] = []
+    number: list[NDArray[np.intp]] = []
     for trip, (start_m, end_m) in zip(trips, trims, strict=True):
         along = np.r_[0.0, np.cumsum(steps_m(track.lat[trip], track.lon[trip]))]
         inner = np.flatnonzero((along >= start_m) & (along <= along[-1] - end_m)) + trip.start
@@ -204,7 +209,7 @@ def _trips(track: Track) -> Iterator[slice]:
         jump = steps_m(track.lat[part], track.lon[part])
         cuts = np.flatnonzero((np.nan_to_num(pause) > _TRIP_PAUSE_S) | (jump > _TRIP_JUMP_M)) + 1 + part.start
         bounds = [part.start, *cuts.tolist(), part.stop]
-        yield from (slice(a, b) for a, b in zip(bounds, bounds[1:], strict=False))
+        yield from (slice(a, b) for a, b in itertools.pairwise(bounds))
 
 
 def _measure(source: Track, moved: Track) -> OffsetEvidence:
@@ -224,7 +229,7 @@ def _measure(source: Track, moved: Track) -> OffsetEvidence:
 
 
 def _windows(track: Track) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Pairs of fixes about 100 m apart along a segment, or its ends where it is shorter, at least 20 m apart."""
+    """Pairs of fixes about 100 m apart along a segment, or as far as it is long, but at least 20 m."""
     first, second = [np.zeros(0, np.intp)], [np.zeros(0, np.intp)]
     for part in track.segments():
         along = np.r_[0.0, np.cumsum(steps_m(track.lat[part], track.lon[part]))]

@@ -1,9 +1,11 @@
 """A search for known positions in arbitrary content, whatever notation they are written in.
 
-Independent of every reader and writer: it looks for neighbouring numbers that name a place near one of the given fixes, as
-decimal degrees in either order, degrees-minutes-seconds, NMEA, scaled integers, or binary floats and integers.
+Independent of every reader and writer: it looks for neighbouring numbers that name a place near one of the
+given fixes, as decimal degrees in either order, degrees-minutes-seconds, NMEA, scaled integers, or binary
+floats and integers.
 """
 
+import functools
 import itertools
 import re
 from collections.abc import Callable, Iterator
@@ -17,8 +19,8 @@ from anonymize.geo.ellipsoid import FloatArray, radii_m, wrap_degrees
 
 _DETECTOR = "positions"
 _NEIGHBOURS = 3
+_AT_ONCE = 65_536
 _MOST_FINDINGS = 1000
-_MAX_DEGREES = 180.0
 _LEAST_COSINE = 1e-3
 _SLACK = 1.001
 _STRIDE = 1 << 40
@@ -45,7 +47,7 @@ class _Numbers:
 
 
 class _Fixes:
-    """Known fixes in a grid of cells no smaller than the tolerance, so that near places lie in neighbouring cells."""
+    """Known fixes in a grid of cells no smaller than the tolerance: what is near is a neighbour."""
 
     def __init__(self, lat: ArrayLike, lon: ArrayLike, tolerance_m: float) -> None:
         y, x = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (lat, lon))
@@ -55,6 +57,11 @@ class _Fixes:
         self._per_lon = np.radians(1.0) * vertical * np.maximum(np.cos(np.radians(y)), _LEAST_COSINE)
         self._cell_lat = tolerance_m / float(self._per_lat.min(initial=np.inf)) * _SLACK
         self._cell_lon = tolerance_m / float(self._per_lon.min(initial=np.inf)) * _SLACK
+        reach = np.array([-1.0, 1.0])
+        self._bounds = tuple(
+            (np.array([v.min(initial=np.inf), v.max(initial=-np.inf)]) + reach * cell).tolist()
+            for v, cell in ((y, self._cell_lat), (x, self._cell_lon))
+        )
         keys = self._keys(y, x)
         order = np.argsort(keys)
         self._sorted, self._lat, self._lon = keys[order], y[order], x[order]
@@ -65,16 +72,17 @@ class _Fixes:
         found = np.zeros(len(lat), dtype=bool)
         if not len(self._sorted):
             return found
-        at = np.flatnonzero((np.abs(lat) <= _MAX_DEGREES / 2) & (np.abs(lon) <= _MAX_DEGREES))
+        (south, north), (west, east) = self._bounds
+        at = np.flatnonzero((lat >= south) & (lat <= north) & (lon >= west) & (lon <= east))
         keys = self._keys(lat[at], lon[at])
         for beside in (-_STRIDE, 0, _STRIDE):
             low = np.searchsorted(self._sorted, keys + beside - 1)
             high = np.searchsorted(self._sorted, keys + beside + 1, side="right")
-            for i in np.flatnonzero(low < high).tolist():
+            for i in np.flatnonzero((low < high) & ~found[at]).tolist():
                 near, where = slice(int(low[i]), int(high[i])), at[i]
-                north = (self._lat[near] - lat[where]) * self._per_lat[near]
-                east = wrap_degrees(self._lon[near] - lon[where]) * self._per_lon[near]
-                found[where] |= bool((np.hypot(east, north) <= self._tolerance_m).any())
+                along = (self._lat[near] - lat[where]) * self._per_lat[near]
+                across = wrap_degrees(self._lon[near] - lon[where]) * self._per_lon[near]
+                found[where] |= bool((np.hypot(across, along) <= self._tolerance_m).any())
         return found
 
     def _keys(self, lat: FloatArray, lon: FloatArray) -> NDArray[np.int64]:
@@ -94,8 +102,8 @@ def find_positions(
         tolerance_m: How near in metres a position must be to count.
 
     Returns:
-        At most 1000 findings: text spans in code points (bytes where the content is not UTF-8), index spans in bytes for
-        binary numbers. The notation is the label.
+        At most 1000 findings: text spans in code points (bytes where the content is not UTF-8), index spans
+        in bytes for binary numbers. The notation is the label.
     """
     fixes = _Fixes(lat, lon, tolerance_m)
     try:
@@ -110,22 +118,23 @@ def find_positions(
 
 
 def _near(numbers: _Numbers, fixes: _Fixes, *, textual: bool) -> Iterator[Finding]:
-    seen: set[int] = set()
-    for apart in range(1, _NEIGHBOURS + 1 if textual else 2):
-        first, second = numbers.value[:-apart], numbers.value[apart:]
-        near = fixes.holds(first, second) | fixes.holds(second, first)
-        for index in np.flatnonzero(near).tolist():
-            start, end = int(numbers.start[index]), int(numbers.end[index + apart])
-            if start not in seen:
-                seen.add(start)
-                where = TextSpan(start=start, end=end) if textual else IndexSpan(start=start, end=end)
-                yield Finding(
-                    kind=FindingKind.POSITION,
-                    where=where,
-                    confidence=1.0,
-                    detector=_DETECTOR,
-                    label=numbers.notation,
-                )
+    count = len(numbers.value)
+    for block in range(0, count, _AT_ONCE):
+        ends: dict[int, int] = {}
+        for apart in range(1, _NEIGHBOURS + 1 if textual else 2):
+            first = numbers.value[block : min(block + _AT_ONCE, count - apart)]
+            second = numbers.value[block + apart : block + apart + len(first)]
+            for index in np.flatnonzero(fixes.holds(first, second) | fixes.holds(second, first)).tolist():
+                ends.setdefault(block + index, block + index + apart)
+        for begin, last in sorted(ends.items()):
+            start, end = int(numbers.start[begin]), int(numbers.end[last])
+            yield Finding(
+                kind=FindingKind.POSITION,
+                where=TextSpan(start=start, end=end) if textual else IndexSpan(start=start, end=end),
+                confidence=1.0,
+                detector=_DETECTOR,
+                label=numbers.notation,
+            )
 
 
 def _written(text: str) -> Iterator[_Numbers]:
@@ -133,7 +142,7 @@ def _written(text: str) -> Iterator[_Numbers]:
     yield _matches(_DMS, text, "degrees minutes seconds", _sexagesimal)
     yield _matches(_NMEA, text, "nmea", lambda m: _signed(int(m[1]) + float(m[2]) / 60.0, m[3]))
     for notation, scale in _SCALES:
-        yield _matches(_INTEGER, text, notation, lambda m, scale=scale: int(m[0]) / scale)
+        yield _matches(_INTEGER, text, notation, functools.partial(_scaled, scale))
 
 
 def _matches(
@@ -151,6 +160,10 @@ def _matches(
 def _sexagesimal(match: re.Match[str]) -> float:
     degrees = int(match["deg"]) + float(match["min"]) / 60.0 + float(match["sec"] or 0.0) / 3600.0
     return _signed(degrees, match["before"] or match["after"] or "")
+
+
+def _scaled(scale: float, match: re.Match[str]) -> float:
+    return int(match[0]) / scale
 
 
 def _signed(degrees: float, hemisphere: str) -> float:

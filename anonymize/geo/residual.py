@@ -1,9 +1,10 @@
 """Independent re-reading of released tracks: what left must show no true place and no true time.
 
-None of the writers' or readers' code is used. A released document must match a grammar of its own in full, so that nothing can hide
-in an element, column or property that the grammar does not know.
+None of the writers' or readers' code is used. A released document must match a grammar of its own in full, so
+that nothing can hide in an element, column or property that the grammar does not know.
 """
 
+import itertools
 import math
 import re
 from collections.abc import Iterator
@@ -33,7 +34,10 @@ _LOCAL_ROW = re.compile(rf"(\d+),({_NUMBER})?,({_NUMBER}),({_NUMBER})((?:,(?:{_N
 _STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 _CSV_COLUMNS = re.compile(r"lat,lon(?P<time>,time)?(?P<ele>,ele)?(?P<speed>,speed)?,segment")
 _CSV_ROW = re.compile(rf"({_NUMBER}),({_NUMBER})((?:,(?:{_STAMP}|{_NUMBER})?)*),\d+")
-_GPX_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<gpx xmlns="http://www.topografix.com/GPX/1/1" version="1.1" creator="">'
+_GPX_HEAD = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n'
+    '<gpx xmlns="http://www.topografix.com/GPX/1/1" version="1.1" creator="">'
+)
 _GPX_POINT = re.compile(
     rf'<trkpt lat="({_NUMBER})" lon="({_NUMBER})">(<ele>[^<]*</ele>)?(?:<time>({_STAMP})</time>)?</trkpt>'
 )
@@ -70,7 +74,8 @@ def scan_track(
 
     Args:
         content: The released bytes.
-        media_type: ``text/csv``, ``application/gpx+xml`` or ``application/geo+json``; LOCAL releases are ``text/csv``.
+        media_type: ``text/csv``, ``application/gpx+xml`` or ``application/geo+json``; LOCAL releases are
+            ``text/csv``.
         original: The true fixes. In OFFSET mode those that correspond to the released ones index by index
             (``OffsetTrack.source``); another number of fixes is a finding.
         mode: The release mode.
@@ -109,7 +114,7 @@ def _scan_local(content: bytes, profile: TrackProfile) -> Iterator[Finding]:
 
 
 def _scan_clips(values: FloatArray, profile: TrackProfile) -> Iterator[Finding]:
-    """Numbers from 0 without gaps; every clip's time from 0 and forwards; paths and places within the clip's size."""
+    """Numbers from 0 without gaps, times from 0 and forwards, paths and places within a clip's size."""
     clip, t_s = values[:, 0], values[:, 1]
     farthest = 2.0 * profile.local_clip_m
     far = np.flatnonzero(np.hypot(values[:, 2], values[:, 3]) > farthest)
@@ -118,7 +123,7 @@ def _scan_clips(values: FloatArray, profile: TrackProfile) -> Iterator[Finding]:
     if clip[0] != 0 or not np.isin(np.diff(clip), (0.0, 1.0)).all():
         yield _at(FindingKind.UNLISTED_FIELD, [0], "clip numbers")
     bounds = [0, *(np.flatnonzero(np.diff(clip)) + 1).tolist(), len(clip)]
-    for a, b in zip(bounds, bounds[1:], strict=False):
+    for a, b in itertools.pairwise(bounds):
         known = t_s[a:b][np.isfinite(t_s[a:b])]
         if len(known) and (known[0] != 0.0 or (np.diff(known) < 0).any()):
             yield _at(FindingKind.TIMESTAMP, [a, b - 1], "time does not run from 0")
@@ -128,7 +133,11 @@ def _scan_clips(values: FloatArray, profile: TrackProfile) -> Iterator[Finding]:
 
 
 def _scan_offset(released: _Released | None, original: Track, profile: TrackProfile) -> Iterator[Finding]:
-    """1. The grammar holds. 2. One fix per true fix. 3. No elevation. 4. No place near its truth. 5. No time near it."""
+    """Look for what an offset has to remove.
+
+    1. The grammar holds. 2. One fix per true fix. 3. No elevation.
+    4. No place near its truth. 5. No time near its truth.
+    """
     if released is None:
         yield _field("grammar")
         return

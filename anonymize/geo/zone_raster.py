@@ -1,9 +1,10 @@
-"""A raster that answers most zone tests without geometry: each cell is outside, inside, or has to be tested exactly.
+"""A raster that answers most zone tests without geometry: outside, inside, or to be tested exactly.
 
-Cells of about 50 m are grouped in square tiles; a tile that no border crosses is one number in a coarse grid, so a large zone
-costs its perimeter, not its area. Every cell holds a code: which zones cover it entirely, and which borders cross it. Cells
-that a border crosses are found by sampling the border finely and taking every cell within half a sample of a sample, which
-cannot miss one; only positions in those cells are tested against polygons. Where a set would need too much memory, cells grow.
+Cells of about 50 m are grouped in square tiles; a tile that no border crosses is one number in a coarse grid,
+so a large zone costs its perimeter, not its area. Every cell holds a code: which zones cover it entirely, and
+which borders cross it. Cells that a border crosses are found by sampling the border finely and taking every
+cell within half a sample of a sample, which cannot miss one; only positions in those cells are tested against
+polygons. Where a set would need too much memory, cells grow.
 """
 
 import math
@@ -45,7 +46,7 @@ class ZoneRaster:
         return self._tile_of.nbytes + self._cells.nbytes
 
     def test(self, x: FloatArray, y: FloatArray) -> tuple[NDArray[np.int32], NDArray[np.uint16]]:
-        """Index of the most severe shape that holds each position (-1 for none), and the kinds of all that do."""
+        """The most severe shape that holds each position (-1 for none), and the kinds of all that do."""
         zone, bits = np.full(len(x), -1, np.int32), np.zeros(len(x), np.uint16)
         if not self._shapes:
             return zone, bits

@@ -1,9 +1,10 @@
 """Restricted zones: the operator's zone file and the test of positions against it.
 
-The file is a GeoJSON feature collection with a top-level ``name`` and ``version``; each feature is a Polygon or
-MultiPolygon with properties ``id``, ``kind`` and ``margin_m``. Margins are metres on the ground: each polygon is buffered in
-an azimuthal equidistant plane about its own centre, rounded outwards, and brought back to degrees. Polygon edges are
-straight in longitude and latitude (RFC 7946). Zones near a pole or across the antimeridian are refused.
+The file is a GeoJSON feature collection with a top-level ``name`` and ``version``; each feature is a Polygon
+or MultiPolygon with properties ``id``, ``kind`` and ``margin_m``. Margins are metres on the ground: each
+polygon is buffered in an azimuthal equidistant plane about its own centre, rounded outwards, and brought back
+to degrees. Polygon edges are straight in longitude and latitude (RFC 7946). Zones near a pole or across the
+antimeridian are refused.
 """
 
 import hashlib
@@ -32,6 +33,8 @@ _ARC_SEGMENTS = 16
 _RASTER_FROM = 4096
 _STEP_M = 10.0
 _LAYERS = 16
+_LARGEST_MARGIN_M = 1e5
+_HALF_TURN_DEG = 180.0
 _LEAST_METRES_PER_DEGREE = 110_500.0
 
 
@@ -154,7 +157,8 @@ class ZoneSet:
         """Zones (margins included) that come within a distance of a position.
 
         Returns:
-            For each: its index, and the least and greatest distance in metres from the position to any part of it.
+            For each: its index, and the least and greatest distance in metres from the position to any part
+            of it.
         """
         reach_y = within_m / _LEAST_METRES_PER_DEGREE
         reach_x = reach_y / max(math.cos(math.radians(min(abs(lat) + reach_y, 89.0))), 1e-3)
@@ -247,9 +251,10 @@ def _buffered(zone: Zone, extra_margin_m: float) -> BaseGeometry:
         lambda c: np.column_stack(plane.transform(c[:, 0], c[:, 1], direction="INVERSE")),
     )
     west, south, east, north = shape.bounds
-    if not (south > -_POLAR_DEG and north < _POLAR_DEG and east - west < 180.0 and shape.is_valid):
+    if not (south > -_POLAR_DEG and north < _POLAR_DEG and east - west < _HALF_TURN_DEG and shape.is_valid):
         raise ZoneFileError(
-            f"zone {zone.id!r}: with its margin of {margin:g} m it crosses the antimeridian or comes near a pole"
+            f"zone {zone.id!r}: with its margin of {margin:g} m "
+            f"it crosses the antimeridian or comes near a pole"
         )
     return shape
 
@@ -284,7 +289,7 @@ def _zone(feature: Any, number: int) -> Zone:
         raise ZoneFileError(
             f"{where}: unknown kind (got {kind!r}, expected one of {[k.value for k in _KINDS]})"
         )
-    if type(margin) not in (int, float) or not 0.0 <= margin <= 1e5:
+    if type(margin) not in (int, float) or not 0.0 <= margin <= _LARGEST_MARGIN_M:
         raise ZoneFileError(f"{where}: margin_m is between 0 and 100000 (got {margin!r})")
     return Zone(
         id=identity, kind=ZoneKind(kind), margin_m=float(margin), shape=_shape(feature.get("geometry"), where)
@@ -302,10 +307,12 @@ def _shape(geometry: Any, where: str) -> BaseGeometry:
     if shape.is_empty or not shape.is_valid:
         raise ZoneFileError(f"{where}: geometry is invalid ({shapely.is_valid_reason(shape)})")
     west, south, east, north = shape.bounds
-    if not (west >= -180.0 and east <= 180.0 and south > -_POLAR_DEG and north < _POLAR_DEG):
+    if not (
+        west >= -_HALF_TURN_DEG and east <= _HALF_TURN_DEG and south > -_POLAR_DEG and north < _POLAR_DEG
+    ):
         raise ZoneFileError(
             f"{where}: out of range or within 5 degrees of a pole (got bounds {shape.bounds})"
         )
-    if east - west >= 180.0:
+    if east - west >= _HALF_TURN_DEG:
         raise ZoneFileError(f"{where}: crosses the antimeridian (got {west} to {east}); split it there")
     return shape
