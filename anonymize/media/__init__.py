@@ -1,0 +1,1 @@
+"""Images: detectors of faces and plates, destructive masks, codecs that write pixels only."""

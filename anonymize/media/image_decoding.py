@@ -44,15 +44,16 @@ class OpenedImage:
 def open_image(content: bytes, kind: ImageKind, *, profile: ImageProfile) -> OpenedImage:
     """Check structure and size and open the image.
 
-    1. The byte structure is whole. 2. Width and height lie within the profile's limits. 3. Samples have 8 bits or
-    less. 4. The reader agrees with the header. 5. The pixel mode is one that can be brought to RGB or grey.
+    1. The byte structure is whole. 2. Width and height lie within the profile's limits. 3. Samples have 8
+    bits or less. 4. The reader agrees with the header. 5. The pixel mode is one that can be brought to RGB or
+    grey.
 
     The reader is made directly and not by ``PIL.Image.open``: its limit on pixels is a module global, the
     profile's is not.
 
     Raises:
-        MalformedItemError: The file is empty, truncated, of another structure, 0 pixels wide or high, animated, or
-            has 16-bit samples or a pixel mode that is not supported.
+        MalformedItemError: The file is empty, truncated, of another structure, 0 pixels wide or high,
+            animated, or has 16-bit samples or a pixel mode that is not supported.
         LimitExceededError: It is smaller or larger than the profile permits.
     """
     if not content:
@@ -88,20 +89,18 @@ def _check_size(width: int, height: int, profile: ImageProfile) -> None:
     if width == 0 or height == 0:
         raise MalformedItemError(f"the image has no pixels (got {width}×{height})")
     if min(width, height) < profile.min_side_px:
-        raise LimitExceededError(
-            f"the image is too small (got {width}×{height}, expected at least {profile.min_side_px} pixels a side)"
-        )
+        expected = f"expected at least {profile.min_side_px} pixels a side"
+        raise LimitExceededError(f"the image is too small (got {width}×{height}, {expected})")
     if max(width, height) > profile.max_side_px or width * height > profile.max_pixels:
-        raise LimitExceededError(
-            f"the image is too large (got {width}×{height}, expected at most {profile.max_side_px} pixels a side "
-            f"and {profile.max_pixels} pixels)"
-        )
+        expected = f"expected at most {profile.max_side_px} pixels a side and {profile.max_pixels} in all"
+        raise LimitExceededError(f"the image is too large (got {width}×{height}, {expected})")
 
 
 def decode_upright(opened: OpenedImage) -> tuple[Image, bool]:
     """Decode to upright RGB; also whether the pixels were grey.
 
-    Palettes and CMYK are converted, transparency is flattened onto black: what is released is what detectors saw.
+    Palettes and CMYK are converted, transparency is flattened onto black: what is released is what detectors
+    saw.
 
     Raises:
         MalformedItemError: The data are truncated or corrupt.

@@ -53,8 +53,8 @@ def inspect_image(content: bytes, kind: ImageKind, *, profile: ImageProfile) -> 
     """Read an image's facts without decoding its pixels.
 
     Raises:
-        MalformedItemError: The file is malformed (see ``open_image``), its EXIF cannot be read, or its GPS position
-            or orientation has impossible values.
+        MalformedItemError: The file is malformed (see ``open_image``), its EXIF cannot be read, or its GPS
+            position or orientation has impossible values.
         LimitExceededError: Its size lies outside the profile's limits.
     """
     return facts_of(open_image(content, kind, profile=profile))

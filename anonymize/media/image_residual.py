@@ -1,6 +1,7 @@
 """The independent second look at a treated image: its bytes by an allow-list, its pixels mirrored."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -43,8 +44,9 @@ def scan_image(
 ) -> ResidualReport:
     """Look for what must not be in a treated image.
 
-    1. Every JPEG marker or PNG chunk is on the allow-list and nothing follows the image. 2. The detectors, run on
-    the mirrored image (another sampling grid than the masking pass saw), find nothing outside the masks.
+    1. Every JPEG marker or PNG chunk is on the allow-list and nothing follows the image. 2. The detectors,
+    run on the mirrored image (another sampling grid than the masking pass saw), find nothing outside the
+    masks.
 
     Args:
         content: The treated bytes.
@@ -92,8 +94,7 @@ def residual_detections(
             turned = PixelBox(x0=width - box.x1, y0=box.y0, x1=width - box.x0, y1=box.y1)
             share = float(covered[turned.y0 : turned.y1, turned.x0 : turned.x1].mean())
             if share < profile.residual_coverage:
-                left.append(Finding(kind=finding.kind, where=turned, confidence=finding.confidence,
-                                    detector=f"{finding.detector}+mirrored", label=finding.label))  # fmt: skip
+                left.append(replace(finding, where=turned, detector=f"{finding.detector}+mirrored"))
     return tuple(left)
 
 

@@ -33,10 +33,10 @@ def cleanse_image(
 ) -> Treated:
     """Mask faces and plates and write the pixels anew, without anything else that the file held.
 
-    1. Every required kind has a detector. 2. Structure and size are checked before decoding. 3. The image is brought
-    upright. 4. All detectors run. 5. Findings are masked and the pixels encoded. 6. The encoded result is decoded
-    and looked at mirrored; what is still there is masked too, from the original pixels, at most
-    ``profile.max_passes`` times.
+    1. Every required kind has a detector. 2. Structure and size are checked before decoding. 3. The image is
+    brought upright. 4. All detectors run. 5. Findings are masked and the pixels encoded. 6. The encoded
+    result is decoded and looked at mirrored; what is still there is masked too, from the original pixels, at
+    most ``profile.max_passes`` times.
 
     Args:
         content: The original file.

@@ -1,7 +1,7 @@
 """ONNX Runtime sessions of bounded threads, resampling and suppression shared by the embedded detectors."""
 
 import numpy as np
-import onnxruntime
+import onnxruntime  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 

@@ -12,6 +12,18 @@ _FRAMES = (_BASELINE, _EXTENDED, _PROGRESSIVE)
 _OTHER_FRAMES = (0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
 _FRAME_BYTES = 6
 _TABLES = frozenset({0xDB, 0xC4, 0xDD})
+_KNOWN = {
+    b"Exif\x00": "exif",
+    b"http://ns.adobe.com/xap/1.0/\x00": "xmp",
+    b"http://ns.adobe.com/xmp/ext": "xmp_extended",
+    b"ICC_PROFILE\x00": "icc_profile",
+    b"MPF\x00": "mpf",
+    b"Photoshop 3.0\x00": "photoshop",
+    b"Adobe": "adobe",
+    b"JFXX\x00": "jfxx_thumbnail",
+    b"JFIF\x00": "jfif",
+    b"FPXR\x00": "flashpix",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +57,8 @@ def walk_jpeg(content: bytes) -> JpegStructure:
     """Read all segments up to EOI.
 
     Raises:
-        MalformedItemError: The file does not begin with SOI, a segment is truncated, bytes lie between segments or
-            EOI is missing.
+        MalformedItemError: The file does not begin with SOI, a segment is truncated, bytes lie between
+            segments or EOI is missing.
     """
     if content[:2] != b"\xff\xd8":
         raise MalformedItemError(f"not a JPEG: no SOI marker (got {content[:2].hex()!r}, expected 'ffd8')")
@@ -102,8 +114,8 @@ def frame_of(structure: JpegStructure) -> Frame:
     """The one frame header.
 
     Raises:
-        MalformedItemError: There is no frame or more than one, its coding is not Huffman baseline or progressive,
-            or its header is truncated.
+        MalformedItemError: There is no frame or more than one, its coding is not Huffman baseline or
+            progressive, or its header is truncated.
     """
     other = [s.marker for s in structure.segments if s.marker in _OTHER_FRAMES]
     if other:
@@ -136,12 +148,7 @@ def is_plain_jfif(payload: bytes) -> bool:
 
 def field_name(segment: Segment) -> str:
     """A name from a closed vocabulary for a segment that carries more than pixels."""
-    known = {
-        b"Exif\x00": "exif", b"http://ns.adobe.com/xap/1.0/\x00": "xmp", b"http://ns.adobe.com/xmp/ext": "xmp_extended",
-        b"ICC_PROFILE\x00": "icc_profile", b"MPF\x00": "mpf", b"Photoshop 3.0\x00": "photoshop", b"Adobe": "adobe",
-        b"JFXX\x00": "jfxx_thumbnail", b"JFIF\x00": "jfif", b"FPXR\x00": "flashpix",
-    }  # fmt: skip
-    for prefix, name in known.items():
+    for prefix, name in _KNOWN.items():
         if segment.payload.startswith(prefix):
             return name
     if segment.marker == COM:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil
 
 import numpy as np
@@ -78,8 +79,8 @@ def _span(low: int, high: int, end: int) -> tuple[int, int]:
 def mask(image: Image, findings: Sequence[Finding], *, profile: ImageProfile) -> MaskedImage:
     """Destroy the pixels of the findings in a copy of the image.
 
-    Every fill is computed from the original, so that the order of findings does not matter to what is destroyed;
-    where boxes overlap, the larger one is filled first.
+    Every fill is computed from the original, so that the order of findings does not matter to what is
+    destroyed; where boxes overlap, the larger one is filled first.
 
     Args:
         image: H × W × 3; it is not changed.
@@ -139,8 +140,8 @@ def _cells(region: Image, across: int, down: int) -> Image:
     filled = np.empty_like(region)
     edges_x = np.linspace(0, region.shape[1], across + 1).round().astype(int)
     edges_y = np.linspace(0, region.shape[0], down + 1).round().astype(int)
-    for y0, y1 in zip(edges_y[:-1], edges_y[1:], strict=True):
-        for x0, x1 in zip(edges_x[:-1], edges_x[1:], strict=True):
+    for y0, y1 in pairwise(edges_y):
+        for x0, x1 in pairwise(edges_x):
             cell = region[y0:y1, x0:x1]
             filled[y0:y1, x0:x1] = np.rint(cell.reshape(-1, 3).mean(axis=0)).astype(np.uint8)
     return filled

@@ -1,4 +1,4 @@
-"""PNG as its bytes: chunks with checked sums, and what follows the image (PNG specification, third edition)."""
+"""PNG as its bytes: chunks with checksums, and what follows the image (PNG, third edition)."""
 
 import zlib
 from dataclasses import dataclass
@@ -67,8 +67,8 @@ def walk_png(content: bytes) -> PngStructure:
     """Read all chunks up to IEND.
 
     Raises:
-        MalformedItemError: The signature is missing, a chunk is truncated or its checksum is wrong, or IHDR is not
-            the first chunk.
+        MalformedItemError: The signature is missing, a chunk is truncated or its checksum is wrong, or IHDR
+            is not the first chunk.
     """
     if not content.startswith(_SIGNATURE):
         raise MalformedItemError(f"not a PNG: no signature (got {content[:8].hex()!r})")
@@ -107,7 +107,7 @@ def header_of(structure: PngStructure) -> Header:
 
 
 def carries_only_pixels(chunk: Chunk, *, strict: bool = False) -> bool:
-    """Whether a chunk is needed for the pixels; ``strict`` is for our own output, which has no palette either."""
+    """Whether a chunk is needed for the pixels; ``strict`` is for our own output, which has no palette."""
     if strict:
         return chunk.kind in {"IHDR", "IDAT", "IEND"}
     return chunk.kind in _PIXEL_CHUNKS

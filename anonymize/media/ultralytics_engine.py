@@ -1,4 +1,4 @@
-"""User-supplied YOLO weights run by ultralytics, beside the embedded detectors; the only module that touches torch.
+"""User-supplied YOLO weights run by ultralytics, beside the embedded detectors; the only user of torch.
 
 ultralytics is imported late, offline and with nothing of its own left on: no sync, no telemetry, no automatic
 installation, no download, and its settings live in a temporary directory that ends with the process.
@@ -30,12 +30,12 @@ _SUFFIXES = (".pt", ".onnx")
 def _restore_torchvision_nms() -> None:
     """Give ``torchvision::nms`` a kernel where torchvision's compiled operators do not load.
 
-    The torchvision wheel on PyPI is built for CUDA; beside a CPU build of torch its library cannot be loaded and
-    ``import torchvision`` stops with "operator torchvision::nms does not exist", although ultralytics imports it
-    before each NMS. The operator is therefore defined here, with ultralytics' own NMS as its CPU kernel, before
-    torchvision is first imported; its quantised sibling ``qnms`` is declared without a kernel, since the import
-    asks for it and nothing calls it. ``torchvision.ops.nms`` itself refuses to run without the compiled library,
-    so the operator takes its place. Where torchvision's library loads, nothing is done.
+    The torchvision wheel on PyPI is built for CUDA; beside a CPU build of torch its library cannot be loaded
+    and ``import torchvision`` stops with "operator torchvision::nms does not exist", although ultralytics
+    imports it before each NMS. The operator is therefore defined here, with ultralytics' own NMS as its CPU
+    kernel, before torchvision is first imported; its quantised sibling ``qnms`` is declared without a kernel,
+    since the import asks for it and nothing calls it. ``torchvision.ops.nms`` itself refuses to run without
+    the compiled library, so the operator takes its place. Where torchvision's library loads, nothing is done.
     """
     import torch  # noqa: PLC0415 - heavy, and wanted only with user-supplied weights
 
@@ -44,7 +44,7 @@ def _restore_torchvision_nms() -> None:
         return
     for library in Path(spec.origin).parent.glob("_C*.so"):
         try:
-            torch.ops.load_library(str(library))
+            torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
         except OSError:
             continue
     if hasattr(torch.ops.torchvision, "nms"):
@@ -60,7 +60,7 @@ def _restore_torchvision_nms() -> None:
         return TorchNMS.nms(dets, scores, iou_threshold)
 
     torch.library.impl("torchvision::nms", "CPU", kernel)
-    import torchvision  # noqa: PLC0415 - cannot be imported before the operators are there
+    import torchvision  # type: ignore[import-untyped]  # noqa: PLC0415 - cannot be imported before the operators are there
 
     torchvision.ops.nms = torchvision.ops.boxes.nms = torch.ops.torchvision.nms
 
@@ -81,7 +81,7 @@ def import_ultralytics() -> ModuleType:
         from ultralytics.utils import events  # noqa: PLC0415 - the same
     except ImportError as error:
         raise ModelError(f"ultralytics cannot be imported: {error}") from error
-    ultralytics.utils.SETTINGS.update(dict.fromkeys(_INTEGRATIONS, False))
+    ultralytics.utils.SETTINGS.update(dict.fromkeys(_INTEGRATIONS, False))  # type: ignore[no-untyped-call]
     events.events.enabled = False
     if ultralytics.utils.ONLINE or ultralytics.utils.AUTOINSTALL:
         raise ModelError(
@@ -97,8 +97,8 @@ _SETTINGS_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 class UltralyticsDetector:
     """YOLO detection weights (``.pt``, ``.onnx``) of the user's own.
 
-    A ``.pt`` file is a pickle and runs code when it is loaded: the pinned digest is what says that it is trusted.
-    Calls are serialised by a lock, since ultralytics' predictor keeps state.
+    A ``.pt`` file is a pickle and runs code when it is loaded: the pinned digest is what says that it is
+    trusted. Calls are serialised by a lock, since ultralytics' predictor keeps state.
     """
 
     def __init__(

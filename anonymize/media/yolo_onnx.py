@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from anonymize.errors import ModelError
 from anonymize.finding import Finding, FindingKind
@@ -42,8 +42,8 @@ def read_metadata(content: bytes, *, name: str) -> YoloMetadata:
     """Read and check a model's metadata; ultralytics itself decodes foreign files into nonsense.
 
     Raises:
-        ModelError: The file is no ONNX, or task, class names, stride or input size are missing or malformed, or the
-            task is not detection.
+        ModelError: The file is no ONNX, or task, class names, stride or input size are missing or malformed,
+            or the task is not detection.
     """
     try:
         model = onnx.load_from_string(content)
@@ -151,4 +151,4 @@ class YoloOnnx:
         rows = rows[(rows[:, 4] >= threshold) & (rows[:, 4] > 0)].copy()
         rows[:, [0, 2]] *= image.shape[1] / size[0]
         rows[:, [1, 3]] *= image.shape[0] / size[1]
-        return rows
+        return np.asarray(rows, dtype=np.float32)

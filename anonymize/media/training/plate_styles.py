@@ -1,4 +1,4 @@
-"""Licence plates drawn from scratch: styles of several countries as data, and one renderer for all of them."""
+"""Licence plates drawn from scratch: styles of several countries as data, and one renderer for all."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -32,8 +32,8 @@ class Line:
     """One line of characters, in millimetres of the plate.
 
     Attributes:
-        pattern: P province, L letter, D digit, X letter or digit, ``·`` dot, space gap; other characters stand
-            for themselves.
+        pattern: P province, L letter, D digit, X letter or digit, ``·`` dot, space gap; other characters
+            stand for themselves.
         top: Distance of the line from the upper edge.
         height: Height of its characters.
         margin: Free space left and right of it.
@@ -140,9 +140,13 @@ STYLES: tuple[Style, ...] = (
     Style(name="mercosur", size=(400, 130), ground=[_WHITE], ink=[_BLACK],
           lines=[_one("LLLDLDD", margin=(14, 14), top=42, height=76)], weight=1.2, captions=True,
           gradient=None, extra=("BRASIL", "ARGENTINA")),
-    Style(name="jp", size=(330, 165), ground=[_WHITE, (240, 210, 60), (30, 110, 60)], ink=[(25, 100, 55), _BLACK],
-          lines=[_two("品川DDD", "DD-DD", (330, 165), 0.35, 0.2)], weight=0.6),
+    Style(name="jp", size=(330, 165), ground=[_WHITE, (240, 210, 60), (30, 110, 60)],
+          ink=[(25, 100, 55), _BLACK], lines=[_two("品川DDD", "DD-DD", (330, 165), 0.35, 0.2)], weight=0.6),
 )  # fmt: skip
+
+
+def _chance(rng: np.random.Generator, share: float) -> bool:
+    return bool(rng.random() < share)
 
 
 @lru_cache(maxsize=4096)
@@ -217,7 +221,7 @@ def _ground(rng: np.random.Generator, style: Style, size: tuple[int, int]) -> tu
     index = int(rng.integers(len(style.ground)))
     ground = np.array(style.ground[index], np.float32) + rng.normal(0, 10, 3)
     canvas = np.tile(ground, (height, width, 1))
-    if style.gradient is not None and (style.name != "us" or rng.random() < 0.4):  # noqa: PLR2004
+    if style.gradient is not None and (style.name != "us" or _chance(rng, 0.4)):
         t = np.linspace(0, 1, height)[:, None, None] ** rng.uniform(0.7, 1.6)
         canvas = np.array(style.gradient) * (1 - t) + canvas * t
     light = float(canvas.mean())
@@ -242,17 +246,17 @@ def _decorate(rng: np.random.Generator, style: Style, canvas: Canvas, ink: Rgb, 
         wide = int(width * rng.uniform(0.35, 0.6))
         caption = draw_text(rng, text, (wide, max(2, int(height * 0.15))), font)
         _paint(canvas, caption, ((width - wide) // 2, int(height * 0.05)), ink)
-        if style.name == "us" and rng.random() < 0.6:  # noqa: PLR2004 - registration stickers
+        if style.name == "us" and _chance(rng, 0.6):  # registration stickers
             side = height // 6
             x = int(rng.choice([4, width - side - 6]))
             canvas[4 : 4 + side, x : x + side] = rng.integers(40, 220, 3)
-    if style.rim and rng.random() < 0.7:  # noqa: PLR2004
+    if style.rim and _chance(rng, 0.7):
         inset = max(1, height // 28)
         cv2.rectangle(
             canvas, (inset, inset), (width - 1 - inset, height - 1 - inset), ink, max(1, height // 50)
         )
     for share in (0.22, 0.78):
-        if rng.random() < 0.6:  # noqa: PLR2004 - bolts
+        if _chance(rng, 0.6):  # bolts
             cv2.circle(canvas, (int(width * share), height // 12), max(1, height // 26), (120, 120, 120), -1)
 
 

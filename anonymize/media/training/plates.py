@@ -1,6 +1,7 @@
 """The recipe of the shipped plate detector: render, train, export.
 
-    python -m anonymize.media.training.plates --out DIR --cjk-font wqy-zenhei.ttc --latin-font LiberationSans-Bold.ttf
+    python -m anonymize.media.training.plates --out DIR --cjk-font wqy-zenhei.ttc --latin-font
+    LiberationSans-Bold.ttf
 
 Nothing is downloaded: plates are drawn, backgrounds are drawn or cut from photographs that installed packages
 ship, and the network starts from random weights. Evaluation data never enters.
@@ -9,11 +10,12 @@ ship, and the network starts from random weights. Evaluation data never enters.
 import argparse
 import importlib.util
 import json
-import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 
 from anonymize.media.training.plate_styles import Canvas, Fonts
 from anonymize.media.training.scenes import compose
@@ -27,6 +29,13 @@ _PHOTOGRAPHS = {
         "data/text.png", "data/page.png", "data/camera.png", "data/coins.png",
     ),
     "matplotlib": ("mpl-data/sample_data/grace_hopper.jpg",),
+}  # fmt: skip
+_HALF_FROM_BYTES = 1024
+_RECIPE: dict[str, Any] = {
+    "exist_ok": True, "device": "cpu", "amp": False, "pretrained": False, "plots": False, "seed": 0,
+    "deterministic": True, "optimizer": "AdamW", "lr0": 0.002, "lrf": 0.02, "cos_lr": True,
+    "warmup_epochs": 0.5, "mosaic": 0.25, "close_mosaic": 1, "scale": 0.3, "translate": 0.1, "fliplr": 0.0,
+    "hsv_s": 0.4, "hsv_v": 0.3, "erasing": 0.0, "save_period": -1,
 }  # fmt: skip
 
 
@@ -45,7 +54,7 @@ def photographs() -> list[Canvas]:
 
 
 def render(out: Path, fonts: Fonts, *, split: str, count: int, side: int, seed: int) -> None:
-    """Write ``count`` images and YOLO labels; image ``i`` depends on ``seed`` and ``i`` only; existing ones stay."""
+    """Write ``count`` images and YOLO labels; image ``i`` depends on ``seed`` and ``i`` only."""
     images, labels = out / "images" / split, out / "labels" / split
     images.mkdir(parents=True, exist_ok=True)
     labels.mkdir(parents=True, exist_ok=True)
@@ -58,7 +67,7 @@ def render(out: Path, fonts: Fonts, *, split: str, count: int, side: int, seed: 
         cv2.imwrite(str(images / f"{i:06d}.jpg"), cv2.cvtColor(scene.image, cv2.COLOR_RGB2BGR),
                     [int(cv2.IMWRITE_JPEG_QUALITY), 95])  # fmt: skip
         rows = (
-            f"0 {(x0 + x1) / 2 / side:.6f} {(y0 + y1) / 2 / side:.6f} {(x1 - x0) / side:.6f} {(y1 - y0) / side:.6f}"
+            " ".join(["0", *(f"{v / side:.6f}" for v in ((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0))])
             for x0, y0, x1, y1 in scene.boxes
         )
         label.write_text("\n".join(rows), encoding="ascii")
@@ -73,28 +82,50 @@ def render(out: Path, fonts: Fonts, *, split: str, count: int, side: int, seed: 
 
 def train(out: Path, *, epochs: int, hours: float | None, side: int, batch: int, workers: int) -> Path:
     """Train from random weights on the CPU; returns the best checkpoint."""
-    from anonymize.media.ultralytics_engine import import_ultralytics  # noqa: PLC0415 - torch only where it is used
+    from anonymize.media.ultralytics_engine import import_ultralytics  # noqa: PLC0415 - imports torch
 
     yolo = import_ultralytics().YOLO(str(_NETWORK), task="detect")
     yolo.train(
-        data=str(out / "data.yaml"), project=str(out.resolve() / "runs"), name="plates", exist_ok=True,
-        epochs=epochs, time=hours, imgsz=side, batch=batch, workers=workers, device="cpu", amp=False,
-        pretrained=False, plots=False, seed=0, deterministic=True, optimizer="AdamW", lr0=0.002, lrf=0.02, cos_lr=True,
-        warmup_epochs=0.5, mosaic=0.25, close_mosaic=1, scale=0.3, translate=0.1, fliplr=0.0, hsv_s=0.4, hsv_v=0.3,
-        erasing=0.0, save_period=-1,
-    )  # fmt: skip
+        data=str(out / "data.yaml"),
+        project=str(out.resolve() / "runs"),
+        name="plates",
+        epochs=epochs,
+        time=hours,
+        imgsz=side,
+        batch=batch,
+        workers=workers,
+        **_RECIPE,
+    )
     return out / "runs" / "plates" / "weights" / "best.pt"
 
 
 def export(weights: Path, target: Path, *, side: int) -> None:
-    """Write ONNX with dynamic size, NMS inside and ultralytics' metadata."""
-    from anonymize.media.ultralytics_engine import import_ultralytics  # noqa: PLC0415 - as above
+    """Write ONNX with dynamic size, NMS inside, ultralytics' metadata and weights stored as 16-bit floats."""
+    from anonymize.media.ultralytics_engine import import_ultralytics  # noqa: PLC0415 - imports torch
 
     yolo = import_ultralytics().YOLO(str(weights), task="detect")
-    written = yolo.export(format="onnx", imgsz=side, nms=True, dynamic=True, conf=0.05, iou=0.5, max_det=300,
-                          simplify=False, device="cpu")  # fmt: skip
+    settings = {"nms": True, "dynamic": True, "conf": 0.05, "iou": 0.5, "max_det": 300, "simplify": False}
+    written = yolo.export(format="onnx", imgsz=side, device="cpu", **settings)
+    model = onnx.load(written)
+    Path(written).unlink()
+    _store_half(model)
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(written, target)
+    onnx.save(model, str(target))
+
+
+def _store_half(model: onnx.ModelProto) -> None:
+    """Keep large weights as 16-bit floats, widened by a Cast that ONNX Runtime folds when it loads the model."""
+    casts = []
+    for weight in model.graph.initializer:
+        if weight.data_type != onnx.TensorProto.FLOAT or len(weight.raw_data) < _HALF_FROM_BYTES:
+            continue
+        name = weight.name
+        half = onnx.numpy_helper.to_array(weight).astype(np.float16)
+        weight.CopyFrom(onnx.numpy_helper.from_array(half, f"{name}_half"))
+        casts.append(onnx.helper.make_node("Cast", [f"{name}_half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 def _arguments() -> argparse.Namespace:
@@ -132,8 +163,14 @@ def main() -> None:
         ):
             render(out, fonts, split=split, count=count, side=arguments.side, seed=seed)
     if "train" in arguments.steps:
-        train(out, epochs=arguments.epochs, hours=arguments.hours, side=arguments.train_side, batch=arguments.batch,
-              workers=arguments.workers)  # fmt: skip
+        train(
+            out,
+            epochs=arguments.epochs,
+            hours=arguments.hours,
+            side=arguments.train_side,
+            batch=arguments.batch,
+            workers=arguments.workers,
+        )
     if "export" in arguments.steps:
         best = out / "runs" / "plates" / "weights" / "best.pt"
         export(best, out / "plate.onnx", side=640)

