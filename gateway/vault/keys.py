@@ -24,7 +24,7 @@ from joserfc.jwk import OKPKey
 from gateway.vault.durable import storage, sweep_temporary, sync_directory, write_once
 from gateway.vault.errors import KeyDestroyedError, KeyExistsError, KeyUnavailableError, SealBrokenError
 from gateway.vault.private import check_private, read_document
-from gateway.vault.root import DEFAULT_ARGON2, Argon2Cost, create_root, open_root
+from gateway.vault.root import DEFAULT_ARGON2, ROOT_FILE, Argon2Cost, create_root, open_root
 from gateway.vault.wrap import unwrap, wrap
 
 Document = dict[str, str | int]
@@ -68,6 +68,11 @@ class Keystore:
 
     def __repr__(self) -> str:
         return f"<Keystore {self._path.name}>"
+
+    @staticmethod
+    def exists(path: Path) -> bool:
+        """Whether :meth:`create` was completed here; after a crash in it, it may be called again."""
+        return (path / ROOT_FILE).is_file()
 
     @classmethod
     def create(cls, path: Path, passphrase: bytes | str, *, argon2: Argon2Cost = DEFAULT_ARGON2) -> Self:

@@ -104,6 +104,26 @@ def test_what_is_no_keystore(home: Path) -> None:
         Keystore.open(home / "empty", PASSPHRASE)
 
 
+def test_creating_a_keystore_killed_at_every_step(home: Path, killed_at: KilledAt) -> None:
+    """Law 4: a half-made keystore is none, and is made by calling again."""
+    for step in range(1, 40):
+        path = home / f"keystore-{step}"
+
+        def work(path: Path = path) -> bytes:
+            return repr(Keystore.create(path, PASSPHRASE, argon2=INSECURE_TEST_ARGON2)).encode()
+
+        killed, acknowledged = killed_at(step, work)
+        if not Keystore.exists(path):
+            assert not acknowledged
+            Keystore.create(path, PASSPHRASE, argon2=INSECURE_TEST_ARGON2)
+        Keystore.open(path, PASSPHRASE, allow_insecure_test_cost=True).ensure_kek("rec-1")
+        if not killed:
+            break
+    else:
+        pytest.fail("the work never ran to its end")
+    assert step > 5
+
+
 MALFORMED = {
     "not JSON": b"{",
     "no object": b"[]",
