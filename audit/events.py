@@ -13,7 +13,7 @@ MAX_FACTS = 64
 
 _TOKEN = re.compile(r"[A-Za-z0-9_.:/@+=,*#~%()\[\]-]{1,200}", re.ASCII)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
-_DIGEST = re.compile(r"(?:[0-9a-f]{2}){16,64}", re.ASCII)
+_DIGEST = re.compile(r"[0-9a-f]{32,128}", re.ASCII)
 
 ID_FIELDS = (
     "recording",
@@ -42,6 +42,7 @@ class EventType(StrEnum):
     RELEASE_RELEASE_REVOKE = "release:release:revoke"
     JUDGE_INTAKE_DECIDE = "judge:intake:decide"
     JUDGE_RELEASE_DECIDE = "judge:release:decide"
+    JUDGE_RELEASE_JUDGE = "judge:release:judge"
     JUDGE_SERVE_DECIDE = "judge:serve:decide"
     JUDGE_PUBLISH_DECIDE = "judge:publish:decide"
     APPROVE_RELEASE_SIGN = "approve:release:sign"
@@ -49,6 +50,7 @@ class EventType(StrEnum):
     GRANT_GRANT_REVOKE = "grant:grant:revoke"
     SERVE_MANIFEST_READ = "serve:manifest:read"
     SERVE_ITEM_READ = "serve:item:read"
+    SERVE_LIST_READ = "serve:list:read"
     VAULT_KEY_CREATE = "vault:key:create"
     VAULT_KEY_DESTROY = "vault:key:destroy"
     PEOPLE_PERSON_ENROL = "people:person:enrol"
@@ -168,7 +170,7 @@ def _checked_digests(digests: Mapping[str, str]) -> dict[str, str]:
         raise InvalidEventError(f"too many digests (got {len(digests)}, expected at most {MAX_FACTS})")
     for name, value in digests.items():
         _check_name("digests", name)
-        if not isinstance(value, str) or _DIGEST.fullmatch(value) is None:
+        if not isinstance(value, str) or _DIGEST.fullmatch(value) is None or len(value) % 2:
             raise InvalidEventError(
                 f"digest {name} is no lower-case hex digest of 16 to 64 bytes (got {value!r})"
             )

@@ -1,9 +1,8 @@
 """The leaf: the exact bytes that the tree commits to, and the entry that they say."""
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii as _quote
 from typing import Any
 
 from audit.canonical import parse_canonical
@@ -17,9 +16,6 @@ _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 _EVENT_FIELDS = frozenset(item.name for item in fields(Event))
 _LEAF_FIELDS = _EVENT_FIELDS | {"v", "index", "time", "detail"}
 _REQUIRED = frozenset({"v", "index", "time", "type", "outcome", "actor", "object"})
-_encode: Callable[[Any], str] = json.JSONEncoder(
-    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
-).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,32 +68,32 @@ def parse_time(text: str) -> datetime:
 def encode_leaf(event: Event, *, index: int, time: str, detail: str | None) -> bytes:
     """Write the leaf of an event.
 
-    An event holds ASCII tokens, booleans and safe integers only. For these the C encoder with sorted keys
-    writes RFC 8785 bytes at a fraction of the cost of ``rfc8785``; the tests compare both, and every leaf
-    that is read back passes through ``rfc8785``.
+    An event holds ASCII tokens, booleans and safe integers under ASCII names only; this writes their RFC 8785
+    bytes at a fraction of the cost of ``rfc8785``. The tests compare both, and every leaf that is read back
+    passes through ``rfc8785``.
     """
-    record: dict[str, Any] = {
-        "v": LEAF_VERSION,
-        "index": index,
-        "time": time,
-        "type": event.type.value,
-        "outcome": event.outcome.value,
-        "actor": event.actor,
-        "object": event.object,
+    members: dict[str, str] = {
+        "v": str(LEAF_VERSION),
+        "index": str(index),
+        "time": _quote(time),
+        "type": _quote(event.type.value),
+        "outcome": _quote(event.outcome.value),
+        "actor": _quote(event.actor),
+        "object": _quote(event.object),
     }
     for name in ID_FIELDS:
         value = getattr(event, name)
         if value is not None:
-            record[name] = value
+            members[name] = _quote(value)
     if event.intent is not None:
-        record["intent"] = event.intent
+        members["intent"] = str(event.intent)
     if event.digests:
-        record["digests"] = dict(event.digests)
+        members["digests"] = _object({name: _quote(value) for name, value in event.digests.items()})
     if event.facts:
-        record["facts"] = dict(event.facts)
+        members["facts"] = _object({name: _scalar(value) for name, value in event.facts.items()})
     if detail is not None:
-        record["detail"] = detail
-    return _encode(record).encode("ascii")
+        members["detail"] = _quote(detail)
+    return _object(members).encode("ascii")
 
 
 def decode_leaf(leaf: bytes, index: int) -> Entry:
@@ -113,6 +109,16 @@ def decode_leaf(leaf: bytes, index: int) -> Entry:
         return _entry_of(record, leaf, index)
     except (ValueError, TypeError, InvalidEventError) as exc:
         raise VerificationError(index, f"leaf is malformed: {exc}") from exc
+
+
+def _object(members: dict[str, str]) -> str:
+    return "{" + ",".join([f'"{name}":{members[name]}' for name in sorted(members)]) + "}"
+
+
+def _scalar(value: str | int | bool) -> str:  # noqa: FBT001 - any value of a fact
+    if isinstance(value, str):
+        return _quote(value)
+    return str(value).lower()
 
 
 def _entry_of(record: dict[str, Any], leaf: bytes, index: int) -> Entry:

@@ -19,6 +19,8 @@ TIER_BITS = 8
 _BLOCK = 1 << TIER_BITS
 _CACHED_BLOCKS = 32
 _CHUNK = 1024
+_READ_HEAD = select(head.c.size, head.c.frontier, head.c.time)
+_LOCK_HEAD = _READ_HEAD.with_for_update()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +42,7 @@ def load_head(connection: Connection, *, lock: bool = False) -> Head:
     Raises:
         LedgerCorruptError: if it is missing or does not fit itself.
     """
-    query = select(head.c.size, head.c.frontier, head.c.time)
-    rows = connection.execute(query.with_for_update() if lock else query).all()
+    rows = connection.execute(_LOCK_HEAD if lock else _READ_HEAD).all()
     if len(rows) != 1:
         raise LedgerCorruptError(f"ledger has no single head (got {len(rows)} rows, expected 1)")
     try:

@@ -8,12 +8,12 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, insert, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Dialect, Engine, Table, bindparam, insert, select, update
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from audit.errors import InvalidEventError, LedgerCorruptError, LedgerError, LedgerUnavailableError
 from audit.events import ID_FIELDS, Event
@@ -30,6 +30,11 @@ ACKNOWLEDGE_SECONDS = 30.0
 
 _LINGER_SHARE = 0.25
 _LINGER_LIMIT_SECONDS = 0.002
+_MOVE_HEAD = (
+    update(head)
+    .where(head.c.id == 1, head.c.size == bindparam("start"))
+    .values(size=bindparam("size"), frontier=bindparam("frontier"), time=bindparam("time"))
+)
 _SQLITE_TRANSIENT = frozenset({5, 6, 13})
 _POSTGRESQL_TRANSIENT_CLASSES = ("08", "40", "53", "55", "57")
 
@@ -76,7 +81,11 @@ class GroupCommitWriter:
         self._engine = engine
         self._clock = clock
         self._pid = os.getpid()
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()
+        self._filled = threading.Condition(self._lock)
+        self._drained = threading.Condition(self._lock)
+        self._wanted = 1
+        self._inserts: _Inserts | None = None
         self._queue: list[_Pending] = []
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -106,9 +115,10 @@ class GroupCommitWriter:
 
     def close(self) -> None:
         """Commit what is queued, stop the thread and refuse further appends."""
-        with self._condition:
+        with self._lock:
             self._closing = True
-            self._condition.notify_all()
+            self._filled.notify_all()
+            self._drained.notify_all()
             thread = self._thread
         if thread is not None and os.getpid() == self._pid:
             thread.join()
@@ -118,18 +128,19 @@ class GroupCommitWriter:
             raise LedgerUnavailableError(
                 "the ledger was opened in another process (open it anew after a fork)"
             )
-        with self._condition:
+        with self._lock:
             while True:
                 self._check_open()
                 if len(self._queue) < QUEUE_ENTRIES:
                     break
-                if not self._condition.wait(deadline - monotonic()):
+                if not self._drained.wait(deadline - monotonic()):
                     raise LedgerUnavailableError(f"the queue stayed full ({QUEUE_ENTRIES} entries)")
             self._queue.append(pending)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
                 self._thread.start()
-            self._condition.notify_all()
+            if len(self._queue) >= self._wanted:
+                self._filled.notify()
 
     def _check_open(self) -> None:
         if self._poison is not None:
@@ -148,23 +159,24 @@ class GroupCommitWriter:
             self._disconnect()
 
     def _take(self) -> list[_Pending]:
-        with self._condition:
+        with self._lock:
             while not self._queue:
                 if self._closing or self._poison is not None:
                     return []
-                self._condition.wait()
+                self._filled.wait()
             if len(self._queue) < self._last_batch and not self._closing:
-                linger = min(self._last_seconds * _LINGER_SHARE, _LINGER_LIMIT_SECONDS)
-                self._condition.wait_for(lambda: len(self._queue) >= self._last_batch, linger)
+                self._wanted = self._last_batch
+                self._filled.wait(min(self._last_seconds * _LINGER_SHARE, _LINGER_LIMIT_SECONDS))
+                self._wanted = 1
             batch, self._queue = self._queue, []
-            self._condition.notify_all()
+            self._drained.notify_all()
             return batch
 
     def _drain(self, poison: BaseException) -> list[_Pending]:
-        with self._condition:
+        with self._lock:
             self._poison = poison
             rest, self._queue = self._queue, []
-            self._condition.notify_all()
+            self._drained.notify_all()
             return rest
 
     def _settle(self, batch: list[_Pending]) -> None:
@@ -197,13 +209,15 @@ class GroupCommitWriter:
     def _commit(self, batch: list[_Pending]) -> list[Receipt | None]:
         if self._connection is None:
             self._connection = write_connection(self._engine)
+        if self._inserts is None:
+            self._inserts = _Inserts(self._engine.dialect)
         connection = self._connection
         with connection.begin():
             current = load_head(connection, lock=True)
             self._check_extends(connection, current)
-            rows = _Rows(current, format_time(self._clock()))
+            rows = _Rows(current, self._clock())
             receipts = [rows.add(pending) for pending in batch]
-            rows.write(connection)
+            rows.write(connection, self._inserts)
         self._known = rows.head()
         return receipts
 
@@ -225,11 +239,12 @@ class GroupCommitWriter:
 
 
 class _Rows:
-    def __init__(self, current: Head, now: str) -> None:
+    def __init__(self, current: Head, now: datetime) -> None:
         self._start = current.size
         self._frontier = current.frontier.copy()
-        self._time = max(now, current.time)
-        self._moment = parse_time(self._time)
+        self._time, self._moment = format_time(now), now.astimezone(UTC)
+        if self._time < current.time:
+            self._time, self._moment = current.time, parse_time(current.time)
         self._entries: list[dict[str, Any]] = []
         self._nodes: list[dict[str, Any]] = []
         self._details: list[dict[str, Any]] = []
@@ -256,14 +271,29 @@ class _Rows:
             self._details.append({"entry_index": index, "subject": detail.subject, "sealed": detail.sealed})
         return Receipt(index=index, leaf_hash=digest.hex(), time=self._moment)
 
-    def write(self, connection: Connection) -> None:
-        _insert(connection, entries, self._entries)
-        _insert(connection, nodes, self._nodes)
-        _insert(connection, details, self._details)
-        statement = update(head).where(head.c.id == 1, head.c.size == self._start)
+    def write(self, connection: Connection, inserts: "_Inserts") -> None:
+        for table, rows in ((entries, self._entries), (nodes, self._nodes), (details, self._details)):
+            inserts.run(connection, table, rows)
         values = {"size": self._frontier.size, "frontier": self._frontier.to_bytes(), "time": self._time}
-        if connection.execute(statement.values(values)).rowcount != 1:
+        if connection.execute(_MOVE_HEAD, {"start": self._start, **values}).rowcount != 1:
             raise LedgerCorruptError(f"the head moved under its lock (expected size {self._start})")
+
+
+class _Inserts:
+    """The inserts as the driver takes them: compiled once, since entries are bound by the thousand."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._compiled = {
+            table: insert(table).compile(dialect=dialect) for table in (entries, nodes, details)
+        }
+
+    def run(self, connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        compiled = self._compiled[table]
+        names = compiled.positiontup
+        bound: Any = rows if names is None else [tuple(map(row.__getitem__, names)) for row in rows]
+        connection.exec_driver_sql(compiled.string, bound)
 
 
 def columns(event: Event, time: str) -> dict[str, Any]:
@@ -274,18 +304,15 @@ def columns(event: Event, time: str) -> dict[str, Any]:
     return values
 
 
-def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(insert(table), rows)
-
-
 def _is_transient(exc: Exception) -> bool:
     if not isinstance(exc, DBAPIError):
         return isinstance(exc, LedgerUnavailableError)
     code = getattr(exc.orig, "sqlite_errorcode", None)
     if code is not None:
         return code & 0xFF in _SQLITE_TRANSIENT
+    if exc.connection_invalidated:
+        return True
     state = getattr(exc.orig, "sqlstate", None)
-    return exc.connection_invalidated or (
-        state is not None and state.startswith(_POSTGRESQL_TRANSIENT_CLASSES)
-    )
+    if state is None:
+        return isinstance(exc, OperationalError)
+    return str(state).startswith(_POSTGRESQL_TRANSIENT_CLASSES)
