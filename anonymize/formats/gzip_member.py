@@ -23,7 +23,7 @@ def expand(content: bytes, *, max_bytes: int, max_ratio: int) -> bytes:
     Raises:
         LimitExceededError: The expansion passes one of the limits; at most one step of 256 KiB beyond it was
             ever in memory.
-        MalformedItemError: Not gzip, damaged, truncated, or followed by further bytes (a second member included).
+        MalformedItemError: Not gzip, damaged, truncated, or followed by more bytes (a second member).
     """
     decoder = zlib.decompressobj(_GZIP_WINDOW)
     expanded = bytearray()
@@ -44,7 +44,7 @@ def expand(content: bytes, *, max_bytes: int, max_ratio: int) -> bytes:
             )
     if decoder.unused_data:
         raise MalformedItemError(
-            f"gzip member is followed by other data (got {len(decoder.unused_data)} bytes more, expected none)"
+            f"gzip member is followed by other data (got {len(decoder.unused_data)} bytes more, expected 0)"
         )
     return bytes(expanded)
 
@@ -57,5 +57,6 @@ def _check(expanded: int, compressed: int, *, max_bytes: int, max_ratio: int) ->
     if expanded > _RATIO_FLOOR and expanded > max_ratio * compressed:
         ratio = expanded / compressed
         raise LimitExceededError(
-            f"gzip data expands too far (got a ratio of at least {ratio:.0f}:1, expected at most {max_ratio}:1)"
+            f"gzip data expands too far (got a ratio of at least {ratio:.0f}:1, "
+            f"expected at most {max_ratio}:1)"
         )

@@ -137,7 +137,7 @@ def _points_or_other(body: bytes) -> ItemKind:
 
 
 def _json_by_claim(body: bytes, text: str, kind: ItemKind) -> ItemKind:
-    """Content named as JSON that is text: a scalar document is JSON, an opened structure says where it breaks."""
+    """Text that is named JSON: a scalar document is JSON, an opened structure says where it breaks."""
     opens = text.lstrip()[:1] in {"{", "["}
     try:
         return sniff.json_kind(strict_json.parse(body, max_depth=sniff.MAX_JSON_DEPTH))
@@ -150,7 +150,7 @@ def _json_by_claim(body: bytes, text: str, kind: ItemKind) -> ItemKind:
 def _refuse_binary(body: bytes, extension: str) -> ItemKind:
     if extension in _TEXT_EXTENSIONS:
         text = strict_json.decode_utf8(body)
-        offset = next((i for i, c in enumerate(text) if c < " " and c not in "\t\n\r" or c == "\x7f"), 0)
+        offset = next((i for i, c in enumerate(text) if (c < " " and c not in "\t\n\r") or c == "\x7f"), 0)
         raise MalformedItemError(
             f"text holds a control character (got U+{ord(text[offset]):04X} at character {offset})"
         )

@@ -59,4 +59,4 @@ def _encodable(name: str) -> bool:
 def _require(holds: bool, name: str, expected: str) -> None:  # noqa: FBT001 - a claim about the name
     if not holds:
         shown = name if len(name) <= MAX_PART_BYTES else name[:MAX_PART_BYTES] + "…"
-        raise UnsafeNameError(f"item name is not safe (got {ascii(shown)}, expected {expected})")
+        raise UnsafeNameError(f"item name is not safe (got {shown!a}, expected {expected})")

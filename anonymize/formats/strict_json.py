@@ -1,6 +1,6 @@
 """JSON as RFC 8259 defines it, without the latitude that parsers usually take: one meaning or an error.
 
-Places in error messages count members and elements from 0 (``/2/0``) and never quote keys, which may be personal.
+Places in error messages count members and elements from 0 (``/2/0``); keys may be personal: not quoted.
 """
 
 import json
@@ -45,7 +45,7 @@ def parse(content: bytes, *, max_depth: int) -> Any:
         document = json.loads(
             text,
             object_pairs_hook=lambda pairs: _Members(tuple(pairs)),
-            parse_constant=lambda name: _Refused(name),
+            parse_constant=_Refused,
             parse_float=_number,
             parse_int=_integer,
         )
@@ -78,8 +78,8 @@ def _check_depth(text: str, max_depth: int) -> None:
             depth += 1
             if depth > max_depth:
                 raise LimitExceededError(
-                    f"JSON is nested too deeply (got more than {max_depth} levels at character {token.start()}, "
-                    f"expected at most {max_depth})"
+                    f"JSON is nested too deeply (got more than {max_depth} levels at character "
+                    f"{token.start()}, expected at most {max_depth})"
                 )
         elif mark in "]}":
             depth -= 1

@@ -66,8 +66,8 @@ class TextAnalyzer:
     def find(self, text: str) -> tuple[Finding, ...]:
         """Everything found, as disjoint spans in the order of the text.
 
-        Where findings overlap, the earlier rule keeps its whole span and names it; what a later one covers beyond
-        that stays a finding of its own, so that the union is always covered.
+        Where findings overlap, the earlier rule keeps its whole span and names it; what a later one covers
+        beyond that stays a finding of its own, so that the union is always covered.
 
         Raises:
             LimitExceededError: The search took too long.
@@ -107,8 +107,8 @@ class TextAnalyzer:
 def _windows(text: str) -> Iterator[_Window]:
     """Whole lines, about 8 Ki characters at a time; longer lines in overlapping windows.
 
-    No rule looks across the end of a line, so that cutting there changes nothing. Of a longer line each window owns
-    the matches that start in its middle; a match and its context lie within the overlap.
+    No rule looks across the end of a line, so cutting there changes nothing. Of a longer line each window
+    owns the matches that start in its middle; a match and its context lie within the overlap.
     """
     start = 0
     while start < len(text):

@@ -31,8 +31,8 @@ def cleanse_text(content: bytes, *, analyzer: TextAnalyzer, profile: TextProfile
 
     Raises:
         LimitExceededError: Too many bytes, or the text cannot be searched in time.
-        MalformedItemError: Empty, not UTF-8 (names the byte offset), or control characters other than tab, line
-            feed and carriage return.
+        MalformedItemError: Empty, not UTF-8 (names the byte offset), or control characters other than tab,
+            line feed and carriage return.
     """
     text = read_text(content, profile)
     redacted = redact(text, analyzer)
@@ -48,7 +48,7 @@ def cleanse_text(content: bytes, *, analyzer: TextAnalyzer, profile: TextProfile
 def cleanse_json(content: bytes, *, analyzer: TextAnalyzer, profile: TextProfile) -> Treated:
     """Drop every field that is not allowed, redact every string and every telling number of the others.
 
-    Numbers stay numbers unless they are a telephone, identity or card number, a moment since 1970, or together with
+    Numbers stay numbers unless they are a telephone, identity or card number, a moment since 1970, or with
     their neighbours in an array a position; those become placeholders.
 
     Args:

@@ -32,7 +32,7 @@ _SPECIAL = {
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """Text in plain form; ``origins[i]`` is the index in the original of ``text[i]``, None where they agree."""
+    """Text in plain form; ``origins[i]`` is the original index of ``text[i]``, None where all agree."""
 
     text: str
     origins: Sequence[int] | None
@@ -45,9 +45,11 @@ class Folded:
 
 
 def fold(text: str) -> Folded:
-    """Full-width and compatibility forms to ASCII, decimal digits of any script to 0-9, dashes, dots and quotes
-    to one form each, invisible characters removed, placeholders of earlier redactions blanked out.
-    """  # noqa: D205 - one sentence of two lines
+    """Write a text in plain form.
+
+    Full-width and compatibility forms become ASCII, decimal digits of any script 0-9; dashes, dots and quotes
+    take one form each; invisible characters go; placeholders of earlier redactions are blanked out.
+    """
     if text.isascii():
         return Folded(_blank_placeholders(text), None)
     characters: list[str] = []

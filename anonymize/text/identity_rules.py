@@ -1,3 +1,4 @@
+# ruff: noqa: E501, PLR2004 - an expression reads best on one line; numbers are those of the notations
 """Rules for persons: identity documents, telephones, mail, accounts, organisations."""
 
 import re
@@ -101,7 +102,9 @@ RULES = (
     Rule(
         name="bank_card",
         kind=FindingKind.BANK_CARD,
-        pattern=D0 + r"(?:3[47](?:[ \-]?[0-9]){13}|(?:6[0-9]|4[0-9]|5[0-9]|2[2-7]|3[0568]|9[5-9])(?:[ \-]?[0-9]){14,17})" + D1,
+        pattern=D0
+        + r"(?:3[47](?:[ \-]?[0-9]){13}|(?:6[0-9]|4[0-9]|5[0-9]|2[2-7]|3[0568]|9[5-9])(?:[ \-]?[0-9]){14,17})"
+        + D1,
         score=0.6,
         context=_BANK_WORDS,
         context_score=0.9,

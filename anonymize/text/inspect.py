@@ -43,8 +43,8 @@ def inspect_text(
         profile: Limits.
 
     Returns:
-        ``chars``; ``findings`` by kind; ``tags`` of COMPLIANCE §2 (``PLATE``, ``TRACK``); ``classes`` (``VEH_ID``,
-        ``TRAJ_ABS``); ``personal`` and ``sensitive_personal``.
+        ``chars``; ``findings`` by kind; ``tags`` of COMPLIANCE §2 (``PLATE``, ``TRACK``); ``classes``
+        (``VEH_ID``, ``TRAJ_ABS``); ``personal`` and ``sensitive_personal``.
 
     Raises:
         AnonymizeError: As ``cleanse_text`` and ``cleanse_json`` do.

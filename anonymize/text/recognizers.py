@@ -1,7 +1,7 @@
-"""Presidio recognisers over our rules, and one for Chinese personal names; none needs a network or a model file.
+"""Presidio recognisers over our rules, and one for personal names; none needs a network or a model file.
 
-Presidio's own pattern recogniser skips a pattern that times out (it logs a warning), and its e-mail recogniser
-downloads a list of domains; neither is acceptable here, so both are replaced.
+Presidio's own pattern recogniser skips a pattern that times out (it logs a warning), and its e-mail
+recogniser downloads a list of domains; neither is acceptable here, so both are replaced.
 """
 
 import re as stdlib_re
@@ -67,7 +67,7 @@ class RuleRecognizer(PatternRecognizer):
                     results.append(_result(self, self._rule.kind, self._rule.name, (start, end), score))
         except TimeoutError as error:
             raise LimitExceededError(
-                f"text takes too long to search (got more than {_TIME_LIMIT_S:.0f} s for rule {self._rule.name})"
+                f"text takes too long to search (got over {_TIME_LIMIT_S:.0f} s for rule {self._rule.name})"
             ) from error
         return results
 
@@ -119,7 +119,7 @@ class NameRecognizer(LocalRecognizer):
 
 
 def build() -> Iterable[LocalRecognizer]:
-    """All recognisers, in order of precedence (the first of two overlapping findings names the placeholder)."""
+    """All recognisers in order of precedence: the first of two overlapping findings names the placeholder."""
     return (*map(RuleRecognizer, RULES), NameRecognizer(NameFinder()))
 
 

@@ -59,7 +59,7 @@ def redact(text: str, analyzer: TextAnalyzer, *, path: str = "") -> Redacted:
 
 
 def _shifts(found: Sequence[tuple[int, int, Finding]]) -> tuple[list[int], list[int]]:
-    """Where each placeholder ends in the redacted text, and original minus redacted position from there on."""
+    """Where each placeholder ends in the redacted text; original minus redacted position from there on."""
     ends: list[int] = []
     deltas: list[int] = []
     delta = 0

@@ -1,3 +1,4 @@
+# ruff: noqa: E501, PLR2004 - an expression reads best on one line; numbers are those of the notations
 """Search treated text again, without Presidio: other expressions, decoded variants, and strings known beforehand."""
 
 import base64

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - an expression reads best on one line
 """Rules for absolute time: calendar dates, instants, counts since an epoch."""
 
 from datetime import UTC, datetime
@@ -101,8 +102,8 @@ RULES = (
         kind=FindingKind.TIMESTAMP,
         needs=r"[/.\-](?:19|20)[0-9]{2}(?![0-9])",
         pattern=r"(?<![0-9A-Za-z.])"
-        + rf"(?:{_DAY}/{_DAY}/{_YEAR}|{_DAY}\.{_MONTH}\.{_YEAR}|{_DAY}-{_MONTH}-{_YEAR})(?:,? {{1,2}}{_CLOCK}{_ZONE})?"
-        + r"(?![0-9A-Za-z])(?!\.[0-9])",
+        rf"(?:{_DAY}/{_DAY}/{_YEAR}|{_DAY}\.{_MONTH}\.{_YEAR}|{_DAY}-{_MONTH}-{_YEAR})(?:,? {{1,2}}{_CLOCK}{_ZONE})?"
+        r"(?![0-9A-Za-z])(?!\.[0-9])",
         score=0.6,
     ),
     Rule(

@@ -1,3 +1,4 @@
+# ruff: noqa: E501, PLR2004 - an expression reads best on one line; numbers are those of the notations
 """Rules for vehicles and devices: plates, VIN, network addresses, device numbers."""
 
 import ipaddress

@@ -1,4 +1,4 @@
-"""Cleansing of text and JSON: nothing found survives, everything else does, bad input is an error that names it."""
+"""Cleansing of text and JSON: nothing found survives, all else does, bad input is an error that names it."""
 
 import json
 import socket
@@ -59,7 +59,9 @@ def test_text_keeps_everything_but_what_was_found(analyzer, text_profile):
         "timestamp": 1,
         "vin": 1,
     }
-    assert {(t.kind, t.of, t.count) for t in treated.treatments} >= {(TreatmentKind.REDACT, FindingKind.VIN, 1)}
+    assert {(t.kind, t.of, t.count) for t in treated.treatments} >= {
+        (TreatmentKind.REDACT, FindingKind.VIN, 1)
+    }
 
 
 def test_findings_carry_places_and_never_content(analyzer, text_profile):
@@ -71,7 +73,7 @@ def test_findings_carry_places_and_never_content(analyzer, text_profile):
 
 
 def test_a_replacement_that_brings_context_nearer_is_followed_up(analyzer):
-    text = "sn: 1234567890 " + "北京市海淀区中关村大街27号" + " x" * 8 + " 时间 " + "1HGCM82633A004352 1714552215"
+    text = "sn: 1234567890 北京市海淀区中关村大街27号" + " x" * 8 + " 时间 " + "1HGCM82633A004352 1714552215"
     redacted = redact(text, analyzer)
     assert analyzer.find(redacted.text) == ()
     for finding in redacted.findings:
@@ -183,7 +185,10 @@ BAD_JSON = {
     "infinity": (b'{"weather": -Infinity}', "Infinity"),
     "overflow": (b'{"weather": 1e999}', "binary64"),
     "endless_integer": (b'{"weather": ' + b"9" * 5000 + b"}", "5000 digits"),
-    "duplicate": (b'{"weather": 1, "notes": {"a": 1, "a": 2}}', "duplicate key .got member 1 of the object at /1"),
+    "duplicate": (
+        b'{"weather": 1, "notes": {"a": 1, "a": 2}}',
+        "duplicate key .got member 1 of the object at /1",
+    ),
     "not_utf8": (b'{"weather": "\xff"}', "offset 13"),
     "lone_surrogate": (b'{"weather": "\\ud800"}', "lone surrogate"),
     "control": (b'{"weather": "a\\u0000"}', "U.0000 at character 1 of the string at /weather"),

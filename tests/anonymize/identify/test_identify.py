@@ -1,0 +1,227 @@
+"""Identification by content, checked against the extension; bad input is an error that names it."""
+
+import gzip
+import io
+import json
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from anonymize.errors import (
+    AnonymizeError,
+    LimitExceededError,
+    MalformedItemError,
+    UnknownFormatError,
+    WrongExtensionError,
+)
+from anonymize.formats.identify import Identified, ItemKind, identify
+
+
+def picture(kind):
+    out = io.BytesIO()
+    Image.new("RGB", (20, 20), "red").save(out, kind)
+    return out.getvalue()
+
+
+def sweep(points=50):
+    rng = np.random.default_rng(7)
+    cloud = rng.uniform(-80, 80, (points, 4)).astype("<f4")
+    cloud[:, 3] = rng.uniform(0, 1, points)
+    return cloud.tobytes()
+
+
+def geojson(*geometries):
+    features = [{"type": "Feature", "properties": {}, "geometry": geometry} for geometry in geometries]
+    return json.dumps({"type": "FeatureCollection", "features": features}).encode()
+
+
+LINE = {"type": "LineString", "coordinates": [[116.4, 39.9], [116.5, 39.9]]}
+POLYGON = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
+GPX = b'<?xml version="1.0"?>\n<gpx xmlns="http://www.topografix.com/GPX/1/1" version="1.1"><trk/></gpx>'
+CSV = b"time,Latitude (deg),Longitude (deg)\n1,39.9,116.4\n"
+
+UNDERSTOOD = {
+    "jpeg": ("a.jpg", picture("JPEG"), ItemKind.JPEG, "image/jpeg"),
+    "jpeg_upper": ("A.JPEG", picture("JPEG"), ItemKind.JPEG, "image/jpeg"),
+    "png": ("a.png", picture("PNG"), ItemKind.PNG, "image/png"),
+    "png_without_extension": ("a", picture("PNG"), ItemKind.PNG, "image/png"),
+    "gpx": ("a.gpx", GPX, ItemKind.GPX, "application/gpx+xml"),
+    "gpx_with_mark": ("a.gpx", b"\xef\xbb\xbf" + GPX, ItemKind.GPX, "application/gpx+xml"),
+    "gpx_without_namespace": ("a.gpx", b"<gpx><trk></trk></gpx>", ItemKind.GPX, "application/gpx+xml"),
+    "gpx_utf16": ("a.gpx", "<gpx></gpx>".encode("utf-16"), ItemKind.GPX, "application/gpx+xml"),
+    "csv_track": ("a.csv", CSV, ItemKind.CSV_TRACK, "text/csv"),
+    "csv_track_as_txt": ("geo.txt", b"lat,lng,datetime,uid\n1,2,x,1\n", ItemKind.CSV_TRACK, "text/csv"),
+    "csv_track_semicolons": ("a.csv", b"lat;lon\n1;2\n", ItemKind.CSV_TRACK, "text/csv"),
+    "csv_track_tabs": ("a.txt", b"gps_lat\tgps_lon\n1\t2\n", ItemKind.CSV_TRACK, "text/csv"),
+    "csv_track_chinese": ("a.csv", "时间,经度,纬度\n".encode(), ItemKind.CSV_TRACK, "text/csv"),
+    "csv_table": ("a.csv", b"frame,lateral,longitudinal\n1,2,3\n", ItemKind.TEXT, "text/plain"),
+    "geojson": ("a.geojson", geojson(LINE), ItemKind.GEOJSON_TRACK, "application/geo+json"),
+    "geojson_as_json": ("a.json", geojson(POLYGON, LINE), ItemKind.GEOJSON_TRACK, "application/geo+json"),
+    "geojson_collection": (
+        "a.json",
+        json.dumps({"type": "GeometryCollection", "geometries": [LINE]}).encode(),
+        ItemKind.GEOJSON_TRACK,
+        "application/geo+json",
+    ),
+    "geojson_polygons": ("a.geojson", geojson(POLYGON), ItemKind.JSON, "application/json"),
+    "json": ("meta.json", b' {"type": "camera"}', ItemKind.JSON, "application/json"),
+    "json_scalar": ("meta.json", b"42", ItemKind.JSON, "application/json"),
+    "json_without_extension": ("meta", b"[1, 2]", ItemKind.JSON, "application/json"),
+    "text": ("notes.txt", "雨天".encode(), ItemKind.TEXT, "text/plain"),
+    "text_with_bracket": ("run.txt", b"[info] started", ItemKind.TEXT, "text/plain"),
+    "text_unknown_extension": ("drive.log", b"started", ItemKind.TEXT, "text/plain"),
+    "kitti": ("000000.bin", sweep(), ItemKind.KITTI_POINTS, "application/octet-stream"),
+    "dotted_folder": ("a.jpg/notes", b"rain", ItemKind.TEXT, "text/plain"),
+}
+
+
+@pytest.mark.parametrize("case", UNDERSTOOD.values(), ids=UNDERSTOOD.keys())
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+def test_is_identified_by_content(case, packed):
+    name, content, kind, media_type = case
+    if packed:
+        name, content = f"{name}.gz", gzip.compress(content)
+    expected = Identified(kind=kind, encoding="gzip" if packed else None, media_type=media_type)
+    assert identify(name, content) == expected
+
+
+BOMB = gzip.compress(b"0" * 20_000_000)
+
+REFUSED = {
+    "empty": ("a.jpg", b"", MalformedItemError, "empty"),
+    "empty_in_gzip": ("a.txt.gz", gzip.compress(b""), MalformedItemError, "empty"),
+    "png_named_jpg": ("a.jpg", picture("PNG"), WrongExtensionError, r"\.jpg for jpeg, found png"),
+    "text_named_jpg": ("a.jpg", b"hello", WrongExtensionError, r"\.jpg for jpeg, found text"),
+    "binary_named_jpg": ("a.jpg", b"\x00\x01\x02", WrongExtensionError, "found bytes 00 01 02"),
+    "jpeg_named_txt": ("a.txt", picture("JPEG"), WrongExtensionError, "found jpeg"),
+    "gpx_named_json": ("a.json", GPX, WrongExtensionError, "found gpx"),
+    "json_named_gpx": ("a.gpx", b"{}", WrongExtensionError, r"\.gpx for gpx, found json"),
+    "text_named_json": ("a.json", b"hello", WrongExtensionError, "found text"),
+    "text_named_bin": ("a.bin", b"0123456789abcdef", WrongExtensionError, "found text"),
+    "gzip_not_named": ("a.csv", gzip.compress(CSV), WrongExtensionError, r"expected \.csv\.gz"),
+    "named_gzip": ("a.csv.gz", CSV, WrongExtensionError, r"got \.gz"),
+    "truncated_json": ("a.json", b'{"a": [1, 2', MalformedItemError, "malformed"),
+    "truncated_gpx": ("a.gpx", b"<gp", MalformedItemError, "GPX"),
+    "truncated_sweep": ("a.bin", sweep()[:-3], MalformedItemError, "797 bytes, not a multiple of 16"),
+    "labels_named_bin": ("a.bin", np.arange(64, dtype="<u4").tobytes(), MalformedItemError, "plausible"),
+    "noise_named_bin": ("a.bin", bytes(range(128, 256)) * 4, MalformedItemError, "plausible"),
+    "not_utf8": ("a.txt", b"caf\xe9", MalformedItemError, "0xe9 at offset 3"),
+    "control_characters": ("a.txt", b"ab\x07", MalformedItemError, r"U\+0007 at character 2"),
+    "xml_of_other_kind": ("map.osm", b"<osm><node/></osm>", UnknownFormatError, "expected the root 'gpx'"),
+    "xml_with_doctype": (
+        "a.gpx",
+        b'<!DOCTYPE gpx [<!ENTITY a "b">]><gpx/>',
+        MalformedItemError,
+        "document type",
+    ),
+    "binary_unknown": ("a.mp4", b"\x00\x00\x00\x18ftypmp42", UnknownFormatError, "00 00 00 18 66 74 79 70"),
+    "binary_no_extension": ("a", b"\x00\x01", UnknownFormatError, r"extension \.\(none\)"),
+    "bomb": ("a.txt.gz", BOMB, LimitExceededError, r"ratio of at least \d+:1, expected at most 100:1"),
+    "too_large": (
+        "a.txt.gz",
+        gzip.compress(os.urandom(2000).hex().encode()),
+        LimitExceededError,
+        "more than 1000 bytes",
+    ),
+    "gzip_truncated": ("a.txt.gz", gzip.compress(b"hello world")[:-9], MalformedItemError, "truncated"),
+    "gzip_damaged": (
+        "a.txt.gz",
+        gzip.compress(b"hello world")[:-6] + b"\0" * 6,
+        MalformedItemError,
+        "damaged",
+    ),
+    "gzip_trailing": ("a.txt.gz", gzip.compress(b"hello") + b"secret", MalformedItemError, "6 bytes more"),
+    "gzip_two_members": ("a.txt.gz", gzip.compress(b"a") * 2, MalformedItemError, "followed by other data"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED.values(), ids=REFUSED.keys())
+def test_is_refused_by_name(case):
+    name, content, error, message = case
+    limits = {"max_bytes": 1000} if "more than 1000" in message else {}
+    with pytest.raises(error, match=message):
+        identify(name, content, **limits)
+
+
+def test_a_sweep_with_a_few_missing_returns_is_still_a_sweep():
+    cloud = np.frombuffer(sweep(), dtype="<f4").reshape(-1, 4).copy()
+    cloud[3] = np.nan
+    assert identify("a.bin", cloud.tobytes()).kind is ItemKind.KITTI_POINTS
+
+
+def test_deep_json_is_not_followed():
+    with pytest.raises(LimitExceededError, match="nested"):
+        identify("a.json", b"[" * 100_000)
+    assert identify("a.txt", b"[" * 100_000).kind is ItemKind.TEXT
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    extension=st.sampled_from(
+        ["", ".txt", ".csv", ".json", ".geojson", ".gpx", ".jpg", ".png", ".bin", ".gz", ".x.gz"]
+    ),
+    head=st.sampled_from(
+        [b"", b"{", b"<gpx", b"<?xml", b"\xff\xfe<", b"lat,lon\n", b"\x1f\x8b\x08\x00", b"\xff\xd8\xff"]
+    ),
+    tail=st.binary(max_size=60),
+)
+def test_any_bytes_are_identified_or_refused_by_name(extension, head, tail):
+    try:
+        identify(f"a{extension}", head + tail)
+    except AnonymizeError as error:
+        assert "got" in str(error)  # noqa: PT017 - either outcome is right
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(content=st.binary(min_size=1, max_size=200), cut=st.integers(min_value=1))
+def test_every_truncation_of_gzip_is_refused(content, cut):
+    packed = gzip.compress(content)
+    with pytest.raises(AnonymizeError):
+        identify("a.txt.gz", packed[: cut % len(packed)])
+
+
+@pytest.fixture(scope="session")
+def formats():
+    root = Path(os.environ.get("FLEETGATE_SHARED", Path(__file__).parents[4] / "shared")) / "data"
+    if not root.is_dir():
+        pytest.skip(f"no real samples at {root} (set FLEETGATE_SHARED)")
+    return root
+
+
+REAL = {
+    "formats/kitti_object/velodyne/*.bin": ItemKind.KITTI_POINTS,
+    "formats/kitti_object/[cl]*/*.txt": ItemKind.TEXT,
+    "formats/traj/*.gz": ItemKind.CSV_TRACK,
+    "formats/gpx/[!g]*.gpx": ItemKind.GPX,
+    "formats/nmea/*.log": ItemKind.TEXT,
+    "media/exif_gps/*": ItemKind.JPEG,
+}
+
+
+@pytest.mark.parametrize("pattern", REAL)
+def test_real_files_are_identified(formats, pattern):
+    files = sorted(formats.glob(pattern))
+    assert files
+    assert {identify(file.name, file.read_bytes()).kind for file in files} == {REAL[pattern]}
+
+
+def test_real_files_of_other_kinds_are_refused(formats):
+    for file in (
+        "formats/las/simple.las",
+        "formats/ros1/sample.bag",
+        "formats/nmea/../cyber/example.record.00000",
+    ):
+        with pytest.raises(UnknownFormatError):
+            identify(Path(file).name, (formats / file).read_bytes())
+
+
+def test_a_sweep_may_begin_like_another_format_only_by_its_signature():
+    points = bytearray(sweep())
+    points[:4] = struct.pack("<f", 12.5)
+    assert identify("a.bin", bytes(points)).kind is ItemKind.KITTI_POINTS
