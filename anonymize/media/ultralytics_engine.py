@@ -4,6 +4,7 @@ ultralytics is imported late, offline and with nothing of its own left on: no sy
 installation, no download, and its settings live in a temporary directory that ends with the process.
 """
 
+import atexit
 import hashlib
 import importlib.util
 import os
@@ -73,6 +74,7 @@ def import_ultralytics() -> ModuleType:
         ModelError: ultralytics is not installed, or it was imported by someone else while it could go online.
     """
     settings = tempfile.TemporaryDirectory(prefix="fleetgate-ultralytics-")
+    atexit.register(settings.cleanup)
     os.environ.update(_ENVIRONMENT, YOLO_CONFIG_DIR=settings.name)
     try:
         _restore_torchvision_nms()
@@ -87,11 +89,7 @@ def import_ultralytics() -> ModuleType:
         raise ModelError(
             "ultralytics was imported before Fleetgate could take it offline (expected ONLINE=False)"
         )
-    _SETTINGS_FOLDERS.append(settings)
     return ultralytics
-
-
-_SETTINGS_FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
 
 
 class UltralyticsDetector:

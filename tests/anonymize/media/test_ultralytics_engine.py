@@ -1,0 +1,112 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from anonymize.errors import ModelError
+from anonymize.finding import FindingKind
+from anonymize.media.ultralytics_engine import UltralyticsDetector
+
+ROOT = Path(__file__).parents[3]
+KINDS = {"0": FindingKind.PLATE}
+_ALL = """
+import hashlib, json, socket, sys
+from pathlib import Path
+
+def refuse(*arguments, **options):
+    raise RuntimeError("the network was asked for")
+
+socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.create_connection = refuse
+
+import numpy as np
+from anonymize.errors import ModelError
+from anonymize.finding import FindingKind
+from anonymize.media.ultralytics_engine import UltralyticsDetector, import_ultralytics
+
+folder = Path(sys.argv[1])
+ultralytics = import_ultralytics()
+ultralytics.YOLO("anonymize/media/training/plate_net.yaml", task="detect").save(folder / "detect.pt")
+ultralytics.YOLO("yolo11n-cls.yaml", task="classify").save(folder / "classify.pt")
+(folder / "rubbish.pt").write_bytes(b"rubbish")
+
+def load(name, kinds, **options):
+    digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    return UltralyticsDetector(folder / name, sha256=digest, kinds=kinds, **options)
+
+refusals = {}
+for name, kinds in (("classify.pt", {}), ("detect.pt", {"cat": FindingKind.PLATE}), ("rubbish.pt", {})):
+    try:
+        load(name, kinds)
+    except ModelError as error:
+        refusals[name] = str(error)
+
+detector = load("detect.pt", {"0": FindingKind.PLATE}, imgsz=64)
+image = np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8)
+found = detector.detect(image, threshold=0.0)
+import torch, torchvision
+from ultralytics.utils import SETTINGS, events
+boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 10, 10], [20, 20, 30, 30]])
+kept = torchvision.ops.nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.5).tolist()
+print(json.dumps({
+    "inside": all(f.where.x1 <= 64 and f.where.y1 <= 48 for f in found), "kept": kept, "refusals": refusals,
+    "sync": SETTINGS["sync"], "events": events.events.enabled, "kinds": sorted(detector.kinds),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    """What the engine did in a process of its own: no network, an empty HOME, networks of random weights."""
+    home = tmp_path_factory.mktemp("home")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("YOLO")}
+    environment |= {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(  # noqa: S603 - our own interpreter and code
+        [sys.executable, "-c", _ALL, str(tmp_path_factory.mktemp("weights"))],
+        capture_output=True, text=True, check=False, cwd=ROOT, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1]) | {"home": [p.name for p in home.iterdir()]}
+
+
+def test_user_weights_run_offline_and_leave_nothing_at_home(engine):
+    """No socket is opened, sync and telemetry are off, HOME stays empty."""
+    assert engine["inside"]
+    assert (engine["sync"], engine["events"], engine["kinds"]) == (False, False, ["plate"])
+    assert engine["home"] == []
+
+
+def test_torchvision_suppression_works_beside_a_cpu_torch(engine):
+    assert engine["kept"] == [0, 2]
+
+
+def test_another_task_unmapped_classes_and_rubbish_are_refused(engine):
+    assert "another task" in engine["refusals"]["classify.pt"]
+    assert "not mapped" in engine["refusals"]["detect.pt"]
+    assert "does not load" in engine["refusals"]["rubbish.pt"]
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_wrong_digest_a_missing_file_and_an_unknown_suffix_are_refused(tmp_path):
+    """Law 5: nothing of the file is unpickled before its digest is known."""
+    path = tmp_path / "weights.pt"
+    path.write_bytes(b"not weights")
+    with pytest.raises(ModelError, match="wrong digest"):
+        UltralyticsDetector(path, sha256="0" * 64, kinds=KINDS)
+    with pytest.raises(ModelError, match="does not exist"):
+        UltralyticsDetector(tmp_path / "absent.pt", sha256="0" * 64, kinds=KINDS)
+    with pytest.raises(ModelError, match="unknown suffix"):
+        UltralyticsDetector(tmp_path / "weights.bin", sha256="0" * 64, kinds=KINDS)
+
+
+def test_a_foreign_onnx_is_refused(tmp_path):
+    path = tmp_path / "foreign.onnx"
+    path.write_bytes(b"")
+    with pytest.raises(ModelError, match="lacks metadata"):
+        UltralyticsDetector(path, sha256=_digest(path), kinds=KINDS)
