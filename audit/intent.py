@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from audit.batch import Receipt
 from audit.errors import InvalidEventError
 from audit.events import Event, Outcome
-from audit.writer import Receipt
 
 NOT_SETTLED = "NotSettled"
 """The ``error`` fact of an intent whose block was left without a word."""

@@ -11,6 +11,7 @@ from typing import Protocol
 from sqlalchemy import Engine, exists, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from audit.batch import Receipt, SealedDetail
 from audit.checkpoint import Checkpoint, CheckpointSigner
 from audit.errors import InvalidEventError, LedgerCorruptError, LedgerUnavailableError
 from audit.events import Event, Outcome
@@ -19,7 +20,7 @@ from audit.leaf import Entry, format_time
 from audit.recompute import Progress, VerifiedLedger, check_checkpoint, verify_all, verify_tail
 from audit.snapshot import Snapshot, open_snapshot
 from audit.tables import checkpoints, create_tables, details, entries, prepare_engine, write_connection
-from audit.writer import GroupCommitWriter, Receipt, SealedDetail
+from audit.writer import GroupCommitWriter
 
 _SALT_SIZE = 32
 _CHUNK = 1024

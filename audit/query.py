@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, select
 
 from audit.events import EventType, Outcome
 from audit.leaf import Entry, format_time
-from audit.snapshot import Snapshot
+from audit.snapshot import Snapshot, stored_entry
 from audit.tables import entries
 
 MAX_PAGE = 1000
@@ -124,13 +124,15 @@ def find_page(
     if not 1 <= limit <= MAX_PAGE:
         raise ValueError(f"page size out of range (got {limit}, expected 1 to {MAX_PAGE})")
     index = entries.c.entry_index
-    query = select(index).where(*_conditions(snapshot, wanted))
+    query = select(index, entries.c.leaf, entries.c.leaf_hash).where(*_conditions(snapshot, wanted))
     if after is not None:
         query = query.where(index < after if newest_first else index > after)
     query = query.order_by(index.desc() if newest_first else index).limit(limit + 1)
-    found = list(snapshot.connection.execute(query).scalars())
-    page = tuple(snapshot.entry(position) for position in found[:limit])
-    return Page(entries=page, cursor=found[limit - 1] if len(found) > limit else None)
+    found = snapshot.connection.execute(query).all()
+    page = tuple(
+        stored_entry(row.entry_index, bytes(row.leaf), bytes(row.leaf_hash)) for row in found[:limit]
+    )
+    return Page(entries=page, cursor=page[-1].index if len(found) > limit else None)
 
 
 def find_all(snapshot: Snapshot, wanted: EntryFilter, *, below: int | None = None) -> Iterator[Entry]:

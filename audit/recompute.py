@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row, func, select
 
 from audit import merkle
+from audit.batch import columns
 from audit.checkpoint import verify_checkpoint
 from audit.errors import LedgerCorruptError, SignatureError, VerificationError
 from audit.events import Outcome
@@ -15,7 +16,6 @@ from audit.leaf import Entry, format_time
 from audit.merkle import Frontier
 from audit.snapshot import TIER_BITS, Snapshot, stored_entry
 from audit.tables import details, entries, nodes
-from audit.writer import columns
 
 Progress = Callable[[int, int], None]
 

@@ -102,7 +102,7 @@ class Snapshot:
             for expected, row in zip(range(first, last), rows, strict=False):
                 if row.entry_index != expected:
                     raise VerificationError(expected, "entry is missing")
-                yield stored_entry(row.entry_index, row.leaf, row.leaf_hash)
+                yield stored_entry(row.entry_index, bytes(row.leaf), bytes(row.leaf_hash))
             if len(rows) != last - first:
                 raise VerificationError(first + len(rows), "entry is missing")
 
