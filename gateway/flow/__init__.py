@@ -1,0 +1,1 @@
+"""The stages of the gate, each a function from one verified value to the next."""

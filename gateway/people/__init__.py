@@ -1,0 +1,1 @@
+"""People, vehicles, carriers, certificates, recipients, purposes and zone files."""

@@ -1,0 +1,106 @@
+"""Routes of engineers downstream: the only ones that hand out content, and only under a grant (law 1)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Request
+from fastapi.responses import PlainTextResponse, StreamingResponse
+
+from audit.events import EventType
+from gateway.api.authentication import Caller, authenticate
+from gateway.api.nonces import NonceStore
+from gateway.errors import InvalidRequestError
+from gateway.flow.acts import recorded
+from gateway.flow.deciding import instant
+from gateway.flow.gate import Gate
+from gateway.flow.records import GrantRow, ReleaseRow
+from gateway.flow.serve import read_item, read_manifest
+
+PREFIX = "/downstream/v1/releases"
+
+
+def _purpose(caller: Caller) -> str:
+    purpose = caller.request.purpose
+    if not purpose:
+        raise InvalidRequestError("the header Fleetgate-Purpose is missing (expected the grant's purpose)")
+    return purpose
+
+
+def downstream_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
+    """The downstream routes."""
+    router = APIRouter(tags=["downstream"])
+
+    @router.get(PREFIX)
+    def list_releases(request: Request) -> dict[str, Any]:
+        caller = authenticate(gate, nonces, request, kind="person")
+        purpose = _purpose(caller)
+        now = gate.clock()
+        statement = (
+            sa.select(ReleaseRow)
+            .join(GrantRow, GrantRow.release_id == ReleaseRow.id)
+            .where(
+                GrantRow.principal == caller.actor.id,
+                GrantRow.purpose == purpose,
+                GrantRow.revoked_at.is_(None),
+                GrantRow.not_after > now,
+            )
+            .order_by(ReleaseRow.released_at)
+            .distinct()
+        )
+        with recorded(
+            gate,
+            EventType.SERVE_LIST_READ,
+            actor=caller.actor.id,
+            object_id="releases",
+            purpose=purpose,
+            digests=caller.actor.digests,
+        ) as session:
+            rows = list(session.scalars(statement))
+        return {
+            "releases": [
+                {"release": row.id, "purpose": row.purpose, "expires_at": instant(row.expires_at)}
+                for row in rows
+            ]
+        }
+
+    @router.get(PREFIX + "/{release}/manifest")
+    def get_manifest(release: str, request: Request) -> PlainTextResponse:
+        caller = authenticate(gate, nonces, request, kind="person")
+        statement = read_manifest(gate, release, actor=caller.actor, purpose=_purpose(caller))
+        return PlainTextResponse(
+            statement, media_type="application/jose", headers={"Cache-Control": "no-store"}
+        )
+
+    @router.get(PREFIX + "/{release}/items/{name:path}")
+    def get_item(release: str, name: str, request: Request) -> StreamingResponse:
+        caller = authenticate(gate, nonces, request, kind="person")
+        wanted = request.headers.get("range")
+        reading = read_item(gate, release, name, actor=caller.actor, purpose=_purpose(caller), wanted=wanted)
+        headers = {
+            "Accept-Ranges": "bytes",
+            "Cache-Control": "no-store",
+            "Content-Length": str(reading.range.end - reading.range.start),
+            "ETag": f'"{reading.sha256}"',
+            "X-Content-Type-Options": "nosniff",
+        }
+        if wanted is not None:
+            headers["Content-Range"] = f"bytes {reading.range.start}-{reading.range.end - 1}/{reading.size}"
+        return StreamingResponse(
+            _closing(reading.chunks),
+            status_code=200 if wanted is None else 206,
+            media_type=reading.media_type,
+            headers=headers,
+        )
+
+    return router
+
+
+def _closing(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Let a reader that goes away early leave its mark in the ledger: the generator is closed, not abandoned."""
+    try:
+        yield from chunks
+    finally:
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            close()

@@ -1,0 +1,133 @@
+"""Routes of map-licensed operators: request, look, approve, publish, grant, revoke."""
+
+from datetime import datetime
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from gateway.api.authentication import Caller, authenticate, checked_body, require_role
+from gateway.api.nonces import NonceStore
+from gateway.api.vehicles import read_body
+from gateway.errors import InvalidRequestError
+from gateway.flow.approve import approve
+from gateway.flow.build import ReleaseRequest, build_release, request_release
+from gateway.flow.dossier import release_summary
+from gateway.flow.gate import Gate
+from gateway.flow.judge import judge_release
+from gateway.flow.recording import ReleaseMode
+from gateway.flow.release import GrantTerms, issue_grant, load_approved, release, revoke_grant, revoke_release
+
+PREFIX = "/operators/v1"
+
+
+B = TypeVar("B", bound="_Body")
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=False)
+
+
+class ReleaseBody(_Body):
+    """A request for a release."""
+
+    recordings: list[str]
+    purpose: str
+    recipient: str
+    mode: ReleaseMode
+    expires_at: AwareDatetime
+    destination_zone: str = "in_zone"
+    map_number: str | None = None
+    dpia_reference: str | None = None
+
+
+class ApprovalBody(_Body):
+    """An approval: a compact JWS of type ``fleetgate-approval+jwt``."""
+
+    statement: str
+
+
+class GrantBody(_Body):
+    """A grant to issue."""
+
+    release: str
+    principal: str
+    not_after: AwareDatetime
+
+
+def _parsed(kind: type[B], caller: Caller, body: bytes) -> B:
+    try:
+        return kind.model_validate_json(checked_body(caller, body))
+    except ValidationError as error:
+        raise InvalidRequestError(f"body: {error.errors(include_url=False, include_input=False)}") from error
+
+
+def operator_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
+    """The operators' routes; each caller proves who they are and holds the role."""
+    router = APIRouter(tags=["operators"], prefix=PREFIX)
+
+    async def called(request: Request) -> Caller:
+        caller = await run_in_threadpool(authenticate, gate, nonces, request, kind="person")
+        require_role(caller, "operator")
+        return caller
+
+    @router.post("/releases", status_code=201)
+    async def post_release(request: Request) -> dict[str, Any]:
+        caller = await called(request)
+        body = _parsed(ReleaseBody, caller, await read_body(request))
+
+        def carry() -> dict[str, Any]:
+            wanted = ReleaseRequest(**body.model_dump())
+            made = request_release(gate, wanted, actor=caller.actor)
+            build_release(gate, made)
+            judge_release(gate, made)
+            return release_summary(gate, made)
+
+        return await run_in_threadpool(carry)
+
+    @router.get("/releases/{release_id}")
+    async def get_release(release_id: str, request: Request) -> dict[str, Any]:
+        await called(request)
+        return await run_in_threadpool(release_summary, gate, release_id)
+
+    @router.post("/releases/{release_id}/approvals", status_code=201)
+    async def post_approval(release_id: str, request: Request) -> dict[str, Any]:
+        caller = await called(request)
+        body = _parsed(ApprovalBody, caller, await read_body(request))
+        await run_in_threadpool(approve, gate, release_id, body.statement, actor=caller.actor)
+        return {"release": release_id, "approver": caller.actor.id}
+
+    @router.post("/releases/{release_id}/publication", status_code=201)
+    async def post_publication(release_id: str, request: Request) -> dict[str, Any]:
+        caller = await called(request)
+
+        def carry() -> dict[str, Any]:
+            approved = load_approved(gate, release_id, actor=caller.actor)
+            released = release(gate, approved, actor=caller.actor)
+            return {"release": released.release, "manifest": released.manifest_jws}
+
+        return await run_in_threadpool(carry)
+
+    @router.post("/releases/{release_id}/revocation", status_code=201)
+    async def post_revocation(release_id: str, request: Request) -> dict[str, Any]:
+        caller = await called(request)
+        await run_in_threadpool(revoke_release, gate, release_id, actor=caller.actor)
+        return {"release": release_id, "revoked": True}
+
+    @router.post("/grants", status_code=201)
+    async def post_grant(request: Request) -> dict[str, Any]:
+        caller = await called(request)
+        body = _parsed(GrantBody, caller, await read_body(request))
+        until: datetime = body.not_after
+        terms = GrantTerms(release=body.release, principal=body.principal, not_after=until)
+        grant = await run_in_threadpool(issue_grant, gate, terms, actor=caller.actor)
+        return {"grant": grant}
+
+    @router.post("/grants/{grant}/revocation", status_code=201)
+    async def post_grant_revocation(grant: str, request: Request) -> dict[str, Any]:
+        caller = await called(request)
+        await run_in_threadpool(revoke_grant, gate, grant, actor=caller.actor)
+        return {"grant": grant, "revoked": True}
+
+    return router

@@ -1,0 +1,107 @@
+"""Errors on the wire: RFC 9457 problems. The one place that assigns HTTP status."""
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from anonymize.errors import AnonymizeError
+from audit.errors import LedgerError
+from gateway import errors
+from gateway.api.refusals import SignatureRefusedError
+from gateway.flow.serve import NoGrantError
+from gateway.vault.errors import StatementError, StorageError, VaultError
+from gateway.vehicles.errors import ManifestError
+from policies.errors import PolicyError
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+# In order: the first class that an error is an instance of gives its status and stable reason.
+_STATUS: tuple[tuple[type[Exception], int, str | None], ...] = (
+    (SignatureRefusedError, 401, None),
+    (errors.UnauthenticatedError, 401, None),
+    (NoGrantError, 403, None),
+    (errors.DeniedError, 403, None),
+    (errors.ObligationError, 403, None),
+    (errors.NotFoundError, 404, None),
+    (errors.ConflictError, 409, None),
+    (errors.StageOrderError, 409, None),
+    (ManifestError, 422, None),
+    (errors.DigestMismatchError, 422, None),
+    (errors.InvalidRequestError, 422, None),
+    (StatementError, 422, "statement_invalid"),
+    (AnonymizeError, 422, None),
+    (LedgerError, 503, "ledger_unavailable"),
+    (StorageError, 503, "storage_unavailable"),
+    (SQLAlchemyError, 503, "database_unavailable"),
+    (PolicyError, 503, "policy_unavailable"),
+    (errors.EvidenceError, 500, None),
+    (VaultError, 500, "seal_broken"),
+    (errors.GatewayError, 500, None),
+)
+_SILENT = frozenset({500, 503})
+
+
+def problem(status: int, reason: str, detail: str, **more: Any) -> JSONResponse:
+    """One problem document."""
+    body = {
+        "type": f"urn:fleetgate:problem:{reason}",
+        "title": reason.replace("_", " "),
+        "status": status,
+        "reason": reason,
+        "detail": detail,
+        **more,
+    }
+    return JSONResponse(
+        body, status_code=status, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"}
+    )
+
+
+def describe(error: Exception) -> JSONResponse:
+    """The problem that an error of any package becomes; what went wrong inside is not told to callers."""
+    for kind, status, fixed in _STATUS:
+        if isinstance(error, kind):
+            break
+    else:
+        status, fixed = 500, "internal_error"
+    reason = fixed or str(getattr(error, "reason", "internal_error"))
+    if status in _SILENT:
+        log.error("%s: %s", type(error).__name__, error)
+        return problem(status, reason, "the gate cannot answer now; nothing was released")
+    if isinstance(error, errors.DeniedError):
+        violations = [
+            {"rule": v.rule, "clause": v.clause, "text_zh": v.text_zh, "text_en": v.text_en}
+            for v in error.decision.violations
+        ]
+        return problem(status, reason, str(error), violations=violations)
+    return problem(status, reason, str(error))
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of the app answer as a problem."""
+
+    @app.exception_handler(HTTPException)
+    def _http(_request: Request, error: HTTPException) -> JSONResponse:
+        return problem(error.status_code, "http_error", str(error.detail))
+
+    @app.exception_handler(RequestValidationError)
+    def _validation(_request: Request, error: RequestValidationError) -> JSONResponse:
+        places = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return problem(422, "invalid_request", places[:1000])
+
+    for kind, _status, _reason in _STATUS:
+
+        @app.exception_handler(kind)
+        def _known(_request: Request, error: Exception) -> JSONResponse:
+            return describe(error)
+
+    @app.exception_handler(Exception)
+    def _unknown(_request: Request, error: Exception) -> JSONResponse:
+        log.exception("unhandled error", exc_info=error)
+        return problem(500, "internal_error", "the gate cannot answer now; nothing was released")

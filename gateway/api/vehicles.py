@@ -1,0 +1,128 @@
+"""Routes of collection vehicles: announce a recording, deliver its items, ask where it stands."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import sqlalchemy as sa
+from anyio import from_thread
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
+
+from gateway.api.authentication import Caller, authenticate, checked_body, json_object
+from gateway.api.nonces import NonceStore
+from gateway.errors import DigestMismatchError, InvalidRequestError, NotFoundError, UnauthenticatedError
+from gateway.flow.gate import Gate
+from gateway.flow.intake import Delivery, announce, load_manifest, receive_item
+from gateway.flow.records import ItemRow, RecordingRow
+from gateway.vehicles.agent import RECORDINGS_PATH
+from gateway.vehicles.manifest import read_manifest
+
+_MANIFEST_BYTES = 64 * 1024 * 1024
+
+
+async def read_body(request: Request, limit: int = _MANIFEST_BYTES) -> bytes:
+    """The whole body, up to a limit.
+
+    Raises:
+        InvalidRequestError: It is longer.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise InvalidRequestError(f"body is too long (expected at most {limit} bytes)")
+    return bytes(body)
+
+
+def _status(gate: Gate, recording: str) -> dict[str, Any]:
+    with gate.database.read() as session:
+        manifest = load_manifest(gate, session, recording)
+        states = dict(
+            session.execute(
+                sa.select(ItemRow.position, ItemRow.state).where(ItemRow.recording_id == recording)
+            )
+            .tuples()
+            .all()
+        )
+    return {
+        "recording": recording,
+        "items": [
+            {
+                "name": item.name,
+                "index": i,
+                "state": states[i],
+                "href": f"{RECORDINGS_PATH}/{recording}/items/{i}",
+            }
+            for i, item in enumerate(manifest.items)
+        ],
+    }
+
+
+def _own(gate: Gate, caller: Caller, recording: str) -> None:
+    with gate.database.read() as session:
+        row = session.get(RecordingRow, recording)
+    if row is None or row.source_id != caller.actor.id:
+        raise NotFoundError(f"no such recording of this vehicle (got {recording!r})")
+
+
+def _pull(stream: AsyncIterator[bytes]) -> Iterator[bytes]:
+    """The request's body for a worker thread: one chunk in memory at a time, back-pressure included."""
+
+    async def following() -> bytes | None:
+        return await anext(stream, None)
+
+    while (chunk := from_thread.run(following)) is not None:
+        if chunk:
+            yield chunk
+
+
+def vehicle_routes(gate: Gate, nonces: NonceStore, received: Callable[[str], None]) -> APIRouter:
+    """The vehicles' routes; ``received`` is told of each recording whose last item arrived."""
+    router = APIRouter(tags=["vehicles"])
+
+    @router.post(RECORDINGS_PATH)
+    async def post_recording(request: Request) -> JSONResponse:
+        caller = await run_in_threadpool(authenticate, gate, nonces, request, kind="vehicle")
+        body = json_object(checked_body(caller, await read_body(request)))
+        statement = body.get("manifest")
+        if not isinstance(statement, str):
+            raise InvalidRequestError("body needs the field 'manifest' (expected a compact JWS)")
+        manifest = read_manifest(statement, caller.public_key)
+        if manifest.vehicle != caller.actor.id:
+            raise UnauthenticatedError(f"manifest is of another vehicle (got {manifest.vehicle!r})")
+        delivery = Delivery(manifest=manifest, source="vehicle", manifest_signed=True)
+        recording = await run_in_threadpool(announce, gate, delivery, actor=caller.actor)
+        return JSONResponse(await run_in_threadpool(_status, gate, recording), status_code=201)
+
+    @router.put(RECORDINGS_PATH + "/{recording}/items/{position}")
+    async def put_item(recording: str, position: int, request: Request) -> JSONResponse:
+        caller = await run_in_threadpool(authenticate, gate, nonces, request, kind="vehicle")
+        await run_in_threadpool(_own, gate, caller, recording)
+
+        def receive() -> str:
+            with gate.database.read() as session:
+                items = load_manifest(gate, session, recording).items
+            if not 0 <= position < len(items):
+                raise NotFoundError(f"no such item was announced (got position {position})")
+            signed = caller.request.content_sha256
+            if signed is None or signed.hex() != items[position].sha256:
+                raise DigestMismatchError(
+                    f"signed content digest is not the announced one (got {signed.hex() if signed else None}, "
+                    f"expected {items[position].sha256})"
+                )
+            chunks = _pull(request.stream())
+            state = receive_item(gate, recording, position, chunks, actor=caller.actor)
+            received(recording)
+            return state.value
+
+        state = await run_in_threadpool(receive)
+        return JSONResponse({"recording": recording, "index": position, "state": state}, status_code=201)
+
+    @router.get(RECORDINGS_PATH + "/{recording}")
+    def get_recording(recording: str, request: Request) -> dict[str, Any]:
+        caller = authenticate(gate, nonces, request, kind="vehicle")
+        _own(gate, caller, recording)
+        return _status(gate, recording)
+
+    return router

@@ -1,0 +1,224 @@
+"""The composition root: opens keystore, databases, ledger, vault and policy engine, and makes one gate of them."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import rfc8785
+import sqlalchemy as sa
+from joserfc.jwk import OKPKey
+
+from anonymize.profile import shipped_profile
+from audit.checkpoint import CheckpointSigner
+from audit.events import Event, EventType, Outcome
+from audit.ledger import Ledger
+from audit.tables import create_tables
+from gateway.database import Database, create_engine
+from gateway.errors import ConfigurationError, NotInitialisedError
+from gateway.flow import records as _flow_tables  # noqa: F401 (registers tables)
+from gateway.flow.gate import Gate, Instruments
+from gateway.people.records import GateSecretRow, PolicyStatementRow
+from gateway.settings import Settings
+from gateway.vault.blobs import LocalBlobs
+from gateway.vault.jws import thumbprint
+from gateway.vault.keys import Keystore
+from gateway.vault.store import Vault
+from gateway.vault.values import open_value, seal_value
+from policies.bundle import VerifiedBundle, shipped_bundle, sign_bundle, verify_bundle
+from policies.embedded import EmbeddedEngine
+from policies.engine import Engine, start_engine
+from policies.opa_server import OpaServerEngine
+from policies.vectors import shipped_vectors
+
+GATE_KEK = "gate"
+POLICY_PERIOD = timedelta(days=365)
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Aware UTC time."""
+    return datetime.now(UTC)
+
+
+class KeystoreSealer:
+    """Seals ledger detail per subject, each under a key of its own (law 9)."""
+
+    def __init__(self, keystore: Keystore) -> None:
+        self._keystore = keystore
+
+    def _context(self, subject: str) -> bytes:
+        return rfc8785.dumps({"owner": subject, "role": "ledger-detail"})
+
+    def seal(self, subject: str, plaintext: bytes) -> bytes:
+        """Seal detail of a subject."""
+        kek = f"sub-{subject}"
+        self._keystore.ensure_kek(kek)
+        return seal_value(self._keystore, kek_id=kek, context=self._context(subject), plaintext=plaintext)
+
+    def open(self, subject: str, sealed: bytes) -> bytes:
+        """Open detail of a subject."""
+        return open_value(
+            self._keystore, kek_id=f"sub-{subject}", context=self._context(subject), sealed=sealed
+        )
+
+
+def keystore_path(settings: Settings) -> Path:
+    """Where the keystore lies."""
+    return settings.home / "keystore"
+
+
+def initialise(settings: Settings, *, keystore: Keystore | None = None, clock: Clock = utc_now) -> None:
+    """Make a gate: keystore, databases, gate key and a signed statement that puts the shipped policy into force.
+
+    Safe to repeat: what exists is kept.
+
+    Raises:
+        PassphraseError: A keystore exists and the passphrase does not open it.
+        StorageError: The disk refused.
+    """
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if keystore is None:
+        passphrase = settings.keystore_passphrase()
+        path = keystore_path(settings)
+        keystore = Keystore.open(path, passphrase) if path.exists() else Keystore.create(path, passphrase)
+    database = Database(create_engine(settings.state_url))
+    database.migrate()
+    keystore.ensure_kek(GATE_KEK)
+    ledger_engine = sa.create_engine(settings.audit_url)
+    create_tables(ledger_engine)
+    with _ledger(settings, keystore, ledger_engine, clock) as ledger, database.transaction() as session:
+        if session.get(GateSecretRow, 1) is None:
+            ledger.append(
+                Event(
+                    type=EventType.SYSTEM_GATEWAY_INIT,
+                    outcome=Outcome.COMPLETED,
+                    actor="gate",
+                    object=settings.origin,
+                )
+            )
+            session.add(GateSecretRow(id=1, kek_id=GATE_KEK, initialised_at=clock()))
+        bundle = shipped_bundle()
+        known = session.scalar(
+            sa.select(PolicyStatementRow).where(PolicyStatementRow.bundle_digest == bundle.digest)
+        )
+        if known is None:
+            key = keystore.signing_key("policy")
+            now = clock()
+            statement = sign_bundle(
+                bundle,
+                key,
+                signer=thumbprint(key),
+                not_before=now - timedelta(minutes=5),
+                not_after=now + POLICY_PERIOD,
+            )
+            ledger.append(
+                Event(
+                    type=EventType.POLICY_BUNDLE_INSTALL,
+                    outcome=Outcome.COMPLETED,
+                    actor="gate",
+                    object=bundle.digest,
+                    digests={"bundle": bundle.digest},
+                )
+            )
+            session.add(
+                PolicyStatementRow(bundle_digest=bundle.digest, statement=statement, installed_at=now)
+            )
+    ledger_engine.dispose()
+    database.dispose()
+
+
+@contextmanager
+def _ledger(settings: Settings, keystore: Keystore, engine: sa.Engine, clock: Clock) -> Iterator[Ledger]:
+    signer = CheckpointSigner(keystore.seed("ledger"), settings.origin)
+    ledger = Ledger(engine, signer=signer, sealer=KeystoreSealer(keystore), clock=clock)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+@contextmanager
+def open_gate(
+    settings: Settings, *, keystore: Keystore | None = None, clock: Clock = utc_now
+) -> Iterator[Gate]:
+    """Open a gate and close it again.
+
+    1. The keystore opens. 2. The databases are there at the newest schema. 3. The ledger's tail verifies.
+    4. A signed statement puts the installed policy bundle into force now. 5. The engine answers every golden
+    vector as written. Any failure stops start-up.
+
+    Raises:
+        NotInitialisedError: ``fleetgate init`` was not run.
+        LedgerCorruptError: The ledger's tail does not verify.
+        BundleError: No statement, or none in force, for the installed bundle.
+        VectorMismatchError: The engine judges a golden vector differently.
+    """
+    if keystore is None:
+        if not keystore_path(settings).is_dir():
+            raise NotInitialisedError(f"no gate in {settings.home} (run: fleetgate init)")
+        keystore = Keystore.open(keystore_path(settings), settings.keystore_passphrase())  # step 1
+    database = Database(create_engine(settings.state_url))
+    ledger_engine = sa.create_engine(settings.audit_url)
+    try:
+        database.migrate()  # step 2
+        create_tables(ledger_engine)
+        with _ledger(settings, keystore, ledger_engine, clock) as ledger:  # step 3
+            bundle = _bundle_in_force(database, keystore, clock)  # step 4
+            engine = _start_engine(settings, bundle)  # step 5
+            try:
+                profile = shipped_profile(settings.profile)
+                yield Gate(
+                    settings=settings,
+                    database=database,
+                    ledger=ledger,
+                    keystore=keystore,
+                    vault=Vault(LocalBlobs(settings.home / "objects"), keystore),
+                    engine=engine,
+                    bundle=bundle,
+                    profile=profile,
+                    instruments=Instruments(settings, profile.profile),
+                    clock=clock,
+                    gate_kek=GATE_KEK,
+                )
+            finally:
+                engine.close()
+    finally:
+        ledger_engine.dispose()
+        database.dispose()
+
+
+def _bundle_in_force(database: Database, keystore: Keystore, clock: Clock) -> VerifiedBundle:
+    bundle = shipped_bundle()
+    with database.read() as session:
+        row = session.scalar(
+            sa.select(PolicyStatementRow)
+            .where(PolicyStatementRow.bundle_digest == bundle.digest)
+            .order_by(PolicyStatementRow.id.desc())
+            .limit(1)
+        )
+    if row is None:
+        raise ConfigurationError(
+            f"no signed statement puts the installed policy bundle {bundle.digest} into force (run: fleetgate init)"
+        )
+    return verify_bundle(bundle, row.statement, keystore.signing_key("policy"), clock())
+
+
+def _start_engine(settings: Settings, bundle: VerifiedBundle) -> Engine:
+    vectors = shipped_vectors(bundle.bundle)
+    if settings.opa_url is None:
+        return start_engine(EmbeddedEngine(bundle.bundle), vectors)
+    server = OpaServerEngine(settings.opa_url, bundle.bundle, settings.opa_timeout_s, settings.opa_ca_file)
+    return start_engine(server, vectors)
+
+
+def release_public_key(gate: Gate) -> OKPKey:
+    """The public key that recipients pin to verify release manifests."""
+    return OKPKey.import_key(gate.keystore.signing_key("release").as_dict(private=False))
+
+
+def release_public_jwk(gate: Gate) -> str:
+    """The same key as JWK JSON."""
+    return json.dumps(release_public_key(gate).as_dict(private=False), sort_keys=True)

@@ -1,0 +1,37 @@
+"""The ``fleetgate`` command. The only module of the gateway that knows ``pipeline``: it mounts its commands."""
+
+import typer
+
+from gateway.commands import auditing, deliver, demo, releases, service, setup
+from pipeline.commands import fetch
+
+app = typer.Typer(
+    name="fleetgate",
+    help="Compliance-first data governance gateway for autonomous-driving fleets.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for commands in (setup.app, deliver.app, service.app, demo.app):
+    for command in commands.registered_commands:
+        app.registered_commands.append(command)
+app.add_typer(setup.key_app, name="key")
+app.add_typer(setup.person_app, name="person")
+app.add_typer(setup.vehicle_app, name="vehicle")
+app.add_typer(setup.certificate_app, name="certificate")
+app.add_typer(setup.recipient_app, name="recipient")
+app.add_typer(setup.purpose_app, name="purpose")
+app.add_typer(setup.zones_app, name="zones")
+app.add_typer(setup.policy_app, name="policy")
+app.add_typer(releases.release_app, name="release")
+app.add_typer(releases.grant_app, name="grant")
+app.add_typer(auditing.app, name="audit")
+app.command("fetch")(fetch)
+
+
+def main() -> None:
+    """Entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

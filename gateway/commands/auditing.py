@@ -1,0 +1,155 @@
+"""Commands of auditors: verify, query and export the ledger."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from audit.events import EventType, Outcome
+from audit.export import export_ledger
+from audit.query import EntryFilter, find_page
+from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
+from gateway.flow.acts import intended
+from gateway.flow.gate import Gate
+from gateway.people.registry import Actor
+
+app = typer.Typer(help="The transparency log.", no_args_is_help=True)
+
+Text = Annotated[str | None, typer.Option()]
+
+
+def _auditor(gate: Gate, person: str, key: Path, passphrase: Path, act: str) -> Actor:
+    actor, _ = acting(gate, person, key, passphrase, act)
+    return actor
+
+
+@app.command()
+@reporting
+def verify(*, as_json: Json = False) -> None:
+    """Recompute the whole ledger: every leaf, every proof, every checkpoint."""
+    with opened() as gate:
+        verified = gate.ledger.verify()
+        vkey = gate.ledger.signer.vkey
+    result = {
+        "size": verified.size,
+        "root": verified.root.hex(),
+        "checkpoints": verified.checkpoints,
+        "open_intents": verified.open_intents,
+        "vkey": vkey,
+    }
+    report(
+        result,
+        as_json=as_json,
+        line=f"ledger verifies: {verified.size} entries, {verified.checkpoints} checkpoints, root {result['root']}",
+    )
+
+
+@app.command("key")
+@reporting
+def ledger_key(*, as_json: Json = False) -> None:
+    """Print the public key that checkpoints verify under."""
+    with opened() as gate:
+        vkey = gate.ledger.signer.vkey
+    report({"vkey": vkey}, as_json=as_json, line=vkey)
+
+
+@app.command()
+@reporting
+def query(
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    actor: Text = None,
+    object_id: Annotated[str | None, typer.Option("--object")] = None,
+    recording: Text = None,
+    item: Text = None,
+    release: Text = None,
+    grant: Text = None,
+    vehicle: Text = None,
+    recipient: Text = None,
+    purpose: Text = None,
+    rule: Text = None,
+    kind: Annotated[list[EventType] | None, typer.Option("--type", help="Type of act; repeat.")] = None,
+    outcome: Annotated[Outcome | None, typer.Option()] = None,
+    since: Annotated[datetime | None, typer.Option(help="UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="UTC.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    after: Annotated[int | None, typer.Option(help="Cursor of the page before.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Find entries; the query is itself recorded."""
+    wanted = EntryFilter(
+        actor=actor,
+        object=object_id,
+        recording=recording,
+        item=item,
+        release=release,
+        grant=grant,
+        vehicle=vehicle,
+        recipient=recipient,
+        purpose=purpose,
+        rule=rule,
+        types=tuple(kind or ()),
+        outcome=outcome,
+        since=since.replace(tzinfo=UTC) if since else None,
+        until=until.replace(tzinfo=UTC) if until else None,
+    )
+    with opened() as gate:
+        auditor = _auditor(gate, person, key, key_passphrase_file, "audit.query")
+        event = intended(
+            EventType.AUDIT_LEDGER_QUERY, actor=auditor.id, object_id="ledger", digests=auditor.digests
+        )
+        with gate.ledger.intent(event) as intent:
+            with gate.ledger.snapshot() as snapshot:
+                page = find_page(snapshot, wanted, limit=limit, after=after)
+            intent.complete(facts={"entries": len(page.entries)})
+    rows: list[dict[str, Any]] = [
+        {
+            "index": e.index,
+            "time": e.time.isoformat(),
+            "type": e.event.type.value,
+            "outcome": e.event.outcome.value,
+            "actor": e.event.actor,
+            "object": e.event.object,
+            "facts": dict(e.event.facts),
+        }
+        for e in page.entries
+    ]
+    lines = "\n".join(
+        f"{r['index']:>7} {r['time']} {r['outcome']:<9} {r['type']:<28} {r['actor']} {r['object']} {r['facts']}"
+        for r in rows
+    )
+    report({"entries": rows, "cursor": page.cursor}, as_json=as_json, line=lines or "no entries")
+
+
+@app.command()
+@reporting
+def export(
+    file: Annotated[Path, typer.Argument(help="File to write; verify it with `python -m audit.verify`.")],
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    release: Text = None,
+    recording: Text = None,
+    as_json: Json = False,
+) -> None:
+    """Export entries with inclusion proofs under a fresh checkpoint."""
+    narrowed = release is not None or recording is not None
+    wanted = EntryFilter(release=release, recording=recording) if narrowed else None
+    with opened() as gate:
+        auditor = _auditor(gate, person, key, key_passphrase_file, "audit.export")
+        event = intended(
+            EventType.AUDIT_LEDGER_EXPORT, actor=auditor.id, object_id="ledger", digests=auditor.digests
+        )
+        with gate.ledger.intent(event) as intent, file.open("xb") as stream:
+            summary = export_ledger(gate.ledger, stream, wanted=wanted)
+            intent.complete(facts={"entries": summary.count})
+        vkey = gate.ledger.signer.vkey
+    report(
+        {"file": str(file), "entries": summary.count, "vkey": vkey},
+        as_json=as_json,
+        line=f"{summary.count} entries in {file}; verify with: python -m audit.verify {file} --vkey '{vkey}'",
+    )

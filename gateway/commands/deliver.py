@@ -1,0 +1,228 @@
+"""Commands that bring recordings in and carry them on: ingest, status, work, erase."""
+
+import hashlib
+import json
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as ProgressBar
+
+from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
+from gateway.errors import InvalidRequestError
+from gateway.flow.dossier import recording_summary
+from gateway.flow.erase import erase_recording
+from gateway.flow.gate import Gate
+from gateway.flow.intake import Delivery, announce, receive_item
+from gateway.people.registry import Actor, check_in_carrier
+from gateway.scheduler import JOBS, run_job
+from gateway.vehicles.manifest import Manifest, ManifestItem, parse_manifest
+from gateway.workers import Advance, Progress, advance, stalled
+
+app = typer.Typer(no_args_is_help=True)
+_CHUNK = 1024 * 1024
+
+
+def collect(paths: Sequence[Path]) -> dict[str, Path]:
+    """Item names and files below the paths, in a stable order; names are relative to each path given.
+
+    Raises:
+        InvalidRequestError: A path does not exist, there is no file, or two files would have one name.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        if not path.exists():
+            raise InvalidRequestError(f"no such file or folder (got {str(path)!r})")
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for file in files:
+            name = file.relative_to(path).as_posix() if path.is_dir() else file.name
+            if name in found:
+                raise InvalidRequestError(f"two files of one name (got {name!r})")
+            found[name] = file
+    if not found:
+        raise InvalidRequestError(f"nothing to ingest (got {[str(p) for p in paths]})")
+    return found
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk
+
+
+def _announced(name: str, path: Path) -> ManifestItem:
+    digest, size = hashlib.sha256(), 0
+    for chunk in _read(path):
+        digest.update(chunk)
+        size += len(chunk)
+    return ManifestItem(name=name, size=size, sha256=digest.hexdigest(), captured_at=None)
+
+
+def carrier_manifest(gate: Gate, carrier: str, files: dict[str, Path], *, region: str, crs: str) -> Manifest:
+    """A manifest for what a carrier holds; the same files give the same recording again.
+
+    Raises:
+        ManifestError: A name, region or CRS is not acceptable.
+    """
+    items = [_announced(name, path) for name, path in files.items()]
+    named = json.dumps([carrier, region, crs, [(i.name, i.sha256) for i in items]])
+    keyed = hashlib.blake2b(named.encode(), key=gate.keystore.secret("digest"), digest_size=16).digest()
+    times = [datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in files.values()]
+    manifest = Manifest(
+        vehicle=carrier,
+        recording=str(uuid.UUID(bytes=keyed, version=4)),
+        started_at=min(times),
+        ended_at=max(times),
+        region=region,
+        crs=crs,
+        cabin=False,
+        audio=False,
+        items=tuple(items),
+    )
+    return parse_manifest(manifest.payload())
+
+
+def ingest_files(
+    gate: Gate,
+    manifest: Manifest,
+    files: dict[str, Path],
+    *,
+    actor: Actor,
+    attestation: str | None,
+    progress: Progress | None = None,
+) -> Advance | None:
+    """Announce, receive and carry on what a carrier holds; resumes where an earlier call stopped."""
+    delivery = Delivery(
+        manifest=manifest, source="carrier", manifest_signed=False, zone_attestation=attestation
+    )
+    recording = announce(gate, delivery, actor=actor)
+    for position, item in enumerate(manifest.items):
+        receive_item(gate, recording, position, _read(files[item.name]), actor=actor)
+        if progress:
+            progress("receive", position + 1, len(manifest.items))
+    return advance(gate, recording, progress=progress)
+
+
+@app.command()
+@reporting
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(help="Folders or files of one drive.")],
+    carrier: Annotated[str, typer.Option(help="Id of the disk that they came on; it is checked in.")],
+    region: Annotated[str, typer.Option(help="Six-digit GB/T 2260 code of where the drive took place.")],
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    crs: Annotated[str, typer.Option(help="Coordinate reference system of its positions.")] = "EPSG:4326",
+    attest_outside_zones: Annotated[
+        str | None,
+        typer.Option(help="Attest, with the reason, that items without a position lie outside every zone."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Ingest files from a carrier that a compliance officer checks in; safe to repeat after an interruption."""
+    files = collect(paths)
+    with opened() as gate, _progress(quiet=as_json) as progress:
+        actor, private = acting(gate, person, key, key_passphrase_file, "ingest")
+        check_in_carrier(gate, carrier, actor=actor, key=private)
+        manifest = carrier_manifest(gate, carrier, files, region=region, crs=crs)
+        ingest_files(gate, manifest, files, actor=actor, attestation=attest_outside_zones, progress=progress)
+        summary = recording_summary(gate, manifest.recording)
+    report(summary, as_json=as_json, line=recording_lines(summary))
+
+
+class _progress:  # noqa: N801 (reads as a context manager)
+    """A progress bar on standard error."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        self._bar = ProgressBar(*columns, console=Console(file=sys.stderr), disable=quiet, transient=True)
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Progress:
+        self._bar.start()
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in self._tasks:
+                self._tasks[stage] = self._bar.add_task(stage, total=total)
+            self._bar.update(self._tasks[stage], completed=done)
+
+        return show
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+def recording_lines(summary: dict[str, Any]) -> str:
+    """A recording for people to read."""
+    lines = [f"recording {summary['recording']}: {summary['state']}"]
+    for item in summary.get("items", []):
+        why = f"  {item['reason']}: {item['detail']}" if "reason" in item else ""
+        lines.append(f"  {item['state']:<12} {item['name']}{why}")
+    return "\n".join(lines)
+
+
+@app.command()
+@reporting
+def status(
+    recording: Annotated[str, typer.Argument(help="Id of the recording.")],
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Show where a recording and each of its items stand, and why held items are held."""
+    with opened() as gate:
+        acting(gate, person, key, key_passphrase_file, "status")
+        summary = recording_summary(gate, recording)
+    report(summary, as_json=as_json, line=recording_lines(summary))
+
+
+@app.command()
+@reporting
+def work(*, as_json: Json = False) -> None:
+    """Carry on every recording that has work left and that no live worker holds."""
+    with opened() as gate, _progress(quiet=as_json) as progress:
+        done = [advance(gate, recording, progress=progress) for recording in stalled(gate)]
+    results = [each for each in done if each is not None]
+    report(
+        {"recordings": [r.recording for r in results], "held": sum(r.held for r in results)},
+        as_json=as_json,
+        line=f"{len(results)} recordings carried on",
+    )
+
+
+@app.command()
+@reporting
+def job(
+    name: Annotated[str, typer.Argument(help=f"One of: {', '.join(JOBS)}.")], *, as_json: Json = False
+) -> None:
+    """Run one scheduled job now."""
+    if name not in JOBS:
+        raise typer.BadParameter(f"no such job (got {name!r}, expected one of {sorted(JOBS)})")
+    with opened() as gate:
+        report(dict(run_job(gate, name)), as_json=as_json)
+
+
+@app.command()
+@reporting
+def erase(
+    recording: Annotated[str, typer.Argument(help="Id of the recording.")],
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Destroy a recording's key: every copy becomes unreadable, releases that draw on it are revoked."""
+    with opened() as gate:
+        actor, _ = acting(gate, person, key, key_passphrase_file, "erase")
+        erase_recording(gate, recording, actor=actor)
+    report({"recording": recording, "erased": True}, as_json=as_json, line=f"{recording}: erased")

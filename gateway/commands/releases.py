@@ -1,0 +1,222 @@
+"""Commands of operators: request, show, approve, publish, revoke, grant."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gateway.app import release_public_jwk
+from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
+from gateway.flow.approve import approve, sign_approval
+from gateway.flow.build import ReleaseRequest, build_release, request_release
+from gateway.flow.dossier import release_summary
+from gateway.flow.judge import judge_release, load_judged
+from gateway.flow.recording import ReleaseMode
+from gateway.flow.release import (
+    GrantTerms,
+    issue_grant,
+    load_approved,
+    release,
+    revoke_grant,
+    revoke_release,
+)
+
+release_app = typer.Typer(help="Releases.", no_args_is_help=True)
+grant_app = typer.Typer(help="Grants.", no_args_is_help=True)
+
+Days = Annotated[int, typer.Option(min=1, help="Days until it expires.")]
+ReleaseId = Annotated[str, typer.Argument(help="Id of the release.")]
+
+
+def release_lines(summary: dict[str, Any]) -> str:
+    """A release for people to read."""
+    found = ", ".join(f"{count} {kind}" for kind, count in summary.get("findings", {}).items())
+    lines = [
+        f"release {summary['release']}: {summary['state']}",
+        f"  digest    {summary['digest']}",
+        f"  purpose   {summary['purpose']} for {summary['recipient']} until {summary['expires_at']}",
+        f"  mode      {summary['mode']} under {summary['profile']['name']}",
+        f"  items     {len(summary.get('items', []))}",
+        f"  treated   {found or 'nothing found'}",
+    ]
+    if "decision" in summary:
+        decision = summary["decision"]
+        lines.append(
+            f"  decision  allowed by {decision['engine']}, bundle {decision['bundle_digest'][:16]}, "
+            f"{len(decision['passed'])} rules passed"
+        )
+        lines += [f"  duty      {o['kind']} {o['parameters']}" for o in decision["obligations"]]
+    lines += [f"  approved  {a['approver']} at {a['signed_at']}" for a in summary.get("approvals", [])]
+    return "\n".join(lines)
+
+
+@release_app.command("request")
+@reporting
+def release_request(
+    recordings: Annotated[list[str], typer.Argument(help="Ids of cleansed recordings.")],
+    purpose: Annotated[str, typer.Option(help="Registered purpose.")],
+    recipient: Annotated[str, typer.Option(help="Registered recipient.")],
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    mode: Annotated[ReleaseMode, typer.Option(help="How positions leave.")] = ReleaseMode.LOCAL,
+    days: Days = 90,
+    destination: Annotated[str, typer.Option(help="in_zone, partner, public or foreign.")] = "in_zone",
+    map_number: Annotated[str | None, typer.Option(help="Approved map number, for public output.")] = None,
+    dpia_reference: Annotated[str | None, typer.Option(help="Impact assessment, under GDPR.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Build a release candidate out of recordings and put it before policy."""
+    with opened() as gate:
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.request")
+        made = request_release(
+            gate,
+            ReleaseRequest(
+                recordings=recordings,
+                purpose=purpose,
+                recipient=recipient,
+                mode=mode,
+                expires_at=gate.clock() + timedelta(days=days),
+                destination_zone=destination,
+                map_number=map_number,
+                dpia_reference=dpia_reference,
+            ),
+            actor=actor,
+        )
+        build_release(gate, made)
+        judge_release(gate, made)
+        summary = release_summary(gate, made)
+    report(summary, as_json=as_json, line=release_lines(summary))
+
+
+@release_app.command("resume")
+@reporting
+def release_resume(
+    release_id: ReleaseId, person: As, key: Key, key_passphrase_file: KeyPassphrase, *, as_json: Json = False
+) -> None:
+    """Go on with a release whose building or judging was interrupted."""
+    with opened() as gate:
+        acting(gate, person, key, key_passphrase_file, "release.resume")
+        if release_summary(gate, release_id)["state"] == "requested":
+            build_release(gate, release_id)
+        if release_summary(gate, release_id)["state"] == "built":
+            judge_release(gate, release_id)
+        summary = release_summary(gate, release_id)
+    report(summary, as_json=as_json, line=release_lines(summary))
+
+
+@release_app.command("show")
+@reporting
+def release_show(
+    release_id: ReleaseId, person: As, key: Key, key_passphrase_file: KeyPassphrase, *, as_json: Json = False
+) -> None:
+    """Show what an approval would rest on: terms, digest, items, findings, decision, approvals."""
+    with opened() as gate:
+        acting(gate, person, key, key_passphrase_file, "release.show")
+        summary = release_summary(gate, release_id)
+    report(summary, as_json=as_json, line=release_lines(summary))
+
+
+@release_app.command("approve")
+@reporting
+def release_approve(
+    release_id: ReleaseId, person: As, key: Key, key_passphrase_file: KeyPassphrase, *, as_json: Json = False
+) -> None:
+    """Sign the release digest with your own key."""
+    with opened() as gate:
+        actor, private = acting(gate, person, key, key_passphrase_file, "release.approve")
+        with gate.database.read() as session:
+            judged = load_judged(gate, session, release_id)
+        statement = sign_approval(judged, actor.id, private, gate.clock())
+        approve(gate, release_id, statement, actor=actor)
+        summary = release_summary(gate, release_id)
+    report(summary, as_json=as_json, line=release_lines(summary))
+
+
+@release_app.command("publish")
+@reporting
+def release_publish(
+    release_id: ReleaseId, person: As, key: Key, key_passphrase_file: KeyPassphrase, *, as_json: Json = False
+) -> None:
+    """Let an approved release out under a signed manifest."""
+    with opened() as gate:
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.publish")
+        approved = load_approved(gate, release_id, actor=actor)
+        released = release(gate, approved, actor=actor)
+    report(
+        {
+            "release": release_id,
+            "digest": released.manifest["digest"],
+            "items": len(released.manifest["items"]),
+        },
+        as_json=as_json,
+        line=f"{release_id}: released, digest {released.manifest['digest']}",
+    )
+
+
+@release_app.command("revoke")
+@reporting
+def release_revoke(
+    release_id: ReleaseId, person: As, key: Key, key_passphrase_file: KeyPassphrase, *, as_json: Json = False
+) -> None:
+    """Stop serving a release for good."""
+    with opened() as gate:
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.revoke")
+        revoke_release(gate, release_id, actor=actor)
+    report({"release": release_id, "revoked": True}, as_json=as_json, line=f"{release_id}: revoked")
+
+
+@release_app.command("key")
+@reporting
+def release_key(
+    out: Annotated[Path | None, typer.Option(help="File to write the JWK to.")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Print the public key that recipients pin to verify releases."""
+    with opened() as gate:
+        jwk = release_public_jwk(gate)
+    if out is not None:
+        out.write_text(jwk + "\n", encoding="utf-8")
+    report({"release_key": jwk}, as_json=as_json, line=jwk)
+
+
+@grant_app.command("issue")
+@reporting
+def grant_issue(
+    release_id: ReleaseId,
+    principal: Annotated[str, typer.Option(help="Who may read.")],
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    days: Days = 30,
+    until: Annotated[datetime | None, typer.Option(help="End, UTC; instead of --days.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Give a principal of the recipient a time-boxed right to read a release for its purpose."""
+    with opened() as gate:
+        actor, _ = acting(gate, person, key, key_passphrase_file, "grant.issue")
+        end = until.replace(tzinfo=UTC) if until else gate.clock() + timedelta(days=days)
+        terms = GrantTerms(release=release_id, principal=principal, not_after=end)
+        grant = issue_grant(gate, terms, actor=actor)
+    report({"grant": grant, "not_after": end.isoformat()}, as_json=as_json, line=f"grant {grant} until {end}")
+
+
+@grant_app.command("revoke")
+@reporting
+def grant_revoke(
+    grant: Annotated[str, typer.Argument(help="Id of the grant.")],
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    as_json: Json = False,
+) -> None:
+    """End a grant now."""
+    with opened() as gate:
+        actor, _ = acting(gate, person, key, key_passphrase_file, "grant.revoke")
+        revoke_grant(gate, grant, actor=actor)
+    report({"grant": grant, "revoked": True}, as_json=as_json, line=f"{grant}: revoked")

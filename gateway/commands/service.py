@@ -1,0 +1,54 @@
+"""The command that serves."""
+
+import ipaddress
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from gateway.commands.session import opened, reporting
+from gateway.errors import ConfigurationError
+from gateway.server import create_app
+
+app = typer.Typer()
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@app.command()
+@reporting
+def serve(
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8443,
+    tls_certificate: Annotated[Path | None, typer.Option(help="PEM certificate chain.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM private key of the certificate.")] = None,
+) -> None:
+    """Serve vehicles, operators, auditors and engineers over HTTP.
+
+    Anything but a loopback address needs TLS, here or (then on loopback) at a proxy in front.
+    """
+    if not _is_loopback(host) and (tls_certificate is None or tls_key is None):
+        raise ConfigurationError(
+            f"refusing to serve {host!r} without TLS (give --tls-certificate and --tls-key)"
+        )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    with opened() as gate:
+        uvicorn.run(
+            create_app(gate),
+            host=host,
+            port=port,
+            ssl_certfile=tls_certificate,
+            ssl_keyfile=tls_key,
+            access_log=False,
+            server_header=False,
+        )

@@ -1,0 +1,126 @@
+"""What every command shares: an open gate, who is acting, and one way to report success and failure."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import pydantic
+import typer
+from joserfc.jwk import OKPKey
+
+from anonymize.errors import AnonymizeError
+from audit.errors import LedgerError
+from gateway.app import open_gate
+from gateway.errors import DeniedError, GatewayError
+from gateway.flow.gate import Gate
+from gateway.people.registry import Actor, prove
+from gateway.settings import Settings
+from gateway.vault.errors import VaultError
+from gateway.vault.jws import load_private_key
+from policies.errors import PolicyError
+
+EXIT_REFUSED = 1
+EXIT_USAGE = 2
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
+As = Annotated[str, typer.Option("--as", help="Your id, under which your key is enrolled.")]
+Key = Annotated[Path, typer.Option("--key", help="PEM file of your Ed25519 private key.")]
+KeyPassphrase = Annotated[
+    Path, typer.Option("--key-passphrase-file", help="File whose first line opens your private key.")
+]
+
+
+def settings() -> Settings:
+    """Settings from the environment.
+
+    Raises:
+        typer.BadParameter: A variable is malformed.
+    """
+    try:
+        return Settings()
+    except pydantic.ValidationError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+@contextmanager
+def opened() -> Iterator[Gate]:
+    """The gate that the environment describes."""
+    with open_gate(settings()) as gate:
+        yield gate
+
+
+def first_line(path: Path) -> str:
+    """The first line of a passphrase file.
+
+    Raises:
+        typer.BadParameter: The file cannot be read or its first line is empty.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise typer.BadParameter(f"{path}: {error.strerror}") from error
+    if not lines or not lines[0]:
+        raise typer.BadParameter(f"{path} (got an empty first line, expected a passphrase)")
+    return lines[0]
+
+
+def acting(gate: Gate, person: str, key_file: Path, passphrase_file: Path, act: str) -> tuple[Actor, OKPKey]:
+    """Prove who is acting, by possession of the enrolled key."""
+    key = load_private_key(key_file, first_line(passphrase_file))
+    return prove(gate, person, key, act), key
+
+
+def reporting(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn every refusal of the packages into one line (or one JSON document) and exit status 1."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        as_json = bool(kwargs.get("as_json", False))
+        try:
+            return command(*args, **kwargs)
+        except (GatewayError, AnonymizeError, LedgerError, VaultError, PolicyError) as error:
+            fail(error, as_json=as_json)
+            raise typer.Exit(EXIT_REFUSED) from error
+        except OSError as error:
+            fail(error, as_json=as_json)
+            raise typer.Exit(EXIT_REFUSED) from error
+
+    return run
+
+
+def fail(error: Exception, *, as_json: bool) -> None:
+    """Say what was refused and why: rule, clause and text in Chinese and English where policy decided."""
+    reason = str(getattr(error, "reason", type(error).__name__))
+    violations = error.decision.violations if isinstance(error, DeniedError) else ()
+    if as_json:
+        document = {
+            "error": reason,
+            "detail": str(error),
+            "violations": [
+                {"rule": v.rule, "clause": v.clause, "text_zh": v.text_zh, "text_en": v.text_en}
+                for v in violations
+            ],
+        }
+        typer.echo(json.dumps(document, ensure_ascii=False))
+        return
+    typer.echo(f"refused ({reason}): {error}", file=sys.stderr)
+    for violation in violations:
+        typer.echo(
+            f"  {violation.rule} [{violation.clause}] {violation.text_zh} / {violation.text_en}",
+            file=sys.stderr,
+        )
+
+
+def report(result: Mapping[str, Any], *, as_json: bool, line: str = "") -> None:
+    """Print a result as JSON, or as one line for people (by default its fields)."""
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False, default=str))
+        return
+    typer.echo(line or "\n".join(f"{name}: {value}" for name, value in result.items()))

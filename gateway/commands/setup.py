@@ -1,0 +1,264 @@
+"""Commands that set a gate up: init, keys, people, vehicles, certificates, recipients, purposes, zones, policy."""
+
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated
+
+import sqlalchemy as sa
+import typer
+
+from gateway.app import initialise, open_gate, release_public_jwk
+from gateway.commands.session import (
+    As,
+    Json,
+    Key,
+    KeyPassphrase,
+    acting,
+    first_line,
+    opened,
+    report,
+    reporting,
+    settings,
+)
+from gateway.errors import InvalidRequestError, UnauthenticatedError
+from gateway.people.records import PersonRow
+from gateway.people.registry import (
+    NewCertificate,
+    NewPerson,
+    enrol_person,
+    enrol_vehicle,
+    register_certificate,
+    register_purpose,
+    register_recipient,
+)
+from gateway.people.zones import install_zones
+from gateway.vault.jws import generate_person_key, public_text, save_private_key, thumbprint
+from policies.bundle import write_bundle
+
+app = typer.Typer(no_args_is_help=True)
+key_app = typer.Typer(help="Keys of people and vehicles.", no_args_is_help=True)
+person_app = typer.Typer(help="People and their roles.", no_args_is_help=True)
+vehicle_app = typer.Typer(help="Collection vehicles.", no_args_is_help=True)
+certificate_app = typer.Typer(help="Surveying certificates.", no_args_is_help=True)
+recipient_app = typer.Typer(help="Organisations that may receive releases.", no_args_is_help=True)
+purpose_app = typer.Typer(help="Registered purposes.", no_args_is_help=True)
+zones_app = typer.Typer(help="Restricted zones.", no_args_is_help=True)
+policy_app = typer.Typer(help="The policy bundle in force.", no_args_is_help=True)
+
+
+@app.command()
+@reporting
+def init(*, as_json: Json = False) -> None:
+    """Make a gate in FLEETGATE_HOME: keystore, databases, signed policy. Safe to repeat."""
+    chosen = settings()
+    initialise(chosen)
+    with open_gate(chosen) as gate:
+        report(
+            {
+                "home": str(chosen.home),
+                "ledger_key": gate.ledger.signer.vkey,
+                "release_key": release_public_jwk(gate),
+                "policy_bundle": gate.bundle.bundle.digest,
+                "policy_engine": gate.engine.name,
+                "profile": gate.profile.profile.name,
+            },
+            as_json=as_json,
+        )
+
+
+@key_app.command("new")
+@reporting
+def key_new(
+    file: Annotated[Path, typer.Argument(help="PEM file to write; it must not exist.")],
+    passphrase_file: Annotated[
+        Path, typer.Option("--key-passphrase-file", help="File whose first line protects the key.")
+    ],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Make an Ed25519 key pair; the private half is written encrypted, the public half printed."""
+    key = generate_person_key()
+    save_private_key(key, file, first_line(passphrase_file))
+    report({"public_key": public_text(key), "thumbprint": thumbprint(key)}, as_json=as_json)
+
+
+@person_app.command("add")
+@reporting
+def person_add(
+    person: Annotated[str, typer.Argument(help="Pseudonymous id of the person.")],
+    public_key: Annotated[Path, typer.Option(help="File with the person's public JWK.")],
+    role: Annotated[list[str], typer.Option(help="Role; repeat for several.")],
+    *,
+    nationality: Annotated[str, typer.Option(help="ISO 3166-1 alpha-2.")] = "CN",
+    entity_country: Annotated[str, typer.Option(help="Country of the entity they act for.")] = "CN",
+    recipient: Annotated[
+        str | None, typer.Option(help="Recipient organisation of a downstream reader.")
+    ] = None,
+    admin: Annotated[str | None, typer.Option("--as", help="Administrator who enrols.")] = None,
+    key: Annotated[Path | None, typer.Option("--key", help="The administrator's private key.")] = None,
+    key_passphrase_file: Annotated[
+        Path | None, typer.Option("--key-passphrase-file", help="Opens the administrator's key.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Enrol a person. The first person is an administrator and needs no other; then an administrator enrols."""
+    with opened() as gate:
+        by = "bootstrap"
+        with gate.database.read() as session:
+            first = session.scalar(sa.select(sa.func.count()).select_from(PersonRow)) == 0
+        if first and "administrator" not in role:
+            raise InvalidRequestError(f"the first person must be an administrator (got roles {role})")
+        if not first:
+            if admin is None or key is None or key_passphrase_file is None:
+                raise UnauthenticatedError(
+                    "an administrator enrols people (expected --as, --key, --key-passphrase-file)"
+                )
+            actor, _ = acting(gate, admin, key, key_passphrase_file, "person.add")
+            if "administrator" not in actor.roles:
+                raise UnauthenticatedError(
+                    f"only an administrator enrols people (got roles {list(actor.roles)})"
+                )
+            by = actor.id
+        enrol_person(
+            gate,
+            NewPerson(
+                id=person,
+                roles=role,
+                nationality=nationality,
+                entity_country=entity_country,
+                public_jwk=public_key.read_text(encoding="utf-8").strip(),
+                recipient=recipient,
+            ),
+            by=by,
+        )
+    report({"person": person, "roles": role}, as_json=as_json, line=f"{person}: {', '.join(role)}")
+
+
+@vehicle_app.command("add")
+@reporting
+def vehicle_add(
+    vehicle: Annotated[str, typer.Argument(help="Id of the vehicle.")],
+    public_key: Annotated[Path, typer.Option(help="File with the vehicle's public JWK.")],
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Enrol a collection vehicle."""
+    with opened() as gate:
+        actor, _ = acting(gate, person, key, key_passphrase_file, "vehicle.add")
+        enrol_vehicle(gate, vehicle, public_key.read_text(encoding="utf-8").strip(), actor=actor)
+    report({"vehicle": vehicle}, as_json=as_json, line=f"{vehicle}: enrolled")
+
+
+@certificate_app.command("add")
+@reporting
+def certificate_add(
+    number: Annotated[str, typer.Argument(help="Number of the certificate.")],
+    kind: Annotated[list[str], typer.Option(help="Kind as policy data names it; repeat for several.")],
+    region: Annotated[list[str], typer.Option(help="Leading digits of GB/T 2260 codes; repeat.")],
+    valid_from: Annotated[datetime, typer.Option(help="First day, UTC.")],
+    valid_to: Annotated[datetime, typer.Option(help="Last day, UTC.")],
+    document: Annotated[Path, typer.Option(help="Scan of the certificate; only its digest is kept.")],
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    unverified: Annotated[
+        bool, typer.Option(help="Show operators that nobody checked the original.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Register a surveying certificate with kind, regions and period."""
+    with opened() as gate:
+        actor, _ = acting(gate, person, key, key_passphrase_file, "certificate.add")
+        register_certificate(
+            gate,
+            NewCertificate(
+                number=number,
+                kinds=kind,
+                regions=region,
+                valid_from=valid_from.replace(tzinfo=UTC),
+                valid_to=valid_to.replace(tzinfo=UTC),
+                document_digest=sha256(document.read_bytes()).hexdigest(),
+                unverified=unverified,
+            ),
+            actor=actor,
+        )
+    report({"certificate": number}, as_json=as_json, line=f"{number}: registered")
+
+
+@recipient_app.command("add")
+@reporting
+def recipient_add(
+    recipient: Annotated[str, typer.Argument(help="Id of the organisation.")],
+    country: Annotated[str, typer.Option(help="ISO 3166-1 alpha-2.")],
+    contract: Annotated[str, typer.Option(help="Reference of the contract.")],
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Register an organisation that may receive releases."""
+    with opened() as gate:
+        actor, _ = acting(gate, person, key, key_passphrase_file, "recipient.add")
+        register_recipient(gate, recipient, country=country, contract=contract, actor=actor)
+    report({"recipient": recipient}, as_json=as_json, line=f"{recipient}: registered")
+
+
+@purpose_app.command("add")
+@reporting
+def purpose_add(
+    purpose: Annotated[str, typer.Argument(help="Name of the purpose.")],
+    assessment: Annotated[str, typer.Option(help="Reference of the assessment that covers it.")],
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Register a purpose."""
+    with opened() as gate:
+        actor, _ = acting(gate, person, key, key_passphrase_file, "purpose.add")
+        register_purpose(gate, purpose, assessment=assessment, actor=actor)
+    report({"purpose": purpose}, as_json=as_json, line=f"{purpose}: registered")
+
+
+@zones_app.command("install")
+@reporting
+def zones_install(
+    file: Annotated[Path, typer.Argument(help="GeoJSON zone file with a version.")],
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Install a restricted-zone file under a compliance officer's signature."""
+    with opened() as gate:
+        actor, private = acting(gate, person, key, key_passphrase_file, "zones.install")
+        zones = install_zones(gate, file.read_bytes(), actor=actor, key=private)
+    report(
+        {"digest": zones.digest, "version": zones.version},
+        as_json=as_json,
+        line=f"zone file version {zones.version} is in force ({zones.digest})",
+    )
+
+
+@policy_app.command("export")
+@reporting
+def policy_export(
+    directory: Annotated[
+        Path, typer.Argument(help="Folder for the bundle, for `opa run --server --bundle`.")
+    ],
+    *,
+    as_json: Json = False,
+) -> None:
+    """Write the policy bundle in force for an OPA server."""
+    with opened() as gate:
+        write_bundle(gate.bundle.bundle, directory)
+        digest = gate.bundle.bundle.digest
+    report({"directory": str(directory), "digest": digest}, as_json=as_json)

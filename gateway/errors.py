@@ -1,0 +1,93 @@
+"""Errors of the gate: each carries a stable ``reason`` and names the offending value."""
+
+from collections.abc import Sequence
+
+from policies.decision import Decision
+
+
+class GatewayError(Exception):
+    """Base of the gate's errors; ``reason`` is stable and machine-readable."""
+
+    reason = "gateway_error"
+
+
+class NotInitialisedError(GatewayError):
+    """The home directory holds no gate yet."""
+
+    reason = "not_initialised"
+
+
+class ConfigurationError(GatewayError):
+    """A setting is missing or impossible; the gate does not start."""
+
+    reason = "configuration"
+
+
+class NotFoundError(GatewayError):
+    """No such object, or none that the caller may know of."""
+
+    reason = "not_found"
+
+
+class ConflictError(GatewayError):
+    """The request contradicts what is already recorded."""
+
+    reason = "conflict"
+
+
+class InvalidRequestError(GatewayError):
+    """A value of the request is outside what is accepted."""
+
+    reason = "invalid_request"
+
+
+class UnauthenticatedError(GatewayError):
+    """The caller did not prove who they are."""
+
+    reason = "unauthenticated"
+
+
+class EvidenceError(GatewayError):
+    """Recorded evidence does not verify (law 6); whatever rests on it stops."""
+
+    reason = "evidence_broken"
+
+
+class StageOrderError(GatewayError):
+    """A stage was asked for before the one that it rests on."""
+
+    reason = "stage_order"
+
+
+class DeniedError(GatewayError):
+    """Policy refused; the decision says which rules, with clauses."""
+
+    reason = "denied"
+
+    def __init__(self, decision: Decision) -> None:
+        self.decision = decision
+        rules = ", ".join(v.rule for v in decision.violations)
+        super().__init__(f"policy denies {decision.point}: {rules}")
+
+
+class HeldError(GatewayError):
+    """An item stays in quarantine."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        self.reason = reason
+        super().__init__(detail)
+
+
+class DigestMismatchError(GatewayError):
+    """Delivered bytes are not those that the signed manifest announces; they are kept, sealed, as rejected."""
+
+    reason = "digest_mismatch"
+
+
+class ObligationError(GatewayError):
+    """A decision carries obligations that this gate cannot perform; the release is refused."""
+
+    reason = "obligation_unmet"
+
+    def __init__(self, kinds: Sequence[str]) -> None:
+        super().__init__(f"cannot perform obligations (got {', '.join(kinds)})")

@@ -1,0 +1,106 @@
+"""Asking policy: the facts of the deployment that every question carries, and the record of each answer."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from audit.events import Event, EventType, Outcome
+from gateway.database import ReadSession, WriteSession
+from gateway.errors import DeniedError, ObligationError
+from gateway.flow.gate import Gate
+from gateway.people.registry import Actor, certificate_for
+from policies.decision import Decision, ObligationKind
+from policies.question import Question
+
+# ``quarantine_as``: a reader that does not know the CRS holds the item. ``approvals``: publish counts them.
+# ``show_unverified``: the evidence that approvers see lists them. ``retain_record`` and ``record_access``: the
+# ledger never deletes and records every read. Anything else refuses the act.
+PERFORMED_OBLIGATIONS = frozenset(
+    {
+        ObligationKind.QUARANTINE_AS,
+        ObligationKind.SHOW_UNVERIFIED,
+        ObligationKind.APPROVALS,
+        ObligationKind.RETAIN_RECORD,
+        ObligationKind.RECORD_ACCESS,
+    }
+)
+
+
+def instant(value: datetime) -> str:
+    """RFC 3339 in UTC with microseconds, the form in which policy compares times."""
+    return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def policy_facts(gate: Gate) -> dict[str, Any]:
+    """The bundle in force, as its signed statement describes it (rule 1)."""
+    return gate.bundle.facts()
+
+
+def certificate_facts(gate: Gate, session: ReadSession | WriteSession, region: str) -> dict[str, Any] | None:
+    """The surveying certificate that a region is judged by, or ``None`` where none is registered (rule 7)."""
+    row = certificate_for(session, region, gate.clock())
+    if row is None:
+        return None
+    return {
+        "number": row.number,
+        "kinds": list(row.kinds),
+        "regions": list(row.regions),
+        "valid_from": instant(row.valid_from),
+        "valid_to": instant(row.valid_to),
+        "unverified": row.unverified,
+    }
+
+
+def profile_facts(gate: Gate) -> dict[str, Any]:
+    """The treatment profile in force."""
+    profile = gate.profile
+    return {
+        "name": profile.profile.name,
+        "digest": profile.digest,
+        "jurisdiction": profile.profile.jurisdiction,
+    }
+
+
+def decide(
+    gate: Gate,
+    event_type: EventType,
+    question: Mapping[str, Any],
+    *,
+    actor: Actor,
+    object_id: str,
+    **fields: Any,
+) -> Decision:
+    """Ask policy and put the answer into the ledger, allowed or not.
+
+    Raises:
+        DeniedError: Policy refuses.
+        ObligationError: Policy allows under obligations that this gate cannot perform.
+        QuestionError: A fact is missing or malformed; nothing was asked.
+        EngineError: The engine gave no well-formed decision.
+    """
+    asked = Question.of(question)
+    decision = gate.engine.decide(asked)
+    unmet = sorted({o.kind.value for o in decision.obligations if o.kind not in PERFORMED_OBLIGATIONS})
+    refusal = "denied" if not decision.allowed else "obligation_unmet" if unmet else ""
+    rules = ",".join(v.rule for v in decision.violations)[:200]
+    gate.ledger.append(
+        Event(
+            type=event_type,
+            outcome=Outcome.REFUSED if refusal else Outcome.COMPLETED,
+            actor=actor.id,
+            object=object_id,
+            rule=decision.violations[0].rule if decision.violations else None,
+            digests={"bundle": decision.bundle_digest, "question": decision.question_digest},
+            facts={
+                "allowed": decision.allowed,
+                **({"reason": refusal} if refusal else {}),
+                **({"rules": rules} if rules else {}),
+            },
+            **fields,
+        )
+    )
+    if not decision.allowed:
+        raise DeniedError(decision)
+    if unmet:
+        raise ObligationError(unmet)
+    return decision

@@ -1,0 +1,125 @@
+"""What people look at before they sign: a release and a recording with counts, findings and evidence digests."""
+
+from collections import Counter
+from typing import Any
+
+import sqlalchemy as sa
+
+from gateway.errors import NotFoundError
+from gateway.flow.build import load_built
+from gateway.flow.cleanse import load_cleansed
+from gateway.flow.deciding import instant
+from gateway.flow.gate import Gate
+from gateway.flow.intake import load_manifest
+from gateway.flow.judge import load_judged
+from gateway.flow.recording import RecordingState, ReleaseState
+from gateway.flow.records import ApprovalRow, GrantRow, ItemRow, RecordingRow, ReleaseRow
+from gateway.vault.values import open_value
+from gateway.workers import hold_context
+
+_JUDGED = (ReleaseState.JUDGED, ReleaseState.APPROVED, ReleaseState.RELEASED, ReleaseState.REVOKED)
+
+
+def release_summary(gate: Gate, release: str) -> dict[str, Any]:
+    """A release as operators see it: terms, digest, items, what was found and masked, decision, approvals.
+
+    Everything is read through its evidence; broken evidence is an error, not a gap.
+
+    Raises:
+        NotFoundError: There is no such release.
+        EvidenceError: What the release rests on does not verify.
+    """
+    with gate.database.read() as session:
+        row = session.get(ReleaseRow, release)
+        if row is None:
+            raise NotFoundError(f"no such release (got {release!r})")
+        summary: dict[str, Any] = {
+            "release": release,
+            "state": row.state,
+            "purpose": row.purpose,
+            "recipient": row.recipient,
+            "mode": row.mode,
+            "destination_zone": row.destination_zone,
+            "submitter": row.submitter,
+            "expires_at": instant(row.expires_at),
+            "profile": {"name": row.profile_name, "digest": row.profile_digest},
+            "digest": row.digest,
+        }
+        if row.state == ReleaseState.REQUESTED:
+            return summary
+        built = load_built(gate, session, release)
+        cleansed = [load_cleansed(gate, session, item.source) for item in built.items]
+        findings: Counter[str] = Counter()
+        for each in cleansed:
+            findings.update(each.payload["counts"])
+        summary["recordings"] = list(built.terms.recordings)
+        summary["items"] = [item.manifest_entry() for item in built.items]
+        summary["findings"] = dict(sorted(findings.items()))
+        summary["offset"] = [
+            item.payload["facts"] for item in built.items if item.payload["position_handling"] == "offset"
+        ]
+        if row.state in _JUDGED:
+            decision = load_judged(gate, session, release).decision
+            summary["decision"] = {
+                "allowed": decision["allowed"],
+                "engine": decision["engine"],
+                "bundle_digest": decision["bundle_digest"],
+                "passed": decision["passed"],
+                "obligations": decision["obligations"],
+            }
+        summary["approvals"] = [
+            {"approver": a.approver, "signed_at": instant(a.signed_at)}
+            for a in session.scalars(sa.select(ApprovalRow).where(ApprovalRow.release_id == release))
+        ]
+        summary["grants"] = [
+            {
+                "grant": g.id,
+                "principal": g.principal,
+                "not_after": instant(g.not_after),
+                "revoked": g.revoked_at is not None,
+            }
+            for g in session.scalars(sa.select(GrantRow).where(GrantRow.release_id == release))
+        ]
+    return summary
+
+
+def recording_summary(gate: Gate, recording: str) -> dict[str, Any]:
+    """A recording as its keepers see it: items by name, state and, for held ones, the reason.
+
+    Raises:
+        NotFoundError: There is no such recording.
+        EvidenceError: Its manifest does not verify.
+    """
+    with gate.database.read() as session:
+        row = session.get(RecordingRow, recording)
+        if row is None:
+            raise NotFoundError(f"no such recording (got {recording!r})")
+        summary: dict[str, Any] = {
+            "recording": recording,
+            "state": row.state,
+            "source": row.source_kind,
+            "source_id": row.source_id,
+            "region": row.region,
+            "received_at": instant(row.received_at),
+        }
+        if row.state == RecordingState.ERASED:
+            return summary
+        manifest = load_manifest(gate, session, recording)
+        rows = session.scalars(
+            sa.select(ItemRow).where(ItemRow.recording_id == recording).order_by(ItemRow.position)
+        )
+        items = []
+        for item in rows:
+            entry: dict[str, Any] = {
+                "name": manifest.items[item.position].name,
+                "item": item.id,
+                "state": item.state,
+            }
+            if item.held_reason and item.held_sealed:
+                detail = open_value(
+                    gate.keystore, kek_id=row.kek_id, context=hold_context(item.id), sealed=item.held_sealed
+                )
+                entry |= {"reason": item.held_reason, "detail": detail.decode()}
+            items.append(entry)
+        summary["items"] = items
+    return summary

@@ -1,0 +1,122 @@
+"""Erase: destroy a recording's key (law 9), expire raw originals (rule 21)."""
+
+from datetime import timedelta
+
+import sqlalchemy as sa
+
+from audit.events import EventType
+from gateway.errors import InvalidRequestError, NotFoundError
+from gateway.flow.acts import intended
+from gateway.flow.gate import Gate
+from gateway.flow.recording import ItemState, RecordingState, ReleaseState
+from gateway.flow.records import (
+    ItemRow,
+    RecordingRow,
+    RejectedUploadRow,
+    ReleaseItemRow,
+    ReleaseRecordingRow,
+    ReleaseRow,
+)
+from gateway.people.registry import GATE_ACTOR, Actor
+
+
+def erase_recording(gate: Gate, recording: str, *, actor: Actor) -> None:
+    """Destroy the recording's key: originals, treated files and released copies become unreadable.
+
+    Releases that draw on it are revoked. The ledger keeps its proofs.
+
+    Raises:
+        NotFoundError: There is no such recording.
+        InvalidRequestError: The person is no compliance officer.
+    """
+    if "compliance_officer" not in actor.roles:
+        raise InvalidRequestError(f"only a compliance officer erases (got roles {actor.roles})")
+    with gate.database.read() as session:
+        row = session.get(RecordingRow, recording)
+    if row is None:
+        raise NotFoundError(f"no such recording (got {recording!r})")
+    event = intended(
+        EventType.ERASE_RECORDING_ERASE,
+        actor=actor.id,
+        object_id=recording,
+        recording=recording,
+        digests=actor.digests,
+    )
+    with gate.ledger.intent(event) as intent:
+        destroyed = gate.keystore.destroy_kek(row.kek_id)
+        for seal in _mark_erased(gate, recording):
+            gate.vault.delete(gate.vault.verified(seal).blob_id, missing_ok=True)
+        intent.complete(digests={"fingerprint": destroyed.fingerprint}, facts={"kek": row.kek_id})
+
+
+def _mark_erased(gate: Gate, recording: str) -> list[str]:
+    now = gate.clock()
+    drawing = sa.select(ReleaseRecordingRow.release_id).where(ReleaseRecordingRow.recording_id == recording)
+    with gate.database.transaction() as session:
+        current = session.get_one(RecordingRow, recording, with_for_update=True)
+        current.state = RecordingState.ERASED
+        current.erased_at = current.erased_at or now
+        items = sa.select(ItemRow.id).where(ItemRow.recording_id == recording)
+        seals = [
+            seal
+            for statement in (
+                sa.select(ItemRow.original_seal).where(ItemRow.recording_id == recording),
+                sa.select(ItemRow.treated_seal).where(ItemRow.recording_id == recording),
+                sa.select(ReleaseItemRow.seal).where(ReleaseItemRow.item_id.in_(items)),
+                sa.select(RejectedUploadRow.seal).where(RejectedUploadRow.item_id.in_(items)),
+            )
+            for seal in session.scalars(statement)
+            if seal is not None
+        ]
+        session.execute(
+            sa.update(ItemRow)
+            .where(ItemRow.recording_id == recording)
+            .values(state=ItemState.ERASED, original_seal=None, treated_seal=None, held_sealed=None)
+        )
+        session.execute(sa.update(ReleaseItemRow).where(ReleaseItemRow.item_id.in_(items)).values(seal=None))
+        session.execute(
+            sa.update(ReleaseRow)
+            .where(ReleaseRow.id.in_(drawing), ReleaseRow.state == ReleaseState.RELEASED)
+            .values(state=ReleaseState.REVOKED, revoked_at=now)
+        )
+        return seals
+
+
+def expire_raw(gate: Gate, *, days: int) -> int:
+    """Delete originals that left the vehicle more than ``days`` days ago (COMPLIANCE.md C8, rule 21).
+
+    A recording whose retention a compliance officer attested keeps them until that date. Returns how many
+    originals were deleted. Treated files and evidence stay.
+    """
+    now = gate.clock()
+    with gate.database.read() as session:
+        statement = sa.select(RecordingRow).where(
+            RecordingRow.raw_expired_at.is_(None),
+            RecordingRow.erased_at.is_(None),
+            RecordingRow.received_at < now - timedelta(days=days),
+            sa.or_(RecordingRow.retain_until.is_(None), RecordingRow.retain_until < now),
+        )
+        due = list(session.scalars(statement))
+    deleted = 0
+    for row in due:
+        event = intended(EventType.ERASE_RAW_EXPIRE, actor=GATE_ACTOR.id, object_id=row.id, recording=row.id)
+        with gate.ledger.intent(event) as intent:
+            seals = _forget_originals(gate, row.id)
+            for seal in seals:
+                gate.vault.delete(gate.vault.verified(seal).blob_id, missing_ok=True)
+            intent.complete(facts={"originals": len(seals)})
+        deleted += len(seals)
+    return deleted
+
+
+def _forget_originals(gate: Gate, recording: str) -> list[str]:
+    with gate.database.transaction() as session:
+        items = list(session.scalars(sa.select(ItemRow).where(ItemRow.recording_id == recording)))
+        seals = [item.original_seal for item in items if item.original_seal]
+        for item in items:
+            item.original_seal = None
+            if item.state in (ItemState.AWAITED, ItemState.QUARANTINED, ItemState.CLASSIFIED, ItemState.HELD):
+                item.state = ItemState.ERASED
+        row = session.get_one(RecordingRow, recording)
+        row.raw_expired_at = gate.clock()
+        return seals

@@ -1,0 +1,262 @@
+"""Judge: state the facts of a built candidate, ask policy, record question and answer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from anonymize.finding import FindingKind
+from audit.events import EventType
+from gateway.database import ReadSession, WriteSession
+from gateway.errors import DeniedError, EvidenceError, ObligationError, StageOrderError
+from gateway.flow import evidence
+from gateway.flow.acts import intended
+from gateway.flow.build import load_built
+from gateway.flow.classify import IMAGE_KINDS
+from gateway.flow.cleanse import load_cleansed
+from gateway.flow.deciding import certificate_facts, decide, instant, policy_facts, profile_facts
+from gateway.flow.gate import Gate
+from gateway.flow.recording import Built, BuiltItem, Cleansed, Judged, ReleaseMode, ReleaseState, Stage
+from gateway.flow.records import ItemRow, RecordingRow, ReleaseItemRow, ReleaseRecordingRow, ReleaseRow
+from gateway.people.records import PersonRow, PurposeRow, RecipientRow
+from gateway.people.registry import Actor, actor_of
+from policies.decision import Decision
+
+_LIVED = (ReleaseState.RELEASED, ReleaseState.REVOKED)
+_DETECTED = (FindingKind.FACE, FindingKind.PLATE)
+
+
+def judge_release(gate: Gate, release: str) -> Judged:
+    """Judge a built candidate and attest the decision.
+
+    Raises:
+        DeniedError: Policy refuses; the release is closed as denied.
+        StageOrderError: The release is not built.
+        EvidenceError: What the candidate rests on does not verify.
+    """
+    with gate.database.read() as session:
+        row = session.get_one(ReleaseRow, release)
+        if row.state != ReleaseState.BUILT:
+            raise StageOrderError(f"release cannot be judged in state {row.state!r} (expected 'built')")
+        built = load_built(gate, session, release)
+        submitter = actor_of(session.get_one(PersonRow, built.terms.submitter), proof="")
+    event = intended(
+        EventType.JUDGE_RELEASE_JUDGE,
+        actor=submitter.id,
+        object_id=release,
+        release=release,
+        purpose=built.terms.purpose,
+        recipient=built.terms.recipient,
+        digests={"release": built.digest},
+    )
+    with gate.ledger.intent(event) as intent:
+        try:
+            decision = ask(gate, built, submitter)
+        except (DeniedError, ObligationError) as error:
+            with gate.database.transaction() as session:
+                session.get_one(ReleaseRow, release, with_for_update=True).state = ReleaseState.DENIED
+            intent.refuse(facts={"reason": error.reason})
+            raise
+        answer = {**decision.as_dict(), "release_digest": built.digest}
+        row_of_evidence = evidence.attest(
+            gate,
+            intent,
+            owner=release,
+            stage=Stage.JUDGED,
+            kek_id=f"rel-{release}",
+            previous=built.evidence.digest,
+            payload=answer,
+            digests={"release": built.digest, "bundle": decision.bundle_digest},
+        )
+        with gate.database.transaction() as session:
+            current = session.get_one(ReleaseRow, release, with_for_update=True)
+            if current.state == ReleaseState.BUILT:
+                session.add(row_of_evidence)
+                current.state = ReleaseState.JUDGED
+    with gate.database.read() as session:
+        return load_judged(gate, session, release)
+
+
+def ask(gate: Gate, built: Built, submitter: Actor) -> Decision:
+    """Put the release question; every fact is computed afresh from verified evidence.
+
+    Raises:
+        DeniedError: Policy refuses.
+    """
+    with gate.database.read() as session:
+        question = release_question(gate, session, built, submitter)
+    return decide(
+        gate,
+        EventType.JUDGE_RELEASE_DECIDE,
+        question,
+        actor=submitter,
+        object_id=built.terms.release,
+        release=built.terms.release,
+        purpose=built.terms.purpose,
+        recipient=built.terms.recipient,
+    )
+
+
+def release_question(gate: Gate, session: ReadSession, built: Built, submitter: Actor) -> dict[str, Any]:
+    """The facts of a candidate, each from evidence that was verified while stating it."""
+    terms = built.terms
+    cleansed = {item.source: load_cleansed(gate, session, item.source) for item in built.items}
+    recordings = [session.get_one(RecordingRow, r) for r in terms.recordings]
+    recipient = session.get(RecipientRow, terms.recipient)
+    certificate_region = recordings[0].region
+    return {
+        "point": "release",
+        "subject": {
+            "id": submitter.id,
+            "roles": list(submitter.roles),
+            "nationality": submitter.nationality,
+            "entity_country": submitter.entity_country,
+        },
+        "action": {"name": "release"},
+        "resource": {
+            "release": terms.release,
+            "mode": terms.mode.value,
+            "secrecy_tech_id": None,
+            "recordings": [
+                {
+                    "id": row.id,
+                    "region": row.region,
+                    "prior_live_releases": prior_live_releases(session, row.id, terms.release),
+                    "source": row.source_kind,
+                }
+                for row in recordings
+            ],
+            "items": [_item_facts(item, cleansed[item.source]) for item in built.items],
+            "counts": {"subjects": sum(_subjects(cleansed[item.source]) for item in built.items)},
+            "offset": _offset_facts(built),
+        },
+        "context": {
+            "time": instant(gate.clock()),
+            "purpose": terms.purpose,
+            "purposes_registered": sorted(session.scalars(sa.select(PurposeRow.name))),
+            "recipient": {
+                "id": terms.recipient,
+                "country": recipient.country if recipient else "ZZ",
+                "registered": recipient is not None,
+                "contract": recipient is not None and bool(recipient.contract),
+            },
+            "destination_zone": terms.destination_zone,
+            "map_number": terms.map_number,
+            "expires_at": instant(terms.expires_at),
+            "profile": profile_facts(gate),
+            "policy": policy_facts(gate),
+            "certificate": certificate_facts(gate, session, certificate_region),
+            "cumulative": {"subjects": _cumulative_subjects(gate, session, terms.recipient, terms.release)},
+            "detectors_required": [kind.value for kind in _DETECTED],
+            "dpia_reference": terms.dpia_reference,
+            "gov_county_hit": any("GOV_COUNTY" in c.payload["tags"] for c in cleansed.values()),
+        },
+    }
+
+
+def _subjects(cleansed: Cleansed) -> int:
+    counts: Mapping[str, int] = cleansed.payload["counts"]
+    return sum(int(counts.get(kind.value, 0)) for kind in _DETECTED)
+
+
+def _item_facts(item: BuiltItem, cleansed: Cleansed) -> dict[str, Any]:
+    payload = cleansed.payload
+    counts: Mapping[str, int] = payload["counts"]
+    treated: Mapping[str, int] = payload["treated"]
+    image = cleansed.classified.kind in IMAGE_KINDS
+    reports = [payload["residual"], item.payload["residual"]]
+    residual = [finding for report in reports if report for finding in report["residual"]]
+    return {
+        "id": item.name,
+        "class": item.data_class.value,
+        "level_in": cleansed.classified.level.name,
+        "level_out": item.level.name,
+        "tags": list(payload["tags"]),
+        "treatments": sorted({t["kind"] for t in payload["treatments"]}),
+        "kind": cleansed.classified.kind.value,
+        "crs": str(cleansed.classified.facts.get("crs", "none")),
+        "position_handling": item.payload["position_handling"],
+        "zone_check": payload["zone_check"],
+        # A hit that was not cut is a residual finding, and an item with one is never cleansed.
+        "zone_hits_cut": not any(f["kind"] == FindingKind.RESTRICTED_ZONE.value for f in residual),
+        "residual_scanned": bool(payload["residual"]["scanners"]),
+        "residual_hits": len(residual),
+        "detectors_ran": [kind.value for kind in _DETECTED] if image and payload["detectors"] else [],
+        "findings": {kind.value: int(counts.get(kind.value, 0)) for kind in _DETECTED},
+        "masked": {kind.value: int(treated.get(kind.value, 0)) for kind in _DETECTED},
+        "metadata_stripped": True if not image else "strip_metadata" in _treatment_kinds(payload),
+        "vin_found": sum(f["kind"] == FindingKind.VIN.value for f in residual),
+        "absolute_time": item.payload["absolute_time"],
+        "profile_digest": payload["profile"]["digest"],
+        "evidence_verified": item.payload["cleansed"] == cleansed.evidence.digest,
+        "sign_attributes_nulled": True,
+        "held": False,
+    }
+
+
+def _treatment_kinds(payload: Mapping[str, Any]) -> set[str]:
+    return {t["kind"] for t in payload["treatments"]}
+
+
+def _offset_facts(built: Built) -> dict[str, float] | None:
+    measured = [
+        item.payload["facts"] for item in built.items if item.payload["position_handling"] == "offset"
+    ]
+    if built.terms.mode is not ReleaseMode.OFFSET or not measured:
+        return None
+    return {
+        "max_distance_error": max(float(m["max_distance_error"]) for m in measured),
+        "min_shift_m": min(float(m["min_shift_m"]) for m in measured),
+    }
+
+
+def prior_live_releases(session: ReadSession | WriteSession, recording: str, release: str) -> int:
+    """Other releases that ever went out with this trip: the same recording, or one with a file in common.
+
+    One trip under two keys can be joined by its shape (law 7), also after a revocation.
+    """
+    digests = sa.select(ItemRow.content_digest).where(
+        ItemRow.recording_id == recording, ItemRow.content_digest.is_not(None)
+    )
+    same_content = sa.select(ItemRow.recording_id).where(ItemRow.content_digest.in_(digests))
+    statement = (
+        sa.select(sa.func.count(sa.distinct(ReleaseRow.id)))
+        .join(ReleaseRecordingRow, ReleaseRecordingRow.release_id == ReleaseRow.id)
+        .where(
+            ReleaseRow.id != release,
+            ReleaseRow.state.in_(_LIVED),
+            sa.or_(
+                ReleaseRecordingRow.recording_id == recording,
+                ReleaseRecordingRow.recording_id.in_(same_content),
+            ),
+        )
+    )
+    return int(session.scalar(statement) or 0)
+
+
+def _cumulative_subjects(
+    gate: Gate, session: ReadSession | WriteSession, recipient: str, release: str
+) -> int:
+    statement = (
+        sa.select(ReleaseItemRow.item_id)
+        .join(ReleaseRow, ReleaseRow.id == ReleaseItemRow.release_id)
+        .where(ReleaseRow.recipient == recipient, ReleaseRow.id != release, ReleaseRow.state.in_(_LIVED))
+    )
+    return sum(_subjects(load_cleansed(gate, session, item)) for item in session.scalars(statement))
+
+
+def load_judged(gate: Gate, session: ReadSession | WriteSession, release: str) -> Judged:
+    """Load a judged candidate and verify that the decision allowed exactly this digest under this bundle.
+
+    Raises:
+        StageOrderError: The release was not judged.
+        EvidenceError: The decision is for another digest or did not allow.
+    """
+    built = load_built(gate, session, release)
+    verified = evidence.load(gate, session, owner=release, stage=Stage.JUDGED, previous=built.evidence.digest)
+    decision = verified.payload
+    if decision["allowed"] is not True or decision["release_digest"] != built.digest:
+        raise EvidenceError(
+            f"the recorded decision does not allow release {release} at digest {built.digest}"
+        )
+    return Judged(built=built, decision=decision, evidence=verified.ref)

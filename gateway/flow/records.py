@@ -1,0 +1,169 @@
+"""Tables of the flow. Whatever could describe content (names, positions, findings, reasons) is sealed bytes."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from gateway.database import Base
+from gateway.flow.recording import ItemState, RecordingState, ReleaseState
+
+
+class RecordingRow(Base):
+    """What one vehicle or carrier delivers for one drive."""
+
+    __tablename__ = "recording"
+
+    id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    source_kind: Mapped[str] = mapped_column(sa.String(16))
+    source_id: Mapped[str] = mapped_column(sa.String(128), index=True)
+    kek_id: Mapped[str] = mapped_column(sa.String(64))
+    state: Mapped[str] = mapped_column(sa.String(16), default=RecordingState.RECEIVED, index=True)
+    manifest_digest: Mapped[str] = mapped_column(sa.String(64))
+    manifest_sealed: Mapped[bytes]
+    item_count: Mapped[int]
+    region: Mapped[str] = mapped_column(sa.String(6))
+    crs: Mapped[str] = mapped_column(sa.String(32))
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime]
+    zone_attestation: Mapped[str | None] = mapped_column(sa.Text())
+    retain_until: Mapped[datetime | None]
+    received_at: Mapped[datetime] = mapped_column(index=True)
+    lease_owner: Mapped[str | None] = mapped_column(sa.String(64))
+    lease_until: Mapped[datetime | None]
+    raw_expired_at: Mapped[datetime | None]
+    erased_at: Mapped[datetime | None]
+
+
+class ItemRow(Base):
+    """One file of a recording."""
+
+    __tablename__ = "item"
+    __table_args__ = (sa.UniqueConstraint("recording_id", "position"),)
+
+    id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    recording_id: Mapped[str] = mapped_column(sa.ForeignKey("recording.id"), index=True)
+    position: Mapped[int]
+    state: Mapped[str] = mapped_column(sa.String(16), default=ItemState.AWAITED, index=True)
+    content_digest: Mapped[str | None] = mapped_column(sa.String(64), index=True)
+    original_seal: Mapped[str | None] = mapped_column(sa.Text())
+    treated_seal: Mapped[str | None] = mapped_column(sa.Text())
+    held_reason: Mapped[str | None] = mapped_column(sa.String(64))
+    held_sealed: Mapped[bytes | None]
+
+
+class RejectedUploadRow(Base):
+    """Bytes that a sender delivered and that are not what its signed manifest announces: kept, sealed."""
+
+    __tablename__ = "rejected_upload"
+
+    id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    item_id: Mapped[str] = mapped_column(sa.ForeignKey("item.id"), index=True)
+    seal: Mapped[str] = mapped_column(sa.Text())
+    content_digest: Mapped[str] = mapped_column(sa.String(64))
+    reason: Mapped[str] = mapped_column(sa.String(64))
+    received_at: Mapped[datetime]
+
+
+class EvidenceRow(Base):
+    """Sealed evidence of one stage of one item or release, chained to the evidence that it rests on."""
+
+    __tablename__ = "evidence"
+    __table_args__ = (sa.UniqueConstraint("owner_id", "stage"),)
+
+    id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True)
+    owner_id: Mapped[str] = mapped_column(sa.String(64))
+    stage: Mapped[str] = mapped_column(sa.String(16))
+    kek_id: Mapped[str] = mapped_column(sa.String(64))
+    digest: Mapped[str] = mapped_column(sa.String(64))
+    previous: Mapped[str] = mapped_column(sa.String(64))
+    sealed: Mapped[bytes]
+    ledger_index: Mapped[int] = mapped_column(sa.BigInteger())
+
+
+class ReleaseRow(Base):
+    """A release from its request on."""
+
+    __tablename__ = "release"
+
+    id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    submitter: Mapped[str] = mapped_column(sa.ForeignKey("person.id"))
+    purpose: Mapped[str] = mapped_column(sa.ForeignKey("purpose.name"))
+    recipient: Mapped[str] = mapped_column(sa.ForeignKey("recipient.id"), index=True)
+    mode: Mapped[str] = mapped_column(sa.String(16))
+    destination_zone: Mapped[str] = mapped_column(sa.String(16))
+    map_number: Mapped[str | None] = mapped_column(sa.String(64))
+    dpia_reference: Mapped[str | None] = mapped_column(sa.String(128))
+    profile_name: Mapped[str] = mapped_column(sa.String(64))
+    profile_digest: Mapped[str] = mapped_column(sa.String(64))
+    kek_id: Mapped[str] = mapped_column(sa.String(64))
+    unlink_sealed: Mapped[bytes]
+    state: Mapped[str] = mapped_column(sa.String(16), default=ReleaseState.REQUESTED, index=True)
+    digest: Mapped[str | None] = mapped_column(sa.String(64))
+    manifest_jws: Mapped[str | None] = mapped_column(sa.Text())
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    released_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class ReleaseRecordingRow(Base):
+    """Which recordings a release draws on."""
+
+    __tablename__ = "release_recording"
+
+    release_id: Mapped[str] = mapped_column(sa.ForeignKey("release.id"), primary_key=True)
+    recording_id: Mapped[str] = mapped_column(sa.ForeignKey("recording.id"), primary_key=True, index=True)
+
+
+class ReleaseItemRow(Base):
+    """One unlinked item of a release."""
+
+    __tablename__ = "release_item"
+    __table_args__ = (sa.UniqueConstraint("release_id", "name"), sa.UniqueConstraint("release_id", "item_id"))
+
+    id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True)
+    release_id: Mapped[str] = mapped_column(sa.ForeignKey("release.id"), index=True)
+    item_id: Mapped[str] = mapped_column(sa.ForeignKey("item.id"), index=True)
+    name: Mapped[str] = mapped_column(sa.String(128))
+    seal: Mapped[str | None] = mapped_column(sa.Text())
+    kek_id: Mapped[str] = mapped_column(sa.String(64))
+    sealed: Mapped[bytes]
+
+
+class ApprovalRow(Base):
+    """An operator's signature over a release digest."""
+
+    __tablename__ = "approval"
+
+    release_id: Mapped[str] = mapped_column(sa.ForeignKey("release.id"), primary_key=True)
+    approver: Mapped[str] = mapped_column(sa.ForeignKey("person.id"), primary_key=True)
+    digest: Mapped[str] = mapped_column(sa.String(64))
+    jws: Mapped[str] = mapped_column(sa.Text())
+    signed_at: Mapped[datetime]
+
+
+class GrantRow(Base):
+    """A principal's time-boxed right to read one release for its purpose."""
+
+    __tablename__ = "grant"
+
+    id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    release_id: Mapped[str] = mapped_column(sa.ForeignKey("release.id"), index=True)
+    principal: Mapped[str] = mapped_column(sa.ForeignKey("person.id"), index=True)
+    purpose: Mapped[str] = mapped_column(sa.String(64))
+    issued_by: Mapped[str] = mapped_column(sa.ForeignKey("person.id"))
+    not_before: Mapped[datetime]
+    not_after: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class JobRunRow(Base):
+    """When each scheduled job last finished, and what it reported."""
+
+    __tablename__ = "job_run"
+
+    name: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    finished_at: Mapped[datetime]
+    result: Mapped[dict[str, Any]]

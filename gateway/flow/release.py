@@ -1,0 +1,281 @@
+"""Release: from approvals to an immutable signed manifest, grants on it, and revocation."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from audit.events import EventType
+from gateway.database import ReadSession, WriteSession
+from gateway.errors import ConflictError, EvidenceError, InvalidRequestError, NotFoundError, StageOrderError
+from gateway.flow.acts import recorded
+from gateway.flow.approve import verified_approvals
+from gateway.flow.deciding import certificate_facts, decide, instant, policy_facts, profile_facts
+from gateway.flow.gate import Gate
+from gateway.flow.judge import ask, load_judged, prior_live_releases
+from gateway.flow.recording import Approved, GrantId, Judged, Level, Released, ReleaseId, ReleaseState
+from gateway.flow.records import GrantRow, RecordingRow, ReleaseRow
+from gateway.people.records import PersonRow
+from gateway.people.registry import Actor, actor_of, require_person
+from gateway.vault.errors import StatementError
+from gateway.vault.jws import sign_statement, thumbprint, verify_statement
+
+MANIFEST_TYPE = "fleetgate-release+jwt"
+
+
+def load_approved(gate: Gate, release: str, *, actor: Actor) -> Approved:
+    """Judge a candidate once more together with its approvals.
+
+    The content question is asked again, since time, other releases or the bundle may have changed since; then
+    the approvals are judged (rules 5 and 6).
+
+    Raises:
+        DeniedError: Policy refuses the content now, or the approvals do not suffice.
+        EvidenceError: The candidate, the decision or a signature does not verify.
+    """
+    with gate.database.read() as session:
+        row = session.get(ReleaseRow, release)
+        if row is None or row.state not in (ReleaseState.JUDGED, ReleaseState.APPROVED):
+            raise StageOrderError(
+                f"release cannot be published (got state {row.state if row else 'unknown'!r})"
+            )
+        judged = load_judged(gate, session, release)
+        submitter = actor_of(session.get_one(PersonRow, judged.built.terms.submitter), proof="")
+    ask(gate, judged.built, submitter)
+    with gate.database.read() as session:
+        question, statements = _publish_question(gate, session, judged, actor)
+    decision = decide(
+        gate,
+        EventType.JUDGE_PUBLISH_DECIDE,
+        question,
+        actor=actor,
+        object_id=release,
+        release=release,
+        purpose=judged.built.terms.purpose,
+        recipient=judged.built.terms.recipient,
+    )
+    with gate.database.transaction() as session:
+        current = session.get_one(ReleaseRow, release, with_for_update=True)
+        if current.state == ReleaseState.JUDGED:
+            current.state = ReleaseState.APPROVED
+    return Approved(judged=judged, approvals=statements, decision=decision.as_dict())
+
+
+def _publish_question(
+    gate: Gate, session: ReadSession, judged: Judged, actor: Actor
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    terms = judged.built.terms
+    region = session.get_one(RecordingRow, terms.recordings[0]).region
+    approvals = verified_approvals(gate, session, judged, region)
+    levels_in = [Level[i.payload["level_in"]] for i in judged.built.items]
+    question = {
+        "point": "publish",
+        "subject": {
+            "id": actor.id,
+            "roles": list(actor.roles),
+            "nationality": actor.nationality,
+            "entity_country": actor.entity_country,
+        },
+        "action": {"name": "publish"},
+        "resource": {
+            "release": terms.release,
+            "digest": judged.built.digest,
+            "level": max(i.level for i in judged.built.items).name,
+            "source_level": max(levels_in).name,
+            "judged_digest": judged.decision["release_digest"],
+            "submitter": terms.submitter,
+        },
+        "context": {
+            "time": instant(gate.clock()),
+            "expires_at": instant(terms.expires_at),
+            "profile": profile_facts(gate),
+            "policy": policy_facts(gate),
+            "certificate": certificate_facts(gate, session, region),
+            "approvals": [facts for _, facts in approvals],
+            "decision": {
+                "allowed": judged.decision["allowed"],
+                "bundle_digest": judged.decision["bundle_digest"],
+                "release_digest": judged.decision["release_digest"],
+            },
+        },
+    }
+    return question, tuple(row.jws for row, _ in approvals)
+
+
+def release(gate: Gate, approved: Approved, *, actor: Actor) -> Released:
+    """Sign the manifest of an approved candidate and let it out; repeating it changes nothing.
+
+    Raises:
+        ConflictError: Another release of one of its trips went out in the meantime (law 7).
+    """
+    built = approved.judged.built
+    terms = built.terms
+    key = gate.keystore.signing_key("release")
+    manifest = {
+        "version": 1,
+        "release": terms.release,
+        "digest": built.digest,
+        "purpose": terms.purpose,
+        "recipient": terms.recipient,
+        "mode": terms.mode.value,
+        "profile": {"name": terms.profile_name, "digest": terms.profile_digest},
+        "policy": {"bundle_digest": approved.decision["bundle_digest"]},
+        "expires_at": instant(terms.expires_at),
+        "items": [item.manifest_entry() for item in built.items],
+        "approvals": list(approved.approvals),
+    }
+    statement = sign_statement(key, MANIFEST_TYPE, thumbprint(key), manifest)
+    with recorded(
+        gate,
+        EventType.RELEASE_RELEASE_PUBLISH,
+        actor=actor.id,
+        object_id=terms.release,
+        release=terms.release,
+        purpose=terms.purpose,
+        recipient=terms.recipient,
+        digests={**actor.digests, "release": built.digest},
+        facts={"items": len(built.items)},
+    ) as session:
+        current = session.get_one(ReleaseRow, terms.release, with_for_update=True)
+        if current.state != ReleaseState.RELEASED:
+            for recording in terms.recordings:
+                session.get_one(RecordingRow, recording, with_for_update=True)
+                if prior_live_releases(session, recording, terms.release):
+                    raise ConflictError(f"a trip of this release went out in another (got {recording!r})")
+            current.manifest_jws = statement
+            current.state = ReleaseState.RELEASED
+            current.released_at = gate.clock()
+    with gate.database.read() as session:
+        return load_released(gate, session, terms.release)
+
+
+def load_released(gate: Gate, session: ReadSession | WriteSession, release_id: str) -> Released:
+    """Load a release and verify its manifest.
+
+    1. It went out. 2. The manifest is signed by the gate's release key. 3. It is the manifest of this release
+    at the digest on record.
+
+    Raises:
+        NotFoundError: There is no such release, or it has not gone out.
+        EvidenceError: Steps 2 or 3 fail.
+    """
+    row = session.get(ReleaseRow, release_id)
+    if row is None or row.manifest_jws is None:  # step 1
+        raise NotFoundError(f"no such release (got {release_id!r})")
+    try:  # step 2
+        manifest = verify_statement(row.manifest_jws, MANIFEST_TYPE, gate.keystore.signing_key("release"))
+    except StatementError as error:
+        raise EvidenceError(f"manifest of release {release_id} does not verify: {error}") from error
+    if (manifest.get("release"), manifest.get("digest")) != (release_id, row.digest):  # step 3
+        raise EvidenceError(f"manifest of release {release_id} is for another release or digest")
+    return Released(
+        release=ReleaseId(release_id),
+        manifest_jws=row.manifest_jws,
+        manifest=manifest,
+        revoked=row.state == ReleaseState.REVOKED,
+    )
+
+
+def revoke_release(gate: Gate, release_id: str, *, actor: Actor) -> None:
+    """Stop serving a release for good; every grant on it ends.
+
+    Raises:
+        StageOrderError: The release is not out.
+    """
+    with recorded(
+        gate,
+        EventType.RELEASE_RELEASE_REVOKE,
+        actor=actor.id,
+        object_id=release_id,
+        release=release_id,
+        digests=actor.digests,
+    ) as session:
+        row = session.get(ReleaseRow, release_id, with_for_update=True)
+        if row is None or row.state not in (ReleaseState.RELEASED, ReleaseState.REVOKED):
+            raise StageOrderError(f"release is not out (got state {row.state if row else 'unknown'!r})")
+        now = gate.clock()
+        row.state = ReleaseState.REVOKED
+        row.revoked_at = row.revoked_at or now
+        session.execute(
+            sa.update(GrantRow)
+            .where(GrantRow.release_id == release_id, GrantRow.revoked_at.is_(None))
+            .values(revoked_at=now)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantTerms:
+    """A grant to issue."""
+
+    release: str
+    principal: str
+    not_after: datetime
+
+
+def issue_grant(gate: Gate, terms: GrantTerms, *, actor: Actor) -> GrantId:
+    """Give a principal of the recipient a time-boxed right to read a release for its purpose.
+
+    Raises:
+        InvalidRequestError: The issuer is no operator, the principal belongs to another recipient, or the
+            grant would outlive the release.
+        StageOrderError: The release is not out.
+    """
+    if "operator" not in actor.roles:
+        raise InvalidRequestError(f"only an operator issues grants (got roles {actor.roles})")
+    with gate.database.read() as session:
+        row = session.get(ReleaseRow, terms.release)
+        if row is None or row.state != ReleaseState.RELEASED:
+            raise StageOrderError(f"release is not out (got state {row.state if row else 'unknown'!r})")
+        principal = require_person(session, terms.principal)
+        if principal.recipient_id != row.recipient:
+            raise InvalidRequestError(f"principal does not belong to the recipient (got {terms.principal!r})")
+        if terms.not_after > row.expires_at:
+            raise InvalidRequestError(f"grant outlives its release (got {instant(terms.not_after)})")
+        purpose, recipient = row.purpose, row.recipient
+    grant = GrantId(secrets.token_hex(16))
+    with recorded(
+        gate,
+        EventType.GRANT_GRANT_ISSUE,
+        actor=actor.id,
+        object_id=grant,
+        grant=grant,
+        release=terms.release,
+        purpose=purpose,
+        recipient=recipient,
+        digests=actor.digests,
+        facts={"principal": terms.principal, "not_after": instant(terms.not_after)},
+    ) as session:
+        session.add(
+            GrantRow(
+                id=grant,
+                release_id=terms.release,
+                principal=terms.principal,
+                purpose=purpose,
+                issued_by=actor.id,
+                not_before=gate.clock(),
+                not_after=terms.not_after,
+            )
+        )
+    return grant
+
+
+def revoke_grant(gate: Gate, grant: str, *, actor: Actor) -> None:
+    """End a grant now.
+
+    Raises:
+        NotFoundError: There is no such grant.
+    """
+    with recorded(
+        gate,
+        EventType.GRANT_GRANT_REVOKE,
+        actor=actor.id,
+        object_id=grant,
+        grant=grant,
+        digests=actor.digests,
+    ) as session:
+        row = session.get(GrantRow, grant, with_for_update=True)
+        if row is None:
+            raise NotFoundError(f"no such grant (got {grant!r})")
+        row.revoked_at = row.revoked_at or gate.clock()

@@ -1,0 +1,253 @@
+"""Serve: the one way out (law 1). Every read is intended in the ledger before its first byte."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from audit.events import EventType
+from audit.intent import Intent
+from gateway.database import ReadSession
+from gateway.errors import DeniedError, GatewayError, InvalidRequestError, NotFoundError
+from gateway.flow.acts import intended
+from gateway.flow.deciding import decide, instant, policy_facts, profile_facts
+from gateway.flow.gate import Gate
+from gateway.flow.recording import Released
+from gateway.flow.records import GrantRow, ReleaseItemRow
+from gateway.flow.release import load_released
+from gateway.people.registry import Actor
+from gateway.vault.errors import VaultError
+from gateway.vault.store import Context
+
+
+class NoGrantError(GatewayError):
+    """The reader holds no grant on the release; nothing about it is disclosed."""
+
+    reason = "no_grant"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByteRange:
+    """Half-open range of plaintext bytes."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """An open item: its size and media type, the range served, and its bytes as they are authenticated."""
+
+    media_type: str
+    size: int
+    sha256: str
+    range: ByteRange
+    chunks: Iterator[bytes]
+
+
+def _grant_of(session: ReadSession, release: str, principal: str) -> GrantRow | None:
+    """The principal's grant on the release that lasts longest; revoked ones only where there is no other."""
+    statement = (
+        sa.select(GrantRow)
+        .where(GrantRow.release_id == release, GrantRow.principal == principal)
+        .order_by(GrantRow.revoked_at.is_not(None), GrantRow.not_after.desc())
+        .limit(1)
+    )
+    return session.scalar(statement)
+
+
+def _question(
+    gate: Gate, released: Released, grant: GrantRow, *, actor: Actor, purpose: str, item: str
+) -> dict[str, Any]:
+    manifest = released.manifest
+    return {
+        "point": "serve",
+        "subject": {
+            "id": actor.id,
+            "nationality": actor.nationality,
+            "country_of_session": gate.settings.country,
+            "roles": list(actor.roles),
+        },
+        "action": {"name": "read"},
+        "resource": {
+            "release": released.release,
+            "state": "Revoked" if released.revoked else "Released",
+            "item": item,
+            "manifest_signature_verified": True,
+        },
+        "context": {
+            "time": instant(gate.clock()),
+            "purpose": purpose,
+            "grant": {
+                "id": grant.id,
+                "release": grant.release_id,
+                "subject": grant.principal,
+                "purpose": grant.purpose,
+                "not_before": instant(grant.not_before),
+                "not_after": instant(grant.not_after),
+                "revoked": grant.revoked_at is not None,
+            },
+            "release": {
+                "purpose": manifest["purpose"],
+                "recipient": manifest["recipient"],
+                "subject_recipient": actor.recipient or "none",
+                "expires_at": manifest["expires_at"],
+                "revoked": released.revoked,
+            },
+            "network_zone": gate.settings.network_zone,
+            "ledger_available": True,
+            "profile": profile_facts(gate),
+            "policy": policy_facts(gate),
+        },
+    }
+
+
+def _admit(gate: Gate, intent: Intent, *, actor: Actor, release: str, purpose: str, item: str) -> Released:
+    """Let a reader in, or refuse.
+
+    1. The release exists and its manifest verifies. 2. The reader holds a grant on it. 3. Policy allows this
+    read now, for the purpose that the reader states.
+
+    Raises:
+        NoGrantError: Step 2, and step 1 to readers without a grant: which releases exist is not disclosed.
+        DeniedError: Step 3.
+    """
+    try:
+        with gate.database.read() as session:
+            grant = _grant_of(session, release, actor.id)
+            if grant is None:
+                raise NoGrantError(f"no grant on this release (got {release!r})")
+            released = load_released(gate, session, release)
+        question = _question(gate, released, grant, actor=actor, purpose=purpose, item=item)
+        decide(
+            gate,
+            EventType.JUDGE_SERVE_DECIDE,
+            question,
+            actor=actor,
+            object_id=release,
+            release=release,
+            grant=grant.id,
+            purpose=purpose,
+        )
+    except (NoGrantError, NotFoundError, DeniedError) as error:
+        intent.refuse(facts={"reason": error.reason})
+        raise
+    return released
+
+
+def read_manifest(gate: Gate, release: str, *, actor: Actor, purpose: str) -> str:
+    """The signed manifest of a release, as a compact JWS.
+
+    Raises:
+        NoGrantError: The reader holds no grant.
+        DeniedError: Policy refuses, with reasons.
+        LedgerUnavailableError: No ledger, no service.
+    """
+    event = intended(
+        EventType.SERVE_MANIFEST_READ,
+        actor=actor.id,
+        object_id=release,
+        release=release,
+        purpose=purpose,
+        digests=actor.digests,
+    )
+    with gate.ledger.intent(event) as intent:
+        released = _admit(gate, intent, actor=actor, release=release, purpose=purpose, item="manifest")
+        intent.complete(facts={"bytes": len(released.manifest_jws)})
+        return released.manifest_jws
+
+
+@contextmanager
+def _item_intent(gate: Gate, *, actor: Actor, release: str, name: str, purpose: str) -> Iterator[Intent]:
+    event = intended(
+        EventType.SERVE_ITEM_READ,
+        actor=actor.id,
+        object_id=name,
+        item=name,
+        release=release,
+        purpose=purpose,
+        digests=actor.digests,
+    )
+    with gate.ledger.intent(event) as intent:
+        yield intent
+
+
+def read_item(
+    gate: Gate, release: str, name: str, *, actor: Actor, purpose: str, wanted: str | None
+) -> Reading:
+    """Open one item for reading; the ledger entry completes when its last byte was handed over.
+
+    ``wanted`` is a ``Range`` header (RFC 9110 §14.2) with one range of bytes, or ``None``.
+
+    Raises:
+        NoGrantError: The reader holds no grant.
+        DeniedError: Policy refuses, with reasons.
+        NotFoundError: The release has no such item.
+        InvalidRequestError: The range cannot be satisfied.
+        SealBrokenError: The stored file was altered.
+        LedgerUnavailableError: No ledger, no service.
+    """
+    with ExitStack() as stack:
+        intent = stack.enter_context(
+            _item_intent(gate, actor=actor, release=release, name=name, purpose=purpose)
+        )
+        released = _admit(gate, intent, actor=actor, release=release, purpose=purpose, item=name)
+        entry = next((e for e in released.manifest["items"] if e["name"] == name), None)
+        with gate.database.read() as session:
+            row = session.scalar(
+                sa.select(ReleaseItemRow).where(
+                    ReleaseItemRow.release_id == release, ReleaseItemRow.name == name
+                )
+            )
+        if entry is None or row is None or row.seal is None:
+            intent.refuse(facts={"reason": NotFoundError.reason})
+            raise NotFoundError(f"the release has no such item (got {name!r})")
+        try:
+            span = _span(wanted, entry["size"])
+        except InvalidRequestError as error:
+            intent.refuse(facts={"reason": error.reason})
+            raise
+        reader = gate.vault.open(row.seal, Context(owner=release, object=name, role="release"))
+        if reader.length != entry["size"]:
+            raise VaultError(f"item {name} has {reader.length} bytes (expected {entry['size']})")
+        pending = reader.chunks(span.start, span.end)
+        # The first segment is authenticated before the status line is sent: a tampered file yields no byte.
+        first = next(pending, b"")
+        kept = stack.pop_all()
+    return Reading(
+        media_type=entry["media_type"],
+        size=entry["size"],
+        sha256=entry["sha256"],
+        range=span,
+        chunks=_deliver(kept, intent, first, pending),
+    )
+
+
+def _deliver(stack: ExitStack, intent: Intent, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    sent = 0
+    with stack:
+        yield first
+        sent += len(first)
+        for chunk in rest:
+            yield chunk
+            sent += len(chunk)
+        intent.complete(facts={"bytes": sent})
+
+
+def _span(wanted: str | None, size: int) -> ByteRange:
+    if wanted is None:
+        return ByteRange(start=0, end=size)
+    unit, _, spec = wanted.partition("=")
+    first, dash, last = spec.strip().partition("-")
+    plain = all(part == "" or (part.isascii() and part.isdigit()) for part in (first, last))
+    if unit.strip() != "bytes" or not dash or not plain or not (first or last):
+        raise InvalidRequestError(f"unsupported range (got {wanted!r}, expected one range of bytes)")
+    if first == "":
+        span = ByteRange(start=max(0, size - int(last)), end=size)
+    else:
+        span = ByteRange(start=int(first), end=min(size, int(last) + 1) if last else size)
+    if span.start >= span.end:
+        raise InvalidRequestError(f"range cannot be satisfied (got {wanted!r} of {size} bytes)")
+    return span

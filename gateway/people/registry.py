@@ -1,0 +1,318 @@
+"""Enrolment of persons, vehicles, carriers, certificates, recipients, purposes and zone files."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import sqlalchemy as sa
+from joserfc.jwk import OKPKey
+
+from audit.events import EventType
+from gateway.database import ReadSession, WriteSession
+from gateway.errors import ConflictError, InvalidRequestError, NotFoundError, UnauthenticatedError
+from gateway.flow.acts import recorded, refused
+from gateway.flow.gate import Gate
+from gateway.people.records import (
+    CarrierRow,
+    CertificateRow,
+    PersonRow,
+    PurposeRow,
+    RecipientRow,
+    VehicleRow,
+)
+from gateway.vault.errors import StatementError
+from gateway.vault.jws import public_key_of, sign_statement, thumbprint, verify_statement
+
+ROLES = frozenset({"operator", "auditor", "compliance_officer", "annotator", "engineer", "administrator"})
+ACT_TYPE = "fleetgate-act+jwt"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Somebody who proved who they are.
+
+    Attributes:
+        id: Pseudonymous id; the only form in which people appear in the ledger.
+        kind: ``person``, ``vehicle`` or ``gate`` (the gate's own jobs).
+        roles: Roles of a person.
+        nationality: ISO 3166-1 alpha-2.
+        entity_country: Country of the entity that the person acts for.
+        proof: SHA-256 of the signed statement or request that proved identity.
+    """
+
+    id: str
+    kind: str = "person"
+    roles: tuple[str, ...] = ()
+    nationality: str = ""
+    entity_country: str = ""
+    recipient: str | None = None
+    proof: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+
+GATE_ACTOR = Actor(id="gate", kind="gate")
+
+
+def actor_of(row: PersonRow, *, proof: str) -> Actor:
+    """The actor of a person's row."""
+    return Actor(
+        id=row.id,
+        roles=tuple(row.roles),
+        nationality=row.nationality,
+        entity_country=row.entity_country,
+        recipient=row.recipient_id,
+        proof=proof,
+        digests={"proof": proof},
+    )
+
+
+def person_by_thumbprint(session: ReadSession | WriteSession, thumb: str) -> PersonRow | None:
+    """The active person who enrolled the key of this RFC 7638 thumbprint."""
+    return session.scalar(
+        sa.select(PersonRow).where(PersonRow.thumbprint == thumb, PersonRow.suspended_at.is_(None))
+    )
+
+
+def vehicle_by_thumbprint(session: ReadSession | WriteSession, thumb: str) -> VehicleRow | None:
+    """The active vehicle that enrolled the key of this RFC 7638 thumbprint."""
+    return session.scalar(
+        sa.select(VehicleRow).where(VehicleRow.thumbprint == thumb, VehicleRow.suspended_at.is_(None))
+    )
+
+
+def require_person(session: ReadSession | WriteSession, person_id: str) -> PersonRow:
+    """The active person of this id.
+
+    Raises:
+        NotFoundError: Nobody active has this id.
+    """
+    row = session.get(PersonRow, person_id)
+    if row is None or row.suspended_at is not None:
+        raise NotFoundError(f"no active person has this id (got {person_id!r})")
+    return row
+
+
+def prove(gate: Gate, person_id: str, key: OKPKey, act: str) -> Actor:
+    """Prove possession of an enrolled key for one act on this machine.
+
+    Raises:
+        UnauthenticatedError: The person is unknown or the key is not theirs; the attempt is in the ledger.
+    """
+    statement = sign_statement(
+        key, ACT_TYPE, thumbprint(key), {"act": act, "at": gate.clock().isoformat(), "person": person_id}
+    )
+    with gate.database.read() as session:
+        row = session.get(PersonRow, person_id)
+    try:
+        if row is None or row.suspended_at is not None:
+            raise UnauthenticatedError(f"no active person has this id (got {person_id!r})")
+        verify_statement(statement, ACT_TYPE, public_key_of(row.public_jwk))
+    except (StatementError, UnauthenticatedError) as error:
+        refused(gate, EventType.AUTH_REQUEST_REFUSE, actor="unknown", object_id=act, reason="unauthenticated")
+        raise UnauthenticatedError(f"the key is not that of {person_id!r}: {error}") from error
+    return actor_of(row, proof=_digest(statement.encode()))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPerson:
+    """A person to enrol."""
+
+    id: str
+    roles: Sequence[str]
+    nationality: str
+    entity_country: str
+    public_jwk: str
+    recipient: str | None = None
+
+
+def enrol_person(gate: Gate, person: NewPerson, *, by: str) -> None:
+    """Enrol a person; enrolling the same person with the same key again changes nothing.
+
+    Raises:
+        InvalidRequestError: A role or country code is unknown.
+        ConflictError: The id or key belongs to somebody else.
+    """
+    unknown = sorted(set(person.roles) - ROLES)
+    if unknown or not person.roles:
+        raise InvalidRequestError(
+            f"unknown roles (got {unknown or 'none'}, expected some of {sorted(ROLES)})"
+        )
+    for code in (person.nationality, person.entity_country):
+        if len(code) != 2 or not code.isalpha() or not code.isupper():  # noqa: PLR2004 (ISO 3166-1 alpha-2)
+            raise InvalidRequestError(f"not an ISO 3166-1 alpha-2 country code (got {code!r})")
+    thumb = thumbprint(public_key_of(person.public_jwk))
+    with recorded(
+        gate,
+        EventType.PEOPLE_PERSON_ENROL,
+        actor=by,
+        object_id=person.id,
+        facts={"roles": ",".join(sorted(person.roles))},
+    ) as session:
+        present = session.get(PersonRow, person.id) or person_by_thumbprint(session, thumb)
+        if present is not None and (present.id, present.thumbprint) != (person.id, thumb):
+            raise ConflictError(f"id or key is enrolled for somebody else (got {person.id!r})")
+        if present is None:
+            session.add(
+                PersonRow(
+                    id=person.id,
+                    roles=sorted(person.roles),
+                    nationality=person.nationality,
+                    entity_country=person.entity_country,
+                    recipient_id=person.recipient,
+                    public_jwk=person.public_jwk,
+                    thumbprint=thumb,
+                    enrolled_at=gate.clock(),
+                )
+            )
+
+
+def enrol_vehicle(gate: Gate, vehicle_id: str, public_jwk: str, *, actor: Actor) -> None:
+    """Enrol a vehicle by its public key (rule 3).
+
+    Raises:
+        ConflictError: The id or key belongs to another vehicle.
+    """
+    thumb = thumbprint(public_key_of(public_jwk))
+    with recorded(
+        gate,
+        EventType.PEOPLE_VEHICLE_ENROL,
+        actor=actor.id,
+        object_id=vehicle_id,
+        vehicle=vehicle_id,
+        digests=actor.digests,
+    ) as session:
+        present = session.get(VehicleRow, vehicle_id) or vehicle_by_thumbprint(session, thumb)
+        if present is not None and (present.id, present.thumbprint) != (vehicle_id, thumb):
+            raise ConflictError(f"id or key is enrolled for another vehicle (got {vehicle_id!r})")
+        if present is None:
+            session.add(
+                VehicleRow(
+                    id=vehicle_id,
+                    public_jwk=public_jwk,
+                    thumbprint=thumb,
+                    enrolled_by=actor.id,
+                    enrolled_at=gate.clock(),
+                )
+            )
+
+
+def check_in_carrier(gate: Gate, carrier_id: str, *, actor: Actor, key: OKPKey) -> None:
+    """Record a disk's check-in, signed by a compliance officer (rule 3).
+
+    Raises:
+        InvalidRequestError: The person is no compliance officer.
+        ConflictError: Somebody else checked this carrier in.
+    """
+    if "compliance_officer" not in actor.roles:
+        raise InvalidRequestError(f"only a compliance officer checks a carrier in (got roles {actor.roles})")
+    statement = sign_statement(
+        key, ACT_TYPE, thumbprint(key), {"act": "carrier.checkin", "carrier": carrier_id, "person": actor.id}
+    )
+    with recorded(
+        gate,
+        EventType.PEOPLE_CARRIER_CHECKIN,
+        actor=actor.id,
+        object_id=carrier_id,
+        digests={**actor.digests, "statement": _digest(statement.encode())},
+    ) as session:
+        present = session.get(CarrierRow, carrier_id)
+        if present is not None and present.checked_in_by != actor.id:
+            raise ConflictError(f"carrier was checked in by somebody else (got {carrier_id!r})")
+        if present is None:
+            session.add(
+                CarrierRow(
+                    id=carrier_id,
+                    checked_in_by=actor.id,
+                    statement=statement,
+                    checked_in_at=gate.clock(),
+                )
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCertificate:
+    """A surveying certificate to register."""
+
+    number: str
+    kinds: Sequence[str]
+    regions: Sequence[str]
+    valid_from: datetime
+    valid_to: datetime
+    document_digest: str
+    unverified: bool = False
+
+
+def register_certificate(gate: Gate, certificate: NewCertificate, *, actor: Actor) -> None:
+    """Register a surveying certificate.
+
+    Raises:
+        InvalidRequestError: The period is empty, or no kind or region is named.
+    """
+    if certificate.valid_to <= certificate.valid_from or not certificate.kinds or not certificate.regions:
+        raise InvalidRequestError(f"certificate needs a period, kinds and regions (got {certificate})")
+    with recorded(
+        gate,
+        EventType.PEOPLE_CERTIFICATE_REGISTER,
+        actor=actor.id,
+        object_id="certificate",
+        digests={
+            **actor.digests,
+            "document": certificate.document_digest,
+            "number": _digest(certificate.number.encode()),
+        },
+    ) as session:
+        session.merge(
+            CertificateRow(
+                number=certificate.number,
+                kinds=list(certificate.kinds),
+                regions=list(certificate.regions),
+                valid_from=certificate.valid_from,
+                valid_to=certificate.valid_to,
+                document_digest=certificate.document_digest,
+                unverified=certificate.unverified,
+                registered_by=actor.id,
+            )
+        )
+
+
+def certificate_for(session: ReadSession | WriteSession, region: str, now: datetime) -> CertificateRow | None:
+    """The certificate to judge a region by: one that covers it now, else any (policy then says what fails)."""
+    rows = list(session.scalars(sa.select(CertificateRow).order_by(CertificateRow.number)))
+    for row in rows:
+        if row.valid_from <= now <= row.valid_to and any(region.startswith(prefix) for prefix in row.regions):
+            return row
+    return rows[0] if rows else None
+
+
+def register_recipient(gate: Gate, recipient_id: str, *, country: str, contract: str, actor: Actor) -> None:
+    """Register an organisation that may receive releases."""
+    with recorded(
+        gate,
+        EventType.PEOPLE_RECIPIENT_REGISTER,
+        actor=actor.id,
+        object_id=recipient_id,
+        recipient=recipient_id,
+        digests=actor.digests,
+        facts={"country": country},
+    ) as session:
+        session.merge(
+            RecipientRow(id=recipient_id, country=country, contract=contract, registered_at=gate.clock())
+        )
+
+
+def register_purpose(gate: Gate, name: str, *, assessment: str, actor: Actor) -> None:
+    """Register a purpose with the assessment that covers it."""
+    with recorded(
+        gate,
+        EventType.PEOPLE_PURPOSE_REGISTER,
+        actor=actor.id,
+        object_id=name,
+        purpose=name,
+        digests=actor.digests,
+    ) as session:
+        session.merge(PurposeRow(name=name, assessment=assessment, registered_at=gate.clock()))

@@ -1,0 +1,146 @@
+"""Scheduled work in one process: retention, checkpoints, stalled recordings. Jobs are idempotent and recorded."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+
+import sqlalchemy as sa
+from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
+from filelock import FileLock, Timeout
+
+from audit.events import EventType
+from gateway.flow.acts import intended
+from gateway.flow.erase import expire_raw
+from gateway.flow.gate import Gate
+from gateway.flow.law import raw_retention_days
+from gateway.flow.recording import ReleaseState
+from gateway.flow.records import GrantRow, JobRunRow, ReleaseRow
+from gateway.people.registry import GATE_ACTOR
+from gateway.workers import advance, stalled
+
+log = logging.getLogger(__name__)
+
+Job = Callable[[Gate], Mapping[str, int]]
+_ADVISORY_LOCK = 0x666C_6565_7467_6174
+_MISFIRE_S = 3600
+
+
+def retention(gate: Gate) -> Mapping[str, int]:
+    """Delete raw originals past their term (rule 21); end grants of releases past theirs."""
+    originals = expire_raw(gate, days=raw_retention_days(gate))
+    now = gate.clock()
+    with gate.database.transaction() as session:
+        expired = sa.select(ReleaseRow.id).where(
+            ReleaseRow.expires_at < now, ReleaseRow.state == ReleaseState.RELEASED
+        )
+        ended = session.execute(
+            sa.update(GrantRow)
+            .where(GrantRow.release_id.in_(expired), GrantRow.revoked_at.is_(None))
+            .values(revoked_at=now)
+        )
+        return {"originals": originals, "grants": int(getattr(ended, "rowcount", 0))}
+
+
+def checkpoint(gate: Gate) -> Mapping[str, int]:
+    """Sign the ledger's present size and root."""
+    gate.ledger.checkpoint()
+    return {"size": gate.ledger.size}
+
+
+def retry_stalled(gate: Gate) -> Mapping[str, int]:
+    """Go on with recordings whose worker died."""
+    waiting = stalled(gate)
+    for recording in waiting:
+        advance(gate, recording)
+    return {"recordings": len(waiting)}
+
+
+def orphaned_intents(gate: Gate) -> Mapping[str, int]:
+    """Count intents that nothing settled within a day: each is a finding for auditors."""
+    return {"orphans": len(gate.ledger.orphan_intents(timedelta(days=1)))}
+
+
+JOBS: Mapping[str, Job] = {
+    "retention": retention,
+    "checkpoint": checkpoint,
+    "retry_stalled": retry_stalled,
+    "orphaned_intents": orphaned_intents,
+}
+
+
+def run_job(gate: Gate, name: str) -> Mapping[str, int]:
+    """Run one job now and record it.
+
+    Raises:
+        KeyError: There is no such job.
+        LedgerUnavailableError: No ledger, no work.
+    """
+    job = JOBS[name]
+    event = intended(EventType.SCHEDULER_JOB_RUN, actor=GATE_ACTOR.id, object_id=name)
+    with gate.ledger.intent(event) as intent:
+        result = dict(job(gate))
+        with gate.database.transaction() as session:
+            session.merge(JobRunRow(name=name, finished_at=gate.clock(), result=result))
+        intent.complete(facts=dict(result))
+    return result
+
+
+@contextmanager
+def sole_scheduler(gate: Gate) -> Iterator[bool]:
+    """Hold the one right to schedule for this gate; false where another process holds it."""
+    if gate.database.engine.dialect.name == "postgresql":
+        with gate.database.engine.connect() as connection:
+            held = bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(_ADVISORY_LOCK))))
+            connection.commit()
+            yield held
+        return
+    lock = FileLock(gate.settings.home / "scheduler.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
+def _guarded(gate: Gate, name: str) -> None:
+    try:
+        run_job(gate, name)
+    except Exception:  # a job that fails is in the ledger as failed; the scheduler goes on with the others
+        log.exception("job %s failed", name)
+
+
+@contextmanager
+def scheduled(gate: Gate) -> Iterator[bool]:
+    """Run the jobs in the background for as long as the context lasts; false where another process does."""
+    with sole_scheduler(gate) as sole:
+        if not sole:
+            yield False
+            return
+        scheduler = BackgroundScheduler(timezone="UTC")
+        intervals = {
+            "checkpoint": gate.settings.checkpoint_interval_s,
+            "retry_stalled": gate.settings.sweep_interval_s,
+            "retention": gate.settings.sweep_interval_s,
+            "orphaned_intents": gate.settings.sweep_interval_s,
+        }
+        for name, seconds in intervals.items():
+            scheduler.add_job(
+                _guarded,
+                "interval",
+                args=(gate, name),
+                id=name,
+                seconds=seconds,
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=_MISFIRE_S,
+            )
+        scheduler.start()
+        try:
+            yield True
+        finally:
+            scheduler.shutdown(wait=True)

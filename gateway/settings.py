@@ -1,0 +1,96 @@
+"""Deployment facts, read from ``FLEETGATE_*`` environment variables. Regulatory numbers live in policy data."""
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gateway.errors import ConfigurationError
+
+
+class Settings(BaseSettings):
+    """Every setting of the gate.
+
+    Attributes:
+        home: Directory of keystore, sealed files and (by default) databases.
+        database_url: SQLAlchemy URL of the gate's state; SQLite in ``home`` unless set.
+        ledger_url: SQLAlchemy URL of the ledger; the database's own server unless set.
+        passphrase: Opens the keystore; prefer ``passphrase_file``.
+        passphrase_file: File whose first line opens the keystore.
+        origin: The ledger's name in checkpoints (C2SP tlog-checkpoint origin line).
+        profile: Treatment profile that recordings are cleansed under.
+        opa_url: OPA server that judges instead of the embedded engine.
+        opa_ca_file: CA certificates for ``opa_url``.
+        opa_timeout_s: Longest wait for one decision, in seconds.
+        plate_weights: User-supplied detector weights (.pt or .onnx) that run beside the embedded plate detector.
+        plate_weights_sha256: Digest that ``plate_weights`` must have.
+        plate_weights_classes: Class names in ``plate_weights`` mapped to finding kinds.
+        accredited_for_secrets: Whether this installation is accredited for state secrets (rule 26).
+        network_zone: ``in_zone`` when the gate stands in a domestic compliance zone.
+        country: ISO 3166-1 alpha-2 code of the country that the gate stands in.
+        lease_s: Seconds after which another worker may take over a recording whose worker went silent.
+        checkpoint_interval_s: Seconds between signed checkpoints.
+        sweep_interval_s: Seconds between runs of the retention and retry jobs.
+        signature_max_age_s: Oldest acceptable HTTP message signature, in seconds.
+        max_item_bytes: Largest item that is accepted, in bytes.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="FLEETGATE_", frozen=True, extra="forbid")
+
+    home: Path = Path.home() / ".fleetgate"
+    database_url: str | None = None
+    ledger_url: str | None = None
+    passphrase: SecretStr | None = None
+    passphrase_file: Path | None = None
+    origin: str = "fleetgate.local/ledger"
+    profile: str = "cn-2026"
+    opa_url: str | None = None
+    opa_ca_file: Path | None = None
+    opa_timeout_s: float = Field(default=2.0, gt=0)
+    plate_weights: Path | None = None
+    plate_weights_sha256: str | None = None
+    plate_weights_classes: dict[str, str] = Field(default_factory=dict)
+    accredited_for_secrets: bool = False
+    network_zone: str = "in_zone"
+    country: str = Field(default="CN", pattern=r"^[A-Z]{2}$")
+    lease_s: int = Field(default=600, gt=0)
+    checkpoint_interval_s: int = Field(default=60, gt=0)
+    sweep_interval_s: int = Field(default=60, gt=0)
+    signature_max_age_s: int = Field(default=60, gt=0)
+    max_item_bytes: int = Field(default=2 * 1024**3, gt=0)
+
+    @model_validator(mode="after")
+    def _weights_are_pinned(self) -> Self:
+        if self.plate_weights is not None and not (self.plate_weights_sha256 and self.plate_weights_classes):
+            raise ValueError("plate_weights needs plate_weights_sha256 and plate_weights_classes")
+        return self
+
+    @property
+    def state_url(self) -> str:
+        """URL of the gate's state."""
+        return self.database_url or f"sqlite:///{self.home / 'gateway.db'}"
+
+    @property
+    def audit_url(self) -> str:
+        """URL of the ledger."""
+        if self.ledger_url:
+            return self.ledger_url
+        return self.database_url or f"sqlite:///{self.home / 'ledger.db'}"
+
+    def keystore_passphrase(self) -> str:
+        """The keystore's passphrase.
+
+        Raises:
+            ConfigurationError: Neither ``passphrase`` nor a readable, non-empty ``passphrase_file`` is set.
+        """
+        if self.passphrase is not None:
+            return self.passphrase.get_secret_value()
+        if self.passphrase_file is None:
+            raise ConfigurationError(
+                "no keystore passphrase (set FLEETGATE_PASSPHRASE_FILE or FLEETGATE_PASSPHRASE)"
+            )
+        lines = self.passphrase_file.read_text(encoding="utf-8").splitlines()
+        if not lines or not lines[0]:
+            raise ConfigurationError(f"passphrase file is empty (got {self.passphrase_file})")
+        return lines[0]

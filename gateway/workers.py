@@ -1,0 +1,272 @@
+"""Workers carry recordings through classify and cleanse; any of them may die at any point and another goes on."""
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import sqlalchemy as sa
+
+from anonymize.errors import AnonymizeError
+from anonymize.geo.zones import ZoneSet
+from audit.errors import LedgerError
+from audit.events import EventType
+from gateway.errors import EvidenceError, HeldError
+from gateway.flow.acts import recorded
+from gateway.flow.classify import (
+    TRACK_KINDS,
+    classify_item,
+    load_classified,
+    plaintext_of,
+    read_track,
+)
+from gateway.flow.cleanse import Surroundings, cleanse_item
+from gateway.flow.gate import Gate
+from gateway.flow.intake import load_manifest, load_quarantined
+from gateway.flow.recording import ItemState, RecordingState
+from gateway.flow.records import ItemRow, RecordingRow
+from gateway.people.registry import GATE_ACTOR
+from gateway.people.zones import zones_in_force
+from gateway.vault.errors import StorageError, VaultError
+from gateway.vault.values import seal_value
+from gateway.vehicles.manifest import Manifest
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[str, int, int], None]
+_INFRASTRUCTURE = (LedgerError, StorageError, sa.exc.SQLAlchemyError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advance:
+    """Where a recording stands after a worker's visit."""
+
+    recording: str
+    cleansed: int
+    cut: int
+    held: int
+    awaited: int
+
+
+def hold_context(item: str) -> bytes:
+    """Context of a sealed hold reason."""
+    return f"hold:{item}".encode()
+
+
+def hold(gate: Gate, item: ItemRow, kek_id: str, *, reason: str, detail: str) -> None:
+    """Keep an item in quarantine; the detail may quote content and is therefore sealed."""
+    sealed = seal_value(
+        gate.keystore, kek_id=kek_id, context=hold_context(item.id), plaintext=detail.encode()
+    )
+    with recorded(
+        gate,
+        EventType.INTAKE_ITEM_HOLD,
+        actor=GATE_ACTOR.id,
+        object_id=item.id,
+        item=item.id,
+        recording=item.recording_id,
+        facts={"reason": reason},
+    ) as session:
+        current = session.get_one(ItemRow, item.id, with_for_update=True)
+        current.state = ItemState.HELD
+        current.held_reason = reason
+        current.held_sealed = sealed
+
+
+@contextmanager
+def _held_on_failure(gate: Gate, item: ItemRow, kek_id: str) -> Iterator[None]:
+    try:
+        yield
+    except _INFRASTRUCTURE:
+        raise
+    except (AnonymizeError, HeldError) as error:
+        hold(gate, item, kek_id, reason=error.reason, detail=str(error))
+    except EvidenceError as error:
+        hold(gate, item, kek_id, reason=error.reason, detail=str(error))
+    except VaultError as error:
+        hold(gate, item, kek_id, reason="seal_broken", detail=f"{type(error).__name__}: {error}")
+    except Exception as error:  # an item that breaks a reader in a way nobody foresaw stops; the others go on
+        log.exception("item %s stops in quarantine", item.id)
+        hold(gate, item, kek_id, reason="internal_error", detail=f"{type(error).__name__}: {error}")
+
+
+def claim(gate: Gate, recording: str, owner: str) -> bool:
+    """Take or renew the lease on a recording; false while another worker holds it."""
+    now = gate.clock()
+    statement = (
+        sa.update(RecordingRow)
+        .where(
+            RecordingRow.id == recording,
+            sa.or_(
+                RecordingRow.lease_owner.is_(None),
+                RecordingRow.lease_owner == owner,
+                RecordingRow.lease_until < now,
+            ),
+        )
+        .values(lease_owner=owner, lease_until=now + timedelta(seconds=gate.settings.lease_s))
+    )
+    with gate.database.transaction() as session:
+        result = session.execute(statement)
+        return bool(getattr(result, "rowcount", 0))
+
+
+def _release_lease(gate: Gate, recording: str, owner: str) -> None:
+    with gate.database.transaction() as session:
+        session.execute(
+            sa.update(RecordingRow)
+            .where(RecordingRow.id == recording, RecordingRow.lease_owner == owner)
+            .values(lease_owner=None, lease_until=None)
+        )
+
+
+def worker_name() -> str:
+    """A name that no other live worker has."""
+    return f"{socket.gethostname()}:{os.getpid()}"[:64]
+
+
+def advance(gate: Gate, recording: str, *, progress: Progress | None = None) -> Advance | None:
+    """Carry every item of a recording as far as it goes; ``None`` while another worker holds the lease.
+
+    Idempotent: a stage that was attested is not repeated, a stage that was not is done again.
+
+    Raises:
+        LedgerError: The ledger is unavailable; nothing goes on without it.
+        StorageError: The disk refused.
+    """
+    owner = worker_name()
+    if not claim(gate, recording, owner):
+        return None
+    try:
+        _classify_all(gate, recording, owner, progress)
+        _cleanse_all(gate, recording, owner, progress)
+        return _settle(gate, recording)
+    finally:
+        _release_lease(gate, recording, owner)
+
+
+def _items(gate: Gate, recording: str, state: ItemState) -> list[ItemRow]:
+    with gate.database.read() as session:
+        statement = (
+            sa.select(ItemRow)
+            .where(ItemRow.recording_id == recording, ItemRow.state == state)
+            .order_by(ItemRow.position)
+        )
+        return list(session.scalars(statement))
+
+
+def _classify_all(gate: Gate, recording: str, owner: str, progress: Progress | None) -> None:
+    with gate.database.read() as session:
+        row = session.get_one(RecordingRow, recording)
+        zones = zones_in_force(gate, session)
+        manifest = load_manifest(gate, session, recording)
+    pending = _items(gate, recording, ItemState.QUARANTINED)
+    zone_set: ZoneSet | None = zones.zones if zones else None
+    for done, item in enumerate(pending):
+        claim(gate, recording, owner)
+        with _held_on_failure(gate, item, row.kek_id):
+            with gate.database.read() as session:
+                quarantined = load_quarantined(gate, session, item.id)
+            announced = manifest.items[item.position]
+            classify_item(gate, quarantined, announced, crs=row.crs, zones=zone_set, actor=GATE_ACTOR.id)
+        if progress:
+            progress("classify", done + 1, len(pending))
+
+
+def _cleanse_all(gate: Gate, recording: str, owner: str, progress: Progress | None) -> None:
+    pending = _items(gate, recording, ItemState.CLASSIFIED)
+    if not pending:
+        return
+    with gate.database.read() as session:
+        row = session.get_one(RecordingRow, recording)
+        manifest = load_manifest(gate, session, recording)
+    if _items(gate, recording, ItemState.AWAITED):
+        # A track that is still to come may show that a frame lies inside a restricted zone.
+        return
+    surroundings = surroundings_of(gate, row, manifest)
+    for done, item in enumerate(pending):
+        claim(gate, recording, owner)
+        with _held_on_failure(gate, item, row.kek_id):
+            with gate.database.read() as session:
+                classified = load_classified(gate, session, item.id)
+            cleanse_item(gate, classified, surroundings, actor=GATE_ACTOR.id)
+        if progress:
+            progress("cleanse", done + 1, len(pending))
+
+
+def surroundings_of(gate: Gate, row: RecordingRow, manifest: Manifest) -> Surroundings:
+    """Gather what the items of a recording say about one another: tracks, capture times, names."""
+    tracks = []
+    points: list[tuple[float, float]] = []
+    captured: dict[str, float] = {}
+    with gate.database.read() as session:
+        zones = zones_in_force(gate, session)
+        items = list(session.scalars(sa.select(ItemRow).where(ItemRow.recording_id == row.id)))
+        known = (ItemState.CLASSIFIED, ItemState.CLEANSED, ItemState.CUT)
+        for item in items:
+            moment = manifest.items[item.position].captured_at
+            if moment is not None:
+                captured[item.id] = moment.timestamp()
+            if item.state not in known or item.original_seal is None:
+                continue
+            classified = load_classified(gate, session, item.id)
+            facts = classified.facts
+            if classified.kind in TRACK_KINDS:
+                raw = plaintext_of(gate, classified.quarantined, encoding=classified.encoding)
+                tracks.append(read_track(gate, classified.kind, raw, crs=row.crs))
+            elif facts.get("latitude") is not None:
+                points.append((float(facts["latitude"]), float(facts["longitude"])))
+    single = np.array(points, dtype=np.float64).reshape(-1, 2).T
+    positions = np.concatenate([single, *(np.stack([t.lat, t.lon]) for t in tracks)], axis=1)
+    return Surroundings(
+        zones=zones,
+        tracks=tuple(tracks),
+        positions=positions,
+        captured=captured,
+        attested=row.zone_attestation is not None,
+        planted=(*(item.name.rsplit("/", 1)[-1] for item in manifest.items), row.source_id),
+    )
+
+
+def _settle(gate: Gate, recording: str) -> Advance:
+    with gate.database.transaction() as session:
+        rows = session.execute(
+            sa.select(ItemRow.state, sa.func.count())
+            .where(ItemRow.recording_id == recording)
+            .group_by(ItemRow.state)
+        )
+        counts: dict[str, int] = dict(rows.tuples().all())
+        row = session.get_one(RecordingRow, recording)
+        if not counts.get(ItemState.AWAITED) and row.state != RecordingState.ERASED:
+            if counts.get(ItemState.QUARANTINED):
+                row.state = RecordingState.QUARANTINED
+            elif counts.get(ItemState.CLASSIFIED):
+                row.state = RecordingState.CLASSIFIED
+            else:
+                row.state = RecordingState.CLEANSED
+    return Advance(
+        recording=recording,
+        cleansed=counts.get(ItemState.CLEANSED, 0),
+        cut=counts.get(ItemState.CUT, 0),
+        held=counts.get(ItemState.HELD, 0),
+        awaited=counts.get(ItemState.AWAITED, 0),
+    )
+
+
+def stalled(gate: Gate) -> list[str]:
+    """Recordings with work left that no live worker holds."""
+    now = gate.clock()
+    unfinished = (RecordingState.QUARANTINED, RecordingState.CLASSIFIED)
+    with gate.database.read() as session:
+        statement = (
+            sa.select(RecordingRow.id)
+            .where(
+                RecordingRow.state.in_(unfinished),
+                sa.or_(RecordingRow.lease_owner.is_(None), RecordingRow.lease_until < now),
+            )
+            .order_by(RecordingRow.received_at)
+        )
+        return list(session.scalars(statement))
