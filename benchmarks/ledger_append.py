@@ -2,12 +2,11 @@
 
     python benchmarks/ledger_append.py [--threads 32] [--seconds 2] [--rounds 3] [--folder DIR] [--json]
 
-The rounds interleave both measures, so that a busy machine slows each alike; the figures are medians. The
-baseline appends 4 KiB to a growing file and calls fdatasync, over and over: what a ledger without group commit
-does per entry. DESIGN section 5 asks for a ratio of at least 12 and a p99 of at most 10 fsyncs.
-
-The ratio cannot exceed the number of threads, and where the disk acknowledges faster than Python encodes entries
-it is the processor that limits it.
+The rounds interleave both measures, so that a busy machine slows each alike; the figures are medians.
+The baseline appends 4 KiB to a growing file and calls fdatasync, over and over: what a ledger without
+group commit does per entry. DESIGN section 5 asks for a ratio of at least 12 and a p99 of at most
+10 fsyncs. The ratio cannot exceed the number of threads, and where the disk acknowledges faster than
+Python encodes entries it is the processor that limits it.
 """
 
 import argparse
