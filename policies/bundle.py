@@ -1,4 +1,4 @@
-"""The policy bundle: rules, dated legal data, catalogue and question schemas under one digest and one signature."""
+"""The policy bundle: rules, dated legal data, catalogue and question schemas under one digest."""
 
 import hashlib
 import json
@@ -110,9 +110,11 @@ def shipped_bundle() -> Bundle:
     root = resources.files("policies")
     files = {_CATALOGUE: (root / _CATALOGUE).read_bytes()}
     for folder, suffix in _SHIPPED.items():
-        for path, content in _walk(root / folder, folder):
-            if path.endswith(suffix) and not path.endswith("_test.rego"):
-                files[path] = content
+        files |= {
+            path: content
+            for path, content in _walk(root / folder, folder)
+            if path.endswith(suffix) and not path.endswith("_test.rego")
+        }
     return bundle_of(files)
 
 
@@ -132,7 +134,9 @@ def write_bundle(bundle: Bundle, directory: Path) -> None:
     (directory / ".manifest").write_bytes(rfc8785.dumps({"revision": bundle.digest, "roots": [""]}))
 
 
-def sign_bundle(bundle: Bundle, key: OKPKey, *, signer: str, not_before: datetime, not_after: datetime) -> str:
+def sign_bundle(
+    bundle: Bundle, key: OKPKey, *, signer: str, not_before: datetime, not_after: datetime
+) -> str:
     """Sign the statement that puts a bundle in force, as a compact JWS (RFC 7515, algorithm of RFC 9864).
 
     Args:
@@ -146,7 +150,9 @@ def sign_bundle(bundle: Bundle, key: OKPKey, *, signer: str, not_before: datetim
         BundleError: The period is empty or lacks a time zone, or the key cannot sign.
     """
     if not_before.tzinfo is None or not_after.tzinfo is None or not_after <= not_before:
-        raise BundleError(f"period is not valid (got {not_before} to {not_after}, expected aware and growing)")
+        raise BundleError(
+            f"period is not valid (got {not_before} to {not_after}, expected aware and growing)"
+        )
     statement = {
         "bundle": bundle.digest,
         "version": bundle.version,
@@ -213,8 +219,10 @@ def _read_catalogue(content: bytes) -> tuple[Catalogue, str]:
         if not isinstance(entries, dict) or not entries:
             raise BundleError(f"no rules for {point} (got {entries!r}, expected at least one)")
         for rule, entry in entries.items():
-            if not isinstance(entry, dict) or entry.keys() != _ENTRY_FIELDS or not all(
-                isinstance(value, str) and value for value in entry.values()
+            if (
+                not isinstance(entry, dict)
+                or entry.keys() != _ENTRY_FIELDS
+                or not all(isinstance(value, str) and value for value in entry.values())
             ):
                 raise BundleError(f"catalogue entry {point}/{rule} is malformed (got {entry!r})")
     return rules, version

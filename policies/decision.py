@@ -13,7 +13,7 @@ _FIELDS = frozenset({"allow", "required", "passed", "violations", "obligations",
 
 
 class Level(StrEnum):
-    """Levels of the taxonomy (COMPLIANCE.md §2), lowest first; what is unknown is handled as a state secret."""
+    """Levels of the taxonomy (COMPLIANCE.md §2), lowest first; the unknown is handled as a state secret."""
 
     S0_PUBLIC = "S0_PUBLIC"
     S1_PROCESSED = "S1_PROCESSED"
@@ -31,7 +31,8 @@ class ObligationKind(StrEnum):
     ``quarantine_as`` handle the recording at ``level`` · ``drop_classes`` do not keep items of ``classes`` ·
     ``show_unverified`` show the approver that ``what`` rests on unverified sources · ``approvals`` obtain
     ``count`` distinct approvals · ``manual_review`` have a person look at ``items`` for ``tag`` ·
-    ``retain_record`` keep the provision record for ``years`` · ``record_access`` intent and completion in the ledger.
+    ``retain_record`` keep the provision record for ``years`` · ``record_access`` enter intent and completion
+    in the ledger.
     """
 
     QUARANTINE_AS = "quarantine_as"
@@ -126,10 +127,14 @@ def read_decision(answer: object, *, question: Question, bundle: Bundle, engine:
     # 1.
     if not isinstance(answer, dict) or answer.keys() != _FIELDS:
         shape = sorted(answer) if isinstance(answer, dict) else type(answer).__name__
-        raise EngineError(f"{engine} gave no decision at {question.point} (got {shape}, expected {sorted(_FIELDS)})")
+        raise EngineError(
+            f"{engine} gave no decision at {question.point} (got {shape}, expected {sorted(_FIELDS)})"
+        )
     # 2.
     if answer["bundle"] != bundle.digest:
-        raise EngineError(f"{engine} judged with another bundle (got {answer['bundle']!r}, expected {bundle.digest!r})")
+        raise EngineError(
+            f"{engine} judged with another bundle (got {answer['bundle']!r}, expected {bundle.digest!r})"
+        )
     # 3.
     rules = bundle.catalogue[question.point]
     required, passed = _names(answer["required"], engine), _names(answer["passed"], engine)
@@ -193,7 +198,9 @@ def _obligations(value: object, engine: str) -> tuple[Obligation, ...]:
             or entry["kind"] not in set(ObligationKind)
             or not isinstance(entry["parameters"], dict)
         ):
-            raise EngineError(f"{engine} gave an unknown obligation (got {entry!r}, expected {[*ObligationKind]})")
+            raise EngineError(
+                f"{engine} gave an unknown obligation (got {entry!r}, expected {[*ObligationKind]})"
+            )
         found.append(Obligation(kind=ObligationKind(entry["kind"]), parameters=entry["parameters"]))
     return tuple(found)
 
@@ -201,6 +208,6 @@ def _obligations(value: object, engine: str) -> tuple[Obligation, ...]:
 def _level(value: object, engine: str) -> Level | None:
     if value is None:
         return None
-    if value not in set(Level):
+    if not isinstance(value, str) or value not in set(Level):
         raise EngineError(f"{engine} gave an unknown level (got {value!r}, expected {[*Level]})")
     return Level(value)

@@ -12,10 +12,10 @@ import regorus  # type: ignore[import-untyped]
 from policies.bundle import Bundle
 from policies.decision import Decision, read_decision
 from policies.errors import EngineError
-from policies.question import Point, Question
+from policies.question import Question
 
-# A regorus machine may be used and dropped by one thread only (anything else raises a BaseException), so each
-# worker keeps its machine here, where it dies with its thread.
+# A regorus engine may be used and dropped by one thread only (anything else raises a BaseException), so each
+# worker keeps its engine here, where it dies with its thread.
 _owned = threading.local()
 
 
@@ -65,34 +65,27 @@ class EmbeddedEngine:
 
 
 def _load(bundle: Bundle) -> None:
-    """Compile the rules for the register machine, several times faster than the interpreter."""
-    data = json.dumps(bundle.data())
+    """Load the interpreter; regorus' faster register machine (Rvm) passes over undefined assignments."""
     try:
-        program = regorus.Program.compile_from_modules(
-            data, sorted(bundle.modules().items()), [_entry(point) for point in Point]
-        )
-        machine = regorus.Rvm()
-        machine.load_program(program)
-        machine.set_data_json(data)
-    except BaseException as error:
+        engine = regorus.Engine()
+        for path, source in sorted(bundle.modules().items()):
+            engine.add_policy(path, source)
+        engine.add_data_json(json.dumps(bundle.data()))
+    except BaseException as error:  # noqa: BLE001 (a Rust panic is no Exception; see _converted)
         raise _converted(error) from None
-    _owned.machine = machine
+    _owned.engine = engine
 
 
 def _evaluate(question: Question) -> Any:
     try:
-        _owned.machine.set_input_json(question.canonical.decode())
-        return json.loads(_owned.machine.execute_entry_point(_entry(question.point)))
-    except BaseException as error:
+        _owned.engine.set_input_json(question.canonical.decode())
+        return json.loads(_owned.engine.eval_rule_as_json(f"data.fleetgate.{question.point.value}.decision"))
+    except BaseException as error:  # noqa: BLE001 (a Rust panic is no Exception; see _converted)
         raise _converted(error) from None
 
 
-def _entry(point: Point) -> str:
-    return f"data.fleetgate.{point.value}.decision"
-
-
 def _converted(error: BaseException) -> BaseException:
-    """Turn the interpreter's errors into ours; a Rust panic arrives as a BaseException of no importable type."""
+    """Turn the interpreter's errors into ours; a panic arrives as a BaseException of no importable type."""
     if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
         return error
     headline = str(error).partition("\n\nStack backtrace")[0].strip()

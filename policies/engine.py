@@ -49,10 +49,14 @@ def start_engine(engine: E, vectors: Sequence[Vector]) -> E:
     Raises:
         VectorMismatchError: Either does not hold; the engine is closed.
     """
-    faults = _gaps(engine.bundle, vectors) or [fault for vector in vectors if (fault := _mismatch(engine, vector))]
+    faults = _gaps(engine.bundle, vectors) or [
+        fault for vector in vectors if (fault := _mismatch(engine, vector))
+    ]
     if faults:
         engine.close()
-        raise VectorMismatchError(f"{engine.name} is not admitted: {'; '.join(faults[:10])} ({len(faults)} in all)")
+        raise VectorMismatchError(
+            f"{engine.name} is not admitted: {'; '.join(faults[:10])} ({len(faults)} in all)"
+        )
     return engine
 
 

@@ -1,4 +1,4 @@
-"""Errors of the judge: each names the offending value and what was expected, and none of them means "allow"."""
+"""Errors of the judge: each names the offending value and what was expected; none of them allows."""
 
 
 class PolicyError(Exception):

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 
 from opa_client.errors import PolicyNotFoundError  # type: ignore[import-untyped]
 from opa_client.opa import OpaClient  # type: ignore[import-untyped]
-from requests.exceptions import RequestException  # type: ignore[import-untyped]
+from requests.exceptions import RequestException
 
 from policies.bundle import Bundle
 from policies.decision import Decision, read_decision
@@ -62,7 +62,9 @@ class OpaServerEngine:
         # 1.
         digest = self._ask("fleetgate_bundle", "digest", {})
         if digest != self.bundle.digest:
-            raise EngineError(f"{self.name} serves another bundle (got {digest!r}, expected {self.bundle.digest!r})")
+            raise EngineError(
+                f"{self.name} serves another bundle (got {digest!r}, expected {self.bundle.digest!r})"
+            )
         # 2.
         served = sorted(self._modules())
         expected = sorted(self.bundle.modules().values())
@@ -79,7 +81,9 @@ class OpaServerEngine:
             names = client.get_policies_list()
             return [str(client.get_policy(quote(name, safe=""))["result"]["raw"]) for name in names]
         except (RequestException, PolicyNotFoundError, KeyError, ValueError) as error:
-            raise EngineError(f"{self.name} does not show its modules: {type(error).__name__}: {error}") from error
+            raise EngineError(
+                f"{self.name} does not show its modules: {type(error).__name__}: {error}"
+            ) from error
 
     def _ask(self, package: str, rule: str, document: dict[str, Any]) -> Any:
         try:
@@ -121,7 +125,9 @@ def _checked(url: str, ca_file: Path | None) -> tuple[str, int, str | bool]:
     if parts.scheme == "https":
         return parts.hostname, parts.port or _DEFAULT_PORT, str(ca_file) if ca_file else True
     if not _is_loopback(parts.hostname):
-        raise EngineError(f"plain HTTP lets anyone forge decisions (got {url!r}, expected https or a loopback host)")
+        raise EngineError(
+            f"plain HTTP lets anyone forge decisions (got {url!r}, expected https or a loopback host)"
+        )
     return parts.hostname, parts.port or _DEFAULT_PORT, False
 
 

@@ -13,7 +13,6 @@ from typing import Any, Self
 import rfc8785
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.exceptions import best_match
-from referencing import Registry, Resource
 
 from policies.errors import QuestionError
 
@@ -45,9 +44,21 @@ def _validator(point: Point) -> Draft202012Validator:
     shared, schema = (
         json.loads((folder / f"{name}.schema.json").read_text("utf-8")) for name in ("shared", point.value)
     )
-    registry: Registry[Any] = Registry().with_resource(shared["$id"], Resource.from_contents(shared))
-    Draft202012Validator.check_schema(schema)
-    return Draft202012Validator(schema, registry=registry, format_checker=_formats)
+    inlined = _inlined(schema, shared)
+    Draft202012Validator.check_schema(inlined)
+    return Draft202012Validator(inlined, format_checker=_formats)
+
+
+def _inlined(schema: Any, shared: dict[str, Any]) -> Any:
+    """Put the shared terms in place: following references would take most of a validation's time."""
+    if isinstance(schema, list):
+        return [_inlined(entry, shared) for entry in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return _inlined(shared["$defs"][name], shared)
+    return {key: _inlined(entry, shared) for key, entry in schema.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +89,9 @@ class Question:
         """
         named = document.get("point")
         if named not in set(Point):
-            raise QuestionError(f"no such decision point (got {named!r}, expected {[*Point]})", path="$.point")
+            raise QuestionError(
+                f"no such decision point (got {named!r}, expected {[*Point]})", path="$.point"
+            )
         try:
             canonical = rfc8785.dumps(dict(document))
         except (rfc8785.CanonicalizationError, RecursionError) as error:
@@ -87,9 +100,8 @@ class Question:
         fault = best_match(_validator(point).iter_errors(json.loads(canonical)))
         if fault is not None:
             path = fault.json_path
-            raise QuestionError(
-                f"question at {point.value} is not valid at {path}: {fault.message[:_MESSAGE_LIMIT]}", path=path
-            )
+            message = f"question at {point.value} is not valid at {path}: {fault.message[:_MESSAGE_LIMIT]}"
+            raise QuestionError(message, path=path)
         return cls(point=point, canonical=canonical, digest=hashlib.sha256(canonical).hexdigest())
 
     def document(self) -> dict[str, Any]:

@@ -72,7 +72,9 @@ def read_vectors(document: Mapping[str, Any], point: Point, bundle: Bundle) -> l
         PolicyError: A base or case is malformed, names an unknown base or changes a fact that is not there.
     """
     bases = _bases(document, point, bundle)
-    vectors = [_vector(f"{point.value}: base {name}", base, base | {"missing": []}) for name, base in bases.items()]
+    vectors = [
+        _vector(f"{point.value}: base {name}", base, base | {"missing": []}) for name, base in bases.items()
+    ]
     for case in document["cases"]:
         if not case.keys() <= _CASE_FIELDS or case.get("base") not in bases:
             raise PolicyError(f"vector is malformed (got {case!r}, expected {sorted(_CASE_FIELDS)})")
@@ -97,7 +99,8 @@ def changed(question: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str,
 
     Args:
         question: The question to start from.
-        change: New values by dotted path (``resource.items.0.vin_found``); a list index one past the end appends.
+        change: New values by dotted path (``resource.items.0.vin_found``); an index one past the end of a list
+            appends.
 
     Raises:
         PolicyError: A path leads nowhere.
@@ -113,10 +116,8 @@ def changed(question: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str,
                 place.append(copy.deepcopy(value))
             elif isinstance(place, list):
                 place[int(last)] = copy.deepcopy(value)
-            elif last in place:
-                place[last] = copy.deepcopy(value)
             else:
-                raise KeyError(last)
+                place[last], _ = copy.deepcopy(value), place[last]
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise PolicyError(f"vector changes a fact that is not there (got {path!r})") from error
     return document

@@ -9,14 +9,18 @@ allow if {
 	count(missing) == 0
 }
 
-required := {rule | some rule, _ in data.catalogue.release}
+required := object.keys(data.catalogue.release)
 
 missing := required - passed
+
+violations := [] if count(missing) == 0
 
 violations := [violation |
 	some rule in sort(missing)
 	violation := {"rule": rule, "facts": {entry.fact | some entry in facts; entry.rule == rule}}
-]
+] if {
+	count(missing) > 0
+}
 
 # METADATA
 # title: Decision at release

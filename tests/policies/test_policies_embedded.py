@@ -1,0 +1,79 @@
+"""The embedded engine from many threads, with broken rules, and closed."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from policies.bundle import Bundle, bundle_of
+from policies.embedded import EmbeddedEngine
+from policies.errors import EngineError
+from policies.vectors import Vector
+
+
+def test_every_golden_vector_is_answered_as_recorded(
+    embedded: EmbeddedEngine, vectors: tuple[Vector, ...]
+) -> None:
+    assert [found for v in vectors if (found := v.mismatch(embedded.decide(v.question)))] == []
+
+
+def test_it_judges_from_any_thread(embedded: EmbeddedEngine, vectors: tuple[Vector, ...]) -> None:
+    expected = [embedded.decide(vector.question) for vector in vectors]
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(lambda vector: embedded.decide(vector.question), vectors)) == expected
+
+
+def test_two_engines_of_two_bundles_live_side_by_side(bundle: Bundle, vectors: tuple[Vector, ...]) -> None:
+    other = bundle_of(bundle.files | {"data/approval.yaml": bundle.files["data/approval.yaml"] + b"\n"})
+    with EmbeddedEngine(bundle) as one, EmbeddedEngine(other) as two:
+        assert one.decide(vectors[0].question).allowed
+        assert not two.decide(vectors[0].question).allowed
+        assert one.decide(vectors[0].question).allowed
+
+
+def test_a_closed_engine_refuses(bundle: Bundle, vectors: tuple[Vector, ...]) -> None:
+    """Law 5: no engine, no decision."""
+    with EmbeddedEngine(bundle) as engine:
+        pass
+    with pytest.raises(EngineError, match="closed"):
+        engine.decide(vectors[0].question)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("policy") and not engine]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [b"package fleetgate.serve\n\npassed contains", b"package fleetgate.serve\n\nx := unknown_function(1)\n", b""],
+)
+def test_a_rule_that_does_not_compile_stops_the_engine(
+    bundle: Bundle, vectors: tuple[Vector, ...], source: bytes
+) -> None:
+    broken = bundle_of(bundle.files | {"rules/serve/broken/rule.rego": source})
+    with pytest.raises(EngineError, match="regorus failed"):
+        _judge(broken, vectors)
+
+
+def _judge(bundle: Bundle, vectors: tuple[Vector, ...]) -> None:
+    with EmbeddedEngine(bundle) as engine:
+        for vector in vectors:
+            engine.decide(vector.question)
+
+
+@pytest.mark.parametrize(
+    ("decision", "expected"),
+    [
+        ("package fleetgate.serve\n\ndecision := true\n", "no decision"),
+        ('package fleetgate.serve\n\ndecision := {"allow": true}\n', "no decision"),
+        ("package fleetgate.serve\n\ndecision := 1 if input.nothing\n", "no decision"),
+        ("package fleetgate.serve\n\nother := 1\n", "regorus failed: not a valid rule path"),
+        ("package fleetgate.serve\n\ndecision := 1\n\ndecision := 2\n", "regorus failed"),
+    ],
+)
+def test_an_undefined_or_malformed_answer_is_an_error(
+    bundle: Bundle, vectors: tuple[Vector, ...], decision: str, expected: str
+) -> None:
+    """Law 5: an engine that knows no answer does not allow."""
+    files = {path: content for path, content in bundle.files.items() if not path.startswith("rules/serve/")}
+    broken = bundle_of(files | {"rules/serve/decision.rego": decision.encode()})
+    question = next(vector.question for vector in vectors if vector.question.point == "serve")
+    with EmbeddedEngine(broken) as engine, pytest.raises(EngineError, match=expected):
+        engine.decide(question)

@@ -1,0 +1,127 @@
+"""Golden vectors admit an engine or stop it (DESIGN.md §4 Policy; §3 law 5)."""
+
+import dataclasses
+import time
+from typing import Any
+
+import pytest
+import yaml
+
+from policies.bundle import Bundle, bundle_of
+from policies.embedded import EmbeddedEngine
+from policies.engine import start_engine
+from policies.errors import EngineError, PolicyError, VectorMismatchError
+from policies.question import Point
+from policies.vectors import Vector, base_questions, changed, read_vectors, shipped_vectors
+
+
+def _without(bundle: Bundle, *, point: str, rule: str) -> Bundle:
+    """A bundle whose catalogue no longer requires a rule that still lies on disk."""
+    catalogue = yaml.safe_load(bundle.files["catalogue.yaml"])
+    del catalogue["rules"][point][rule]
+    return bundle_of(bundle.files | {"catalogue.yaml": yaml.safe_dump(catalogue).encode()})
+
+
+def test_the_embedded_engine_starts_in_less_than_a_second(bundle: Bundle, vectors: tuple[Vector, ...]) -> None:
+    assert len(vectors) >= 60
+    engine = EmbeddedEngine(bundle)
+    started = time.thread_time(), time.process_time()
+    assert start_engine(engine, vectors) is engine
+    assert time.process_time() - started[1] < 1.0
+    engine.close()
+
+
+def test_every_rule_denies_by_itself_in_some_vector(bundle: Bundle, vectors: tuple[Vector, ...]) -> None:
+    alone = {(v.question.point, v.missing[0]) for v in vectors if len(v.missing) == 1}
+    assert alone == {(point, rule) for point in Point for rule in bundle.catalogue[point]}
+
+
+@pytest.mark.parametrize("point", Point)
+def test_a_rule_that_is_no_longer_required_stops_start_up(bundle: Bundle, point: Point) -> None:
+    """Law 5: leaving one rule out of the required ones makes a vector fail, whichever rule it is."""
+    for rule in bundle.catalogue[point]:
+        weakened = _without(bundle, point=point.value, rule=rule)
+        denied = tuple(v for v in shipped_vectors(weakened) if v.question.point is point and v.missing == (rule,))
+        with EmbeddedEngine(weakened) as engine:
+            decisions = [engine.decide(vector.question) for vector in denied]
+        assert any(decision.allowed for decision in decisions), rule
+        assert all(vector.mismatch(decision) for vector, decision in zip(denied, decisions, strict=True)), rule
+
+
+@pytest.mark.parametrize("point", Point)
+def test_a_rule_file_that_is_gone_stops_start_up(bundle: Bundle, point: Point) -> None:
+    """Law 5: a rule that cannot pass because its file is missing denies everything."""
+    for rule in sorted(bundle.catalogue[point])[::4]:
+        path = f"rules/{point.value}/{rule}/rule.rego"
+        gone = bundle_of({name: content for name, content in bundle.files.items() if name != path})
+        base = next(v for v in shipped_vectors(gone) if v.question.point is point and not v.missing)
+        try:
+            engine = EmbeddedEngine(gone)
+        except EngineError:
+            continue
+        with engine, pytest.raises(VectorMismatchError):
+            start_engine(engine, [base])
+
+
+def test_weakened_engines_are_not_admitted(bundle: Bundle) -> None:
+    weakened = _without(bundle, point="serve", rule="grant_live")
+    engine = EmbeddedEngine(weakened)
+    with pytest.raises(VectorMismatchError, match="somebody else's grant"):
+        start_engine(engine, shipped_vectors(weakened))
+    with pytest.raises(EngineError, match="closed"):
+        engine.decide(shipped_vectors(weakened)[0].question)
+
+
+def test_an_edited_rule_is_not_admitted(bundle: Bundle) -> None:
+    path = "rules/release/trip_once/rule.rego"
+    source = bundle.files[path].replace(b"recording.prior_live_releases == 0", b"recording.prior_live_releases >= 0")
+    edited = bundle_of(bundle.files | {path: source})
+    with pytest.raises(VectorMismatchError, match="the trip is out already"):
+        start_engine(EmbeddedEngine(edited), shipped_vectors(edited))
+
+
+def test_vectors_that_cover_too_little_admit_nothing(bundle: Bundle, vectors: tuple[Vector, ...]) -> None:
+    cases: dict[str, list[Vector]] = {
+        "no vector allows at intake": [],
+        "no vector allows at serve": [v for v in vectors if v.question.point is not Point.SERVE],
+        "no vector denies by release/trip_once": [v for v in vectors if "trip_once" not in v.missing],
+    }
+    for expected, some in cases.items():
+        with pytest.raises(VectorMismatchError, match=expected):
+            start_engine(EmbeddedEngine(bundle), some)
+
+
+def test_vectors_of_another_bundle_do_not_match(bundle: Bundle, vectors: tuple[Vector, ...]) -> None:
+    other = bundle_of(bundle.files | {"data/approval.yaml": bundle.files["data/approval.yaml"] + b"\n"})
+    with pytest.raises(VectorMismatchError, match="policy_in_force"):
+        start_engine(EmbeddedEngine(other), vectors)
+
+
+def test_a_mismatch_shows_both_sides(embedded: EmbeddedEngine, vectors: tuple[Vector, ...]) -> None:
+    vector = vectors[0]
+    decision = embedded.decide(vector.question)
+    assert vector.mismatch(decision) is None
+    assert "S1_PROCESSED" in str(dataclasses.replace(vector, level="S1_PROCESSED").mismatch(decision))
+    assert "approvals" in str(dataclasses.replace(vector, obligations=("approvals",)).mismatch(decision))
+
+
+def test_malformed_vectors_are_refused(bundle: Bundle) -> None:
+    question = {k: v for k, v in base_questions(bundle)[Point.SERVE, "engineer"].items() if k != "point"}
+    bases = {"a": {"question": question, "level": None, "obligations": []}}
+    cases: list[dict[str, Any]] = [
+        {"name": "x", "base": "b", "change": {}, "missing": []},
+        {"name": "x", "base": "a", "change": {}, "missing": [], "allow": True},
+        {"name": "x", "base": "a", "change": {"context.nothing": 1}, "missing": []},
+        {"name": "x", "base": "a", "change": {"subject.roles.3": "engineer"}, "missing": []},
+        {"name": "x", "base": "a", "change": {"context.time.deep": 1}, "missing": []},
+    ]
+    for case in cases:
+        with pytest.raises(PolicyError, match="vector"):
+            read_vectors({"bases": bases, "cases": [case]}, Point.SERVE, bundle)
+
+
+def test_a_change_leaves_its_base_alone(bundle: Bundle) -> None:
+    base = base_questions(bundle)[Point.SERVE, "engineer"]
+    patched = changed(base, {"subject.roles.1": "annotator"})
+    assert patched["subject"]["roles"] == ["engineer", "annotator"]
+    assert base["subject"]["roles"] == ["engineer"]
