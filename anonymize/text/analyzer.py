@@ -5,11 +5,13 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from time import monotonic
 
 import rfc8785
 from presidio_analyzer import AnalyzerEngine, RecognizerRegistry, RecognizerResult
 from presidio_analyzer.nlp_engine import NoOpNlpEngine
 
+from anonymize.errors import LimitExceededError
 from anonymize.finding import Finding, FindingKind, TextSpan
 from anonymize.profile import TextProfile
 from anonymize.text import recognizers
@@ -17,6 +19,8 @@ from anonymize.text.fold import fold
 from anonymize.text.person_names import NAME_RULES_DIGEST
 
 _LIBRARIES = ("presidio-analyzer", "jieba", "regex")
+TIME_LIMIT_S = 600.0
+
 _WINDOW = 8192
 _OVERLAP = 1024
 _MARGIN = _OVERLAP // 2
@@ -73,7 +77,12 @@ class TextAnalyzer:
             LimitExceededError: The search took too long.
         """
         folded = fold(text)
-        hits = [hit for window in _windows(folded.text) for hit in self._search(window)]
+        hits: list[_Hit] = []
+        deadline = monotonic() + TIME_LIMIT_S
+        for window in _windows(folded.text):
+            if monotonic() > deadline:
+                raise LimitExceededError(f"text takes too long to search (got over {TIME_LIMIT_S:.0f} s)")
+            hits += self._search(window)
         original = [
             replace(hit, start=start, end=end)
             for hit in hits

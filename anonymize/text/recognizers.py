@@ -20,8 +20,9 @@ from anonymize.text.rule import AFTER, BEFORE, Rule
 LANGUAGE = "zh"
 RULES: tuple[Rule, ...] = (*identity_rules.RULES, *vehicle_rules.RULES, *place_rules.RULES, *time_rules.RULES)
 
+TIME_LIMIT_S = 20.0
+
 _FLAGS = regex.IGNORECASE | regex.MULTILINE
-_TIME_LIMIT_S = 20.0
 
 
 class RuleRecognizer(PatternRecognizer):
@@ -60,14 +61,14 @@ class RuleRecognizer(PatternRecognizer):
             return []
         results = []
         try:
-            for match in self._expression.finditer(text, timeout=_TIME_LIMIT_S):
+            for match in self._expression.finditer(text, timeout=TIME_LIMIT_S):
                 start, end = match.span("v") if "v" in self._expression.groupindex else match.span()
                 score = self._score(text, start, end)
                 if score > 0.0:
                     results.append(_result(self, self._rule.kind, self._rule.name, (start, end), score))
         except TimeoutError as error:
             raise LimitExceededError(
-                f"text takes too long to search (got over {_TIME_LIMIT_S:.0f} s for rule {self._rule.name})"
+                f"text takes too long to search (got over {TIME_LIMIT_S:.0f} s for rule {self._rule.name})"
             ) from error
         return results
 

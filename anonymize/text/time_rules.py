@@ -125,6 +125,15 @@ RULES = (
         check=is_epoch,
     ),
     Rule(
+        name="epoch_cell",
+        kind=FindingKind.TIMESTAMP,
+        pattern=r"(?:^|(?<=[,;\t|]))[ ]?(?P<v>1[0-9]{9}(?:\.[0-9]{1,12})?)(?=[ ]?[,;\t|]|[ ]?\r?$)",
+        score=0.5,
+        context=_TIME_WORDS,
+        context_score=0.85,
+        check=is_epoch,
+    ),
+    Rule(
         name="epoch_by_context",
         kind=FindingKind.TIMESTAMP,
         pattern=D0 + r"(?:9[4-9][0-9]{7}|[12][0-9]{9})" + D1,

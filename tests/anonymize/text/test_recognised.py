@@ -4,8 +4,10 @@ import itertools
 
 import pytest
 
+from anonymize.errors import LimitExceededError
 from anonymize.finding import FindingKind as K
 from anonymize.finding import TextSpan
+from anonymize.text import person_names, recognizers
 
 FOUND = {
     "resident_id": ("证件 11010519491231002X 已登记", K.RESIDENT_ID, "11010519491231002X"),
@@ -110,6 +112,7 @@ FOUND = {
     "compact": ("rec_20240501_083015.bag", K.TIMESTAMP, "20240501_083015"),
     "epoch_ms": ("1714552215123", K.TIMESTAMP, "1714552215123"),
     "epoch_ns": ("1714552215123456789", K.TIMESTAMP, "1714552215123456789"),
+    "epoch_s_in_table": ("t,speed\n1714552215,12.5\n", K.TIMESTAMP, "1714552215"),
     "epoch_s_in_context": ("timestamp 1714552215", K.TIMESTAMP, "1714552215"),
     "name_labelled": ("驾驶员：王小明", K.PERSON_NAME, "王小明"),
     "name_adjacent": ("驾驶员王小明，天气晴", K.PERSON_NAME, "王小明"),
@@ -133,7 +136,7 @@ LEFT_ALONE = {
     "card_one_off": "6222021234567890129",
     "credit_code_one_off": "91110000802100433C",
     "vin_one_off": "1HGCM82633A004353",
-    "mobile_too_short": "1380013800",
+    "mobile_too_short": "编号1380013800",
     "mobile_too_long": "138001380001",
     "mobile_in_decimal": "0.13800138000",
     "version": "版本 2.2.366",
@@ -143,7 +146,7 @@ LEFT_ALONE = {
     "clock": "用时 00:12:31",
     "prose_zh": "本数据集包含城市道路、高速公路等场景，雨天路面湿滑，行人较多，前方车辆缓行，车道线清晰。",
     "prose_zh_events": "车辆左转通过路口，随后在人行横道前停车礼让行人，转绿后继续直行，安全员全程未接管。",
-    "prose_zh_names": "康复医院门口行人密集，索尼相机同步，马路边有花坛，向左转弯，夏季暴雨，黄昏时段，于是减速。",
+    "prose_zh_names": "康复医院门口行人密集，索尼相机同步，马路边有花坛，向左转弯，于是减速。",
     "prose_en": "The vehicle turned left at the crossing and stopped behind a parked truck in light rain.",
     "new_model": "新CAMERA标定完成",
     "intrinsics": "721.5377,609.5593",
@@ -195,6 +198,26 @@ def test_every_offset_across_a_window_edge_is_found(analyzer):
         text = "x " * ((8192 - shift) // 2) + "13800138000 " + "y " * 3000
         found = [text[f.where.start : f.where.end] for f in analyzer.find(text)]
         assert found == ["13800138000"], shift
+
+
+def test_names_are_found_throughout_long_runs_of_characters(analyzer):
+    text = "车辆通过路口" * 100 + "刘德华" + "在路口等待" * 100
+    assert [text[f.where.start : f.where.end] for f in analyzer.find(text)] == ["刘德华"]
+
+
+def test_a_search_that_takes_too_long_is_refused(analyzer, monkeypatch):
+    """Law 5: what cannot be searched is not passed on unsearched."""
+    monkeypatch.setattr(person_names, "TIME_LIMIT_S", -1.0)
+    with pytest.raises(LimitExceededError, match="too long"):
+        analyzer.find("雨天路面湿滑")
+
+
+def test_a_rule_that_takes_too_long_is_not_skipped(monkeypatch):
+    """Law 5: Presidio's own recogniser would skip it."""
+    monkeypatch.setattr(recognizers, "TIME_LIMIT_S", 1e-9)
+    rule = next(rule for rule in recognizers.RULES if rule.name == "mobile")
+    with pytest.raises(LimitExceededError, match="for rule mobile"):
+        recognizers.RuleRecognizer(rule).analyze("1380013800x " * 50_000, [])
 
 
 def _resident_ids():
