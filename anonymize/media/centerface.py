@@ -78,7 +78,7 @@ class CenterFace:
         path: Path | None = None,
         *,
         sha256: str = _SHA256,
-        scales: tuple[tuple[float, int], ...] = ((1.0, 1_000_000), (2.0, 2_600_000)),
+        scales: tuple[tuple[float, int], ...] = ((1.0, 800_000), (2.0, 2_000_000)),
     ) -> None:
         """Load the model.
 

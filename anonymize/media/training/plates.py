@@ -114,7 +114,7 @@ def export(weights: Path, target: Path, *, side: int) -> None:
 
 
 def _store_half(model: onnx.ModelProto) -> None:
-    """Keep large weights as 16-bit floats, widened by a Cast that ONNX Runtime folds when it loads the model."""
+    """Keep large weights as 16-bit floats, widened by a Cast that ONNX Runtime folds when it loads."""
     casts = []
     for weight in model.graph.initializer:
         if weight.data_type != onnx.TensorProto.FLOAT or len(weight.raw_data) < _HALF_FROM_BYTES:

@@ -1,0 +1,303 @@
+"""Faces and plates in photographs: frames per second and recall by size against deface, in one run.
+
+    python benchmarks/image_cleansing.py [--data ../shared/data/media] [--limit 40] [--sets NAME …] [--json]
+
+Both sides decode, detect, mask and encode the same files in processes of their own, one after the other.
+deface looks for faces only, at its defaults; Fleetgate looks for faces and plates, and is timed a second time
+with the second look that cleansing takes. A labelled object counts as found at IoU .5 of the detector's box, and
+as covered when the masks cover at least 75 % of its box. Labels of the face sets may be incomplete: no precision.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import math
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from defusedxml import ElementTree
+from PIL import Image
+
+from anonymize.errors import AnonymizeError
+from anonymize.media.detection import embedded_detectors
+from anonymize.media.images import cleanse_image
+from anonymize.media.masks import mask
+from anonymize.profile import shipped_profile
+
+Box = tuple[float, float, float, float]
+_BINS = (0, 16, 32, 64, math.inf)
+_FOUND, _COVERED = 0.5, 0.75
+_FACE_SETS = ("faces_maskon", "faces_dlib")
+_PLATE_SETS = ("plates_cn_ccpd", "plates_cn_easypr", "plates_openalpr_us", "plates_eu_dashcam")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Labelled:
+    """A photograph and the boxes x0, y0, x1, y1 of its labelled objects."""
+
+    path: Path
+    boxes: tuple[Box, ...]
+
+
+def _voc(path: Path) -> tuple[Box, ...]:
+    root = ElementTree.parse(path).getroot()
+    corners = ("xmin", "ymin", "xmax", "ymax")
+    return tuple(tuple(float(b.findtext(c)) for c in corners) for b in root.iter("bndbox"))
+
+
+def _voc_set(root: Path, images: str, annotations: str) -> Iterator[Labelled]:
+    for path in sorted((root / images).iterdir()):
+        label = root / annotations / f"{path.stem}.xml"
+        if label.exists():
+            yield Labelled(path=path, boxes=_voc(label))
+
+
+def _dlib(root: Path) -> Iterator[Labelled]:
+    for image in ElementTree.parse(root / "training.xml").getroot().iter("image"):
+        boxes = []
+        for box in image.iter("box"):
+            left, top, width, height = (float(box.get(k)) for k in ("left", "top", "width", "height"))
+            boxes.append((left, top, left + width, top + height))
+        yield Labelled(path=root / str(image.get("file")), boxes=tuple(boxes))
+
+
+def _easypr(root: Path) -> Iterator[Labelled]:
+    """x and y are the centre of a rotated rectangle; its axis-aligned hull is the label."""
+    for image in ElementTree.parse(root / "GroundTruth_others.xml").getroot().iter("image"):
+        path = root / f"{image.findtext('imageName')}.jpg"
+        boxes = []
+        for tag in image.iter("taggedRectangle"):
+            x, y, w, h, turn = (float(tag.get(k)) for k in ("x", "y", "width", "height", "rotation"))
+            c, s = abs(math.cos(math.radians(turn))), abs(math.sin(math.radians(turn)))
+            half_w, half_h = (w * c + h * s) / 2, (w * s + h * c) / 2
+            boxes.append((x - half_w, y - half_h, x + half_w, y + half_h))
+        if path.exists():
+            yield Labelled(path=path, boxes=tuple(boxes))
+
+
+def _ccpd(root: Path) -> Iterator[Labelled]:
+    for path in sorted(root.glob("*.jpg")):
+        numbers = [float(v) for v in re.findall(r"\d+", path.stem.split("-")[2])]
+        yield Labelled(path=path, boxes=(tuple(numbers),))
+
+
+def _openalpr(root: Path) -> Iterator[Labelled]:
+    for label in sorted(root.glob("*.txt")):
+        fields = label.read_text(encoding="utf-8").split("\t")
+        x, y, w, h = (float(v) for v in fields[1:5])
+        yield Labelled(path=root / fields[0], boxes=((x, y, x + w, y + h),))
+
+
+_LOADERS = {
+    "faces_maskon": lambda root: _voc_set(root, "images", "annotations"),
+    "faces_dlib": _dlib,
+    "plates_cn_ccpd": _ccpd,
+    "plates_cn_easypr": _easypr,
+    "plates_openalpr_us": _openalpr,
+    "plates_eu_dashcam": lambda root: _voc_set(root, "images", "annots"),
+}
+
+
+def load(data: Path, name: str, limit: int | None) -> list[Labelled]:
+    """The labelled photographs of a set, at most ``limit``, spread evenly over it."""
+    found = list(_LOADERS[name](data / name))
+    if limit is None or len(found) <= limit:
+        return found
+    return [found[i * len(found) // limit] for i in range(limit)]
+
+
+def run_fleetgate(paths: list[Path]) -> dict[str, Any]:
+    """Detect and mask with the embedded detectors; then cleanse with the second look, timed apart."""
+    profile = shipped_profile("cn-2026").profile.images
+    detectors = embedded_detectors()
+    thresholds = {"face": profile.face.threshold, "plate": profile.plate.threshold}
+    results, seconds, cleansing, stopped = [], 0.0, 0.0, 0
+    for path in paths:
+        begin = time.perf_counter()
+        image = np.asarray(Image.open(path).convert("RGB"), dtype=np.uint8)
+        lowest = min(thresholds.values())
+        found = [f for d in detectors for f in d.detect(image, threshold=lowest)]
+        found = [f for f in found if f.confidence >= thresholds[f.kind.value]]
+        masked = mask(image, found, profile=profile)
+        Image.fromarray(masked.image).save(io.BytesIO(), format="JPEG", quality=profile.jpeg_quality)
+        seconds += time.perf_counter() - begin
+        results.append([
+            {"kind": f.kind.value, "box": _corners(f.where), "mask": _corners(m), "confidence": f.confidence}
+            for f, m in zip(found, masked.boxes, strict=True)
+        ])  # fmt: skip
+        begin = time.perf_counter()
+        try:
+            kind = "png" if path.suffix.lower() == ".png" else "jpeg"
+            cleanse_image(path.read_bytes(), kind, detectors=detectors, profile=profile)
+        except AnonymizeError:
+            stopped += 1
+        cleansing += time.perf_counter() - begin
+    return {"seconds": seconds, "cleanse_seconds": cleansing, "stopped": stopped, "results": results}
+
+
+def _corners(box: Any) -> Box:
+    return box.x0, box.y0, box.x1, box.y1
+
+
+def run_deface(paths: list[Path]) -> dict[str, Any]:
+    """deface at its defaults: threshold 0.2, blurred ellipses of scale 1.3; what it prints goes to stderr."""
+    import imageio.v2 as iio  # noqa: PLC0415 - deface brings OpenCV, which stays in its process
+    from deface.centerface import CenterFace  # noqa: PLC0415 - the same
+    from deface.deface import anonymize_frame, scale_bb  # noqa: PLC0415 - the same
+
+    with contextlib.redirect_stdout(sys.stderr):
+        model = CenterFace()
+    results, seconds = [], 0.0
+    for path in paths:
+        begin = time.perf_counter()
+        frame = iio.imread(path)
+        found, _ = model(frame, threshold=0.2)
+        anonymize_frame(found, frame, mask_scale=1.3, replacewith="blur", ellipse=True, draw_scores=False,
+                        replaceimg=None, mosaicsize=20)  # fmt: skip
+        iio.imwrite(io.BytesIO(), frame, format="jpg")
+        seconds += time.perf_counter() - begin
+        results.append([
+            {"kind": "face", "box": [float(v) for v in d[:4]], "confidence": float(d[4]),
+             "mask": [float(v) for v in scale_bb(*d[:4].astype(int), 1.3)]}
+            for d in found
+        ])  # fmt: skip
+    return {"seconds": seconds, "results": results}
+
+
+def _in_own_process(side: str, paths: list[Path]) -> dict[str, Any]:
+    command = [sys.executable, __file__, "--side", side]
+    done = subprocess.run(  # noqa: S603 - our own interpreter and file
+        command, input=json.dumps([str(p) for p in paths]), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise SystemExit(f"{side} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _overlap(a: Box, b: Box) -> float:
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0.0, width) * max(0.0, height)
+    return shared / (_area(a) + _area(b) - shared)
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _covered(label: Box, masks: list[Box]) -> float:
+    """Share of the label's pixels that the masks cover together."""
+    x0, y0, x1, y1 = (round(v) for v in label)
+    grid = np.zeros((max(1, y1 - y0), max(1, x1 - x0)), dtype=bool)
+    for box in masks:
+        left, top, right, bottom = (max(0, round(v) - o) for v, o in zip(box, (x0, y0, x0, y0), strict=True))
+        grid[top:bottom, left:right] = True
+    return float(grid.mean())
+
+
+def measure(photographs: list[Labelled], results: list[list[dict[str, Any]]], kind: str) -> dict[str, Any]:
+    """Recall at IoU .5 and at 75 % coverage, in all and by the label's longer side in pixels."""
+    rows = []
+    for photograph, found in zip(photographs, results, strict=True):
+        mine = [f for f in found if f["kind"] == kind]
+        for label in photograph.boxes:
+            best = max((_overlap(label, f["box"]) for f in mine), default=0.0)
+            side = max(label[2] - label[0], label[3] - label[1])
+            rows.append((side, best >= _FOUND, _covered(label, [f["mask"] for f in mine]) >= _COVERED))
+    bins = {}
+    for low, high in pairwise(_BINS):
+        chosen = [r for r in rows if low <= r[0] < high]
+        if chosen:
+            bins[f"{low}-{high}"] = _rates(chosen)
+    detections = sum(f["kind"] == kind for found in results for f in found)
+    return {
+        "all": _rates(rows),
+        "by_side_px": bins,
+        "detections_per_image": round(detections / len(results), 2),
+    }
+
+
+def _rates(rows: list[tuple[float, bool, bool]]) -> dict[str, Any]:
+    count = len(rows)
+    return {
+        "objects": count,
+        "found": round(sum(r[1] for r in rows) / count, 3),
+        "covered": round(sum(r[2] for r in rows) / count, 3),
+    }
+
+
+def compare(data: Path, limit: int | None, sets: list[str], *, show: bool) -> dict[str, Any]:
+    """Run the sets; faces against deface, plates on their own."""
+    report: dict[str, Any] = {}
+    for name in sets:
+        photographs = load(data, name, limit)
+        paths = [p.path for p in photographs]
+        ours = _in_own_process("fleetgate", paths)
+        kind = "face" if name in _FACE_SETS else "plate"
+        entry: dict[str, Any] = {
+            "images": len(paths),
+            "fleetgate": measure(photographs, ours["results"], kind),
+            "fleetgate_frames_per_s": round(len(paths) / ours["seconds"], 2),
+            "cleanse_frames_per_s": round(len(paths) / ours["cleanse_seconds"], 2),
+            "stopped": ours["stopped"],
+        }
+        if kind == "face":
+            theirs = _in_own_process("deface", paths)
+            entry["deface"] = measure(photographs, theirs["results"], kind)
+            entry["deface_frames_per_s"] = round(len(paths) / theirs["seconds"], 2)
+            entry["speed_ratio"] = round(theirs["seconds"] / ours["seconds"], 2)
+            for what in ("found", "covered"):
+                rate = entry["deface"]["all"][what]
+                entry[f"{what}_ratio"] = round(entry["fleetgate"]["all"][what] / rate, 2) if rate else None
+        report[name] = entry
+        if show:
+            _print(name, entry)
+    return report
+
+
+def _print(name: str, entry: dict[str, Any]) -> None:
+    print(f"\n{name}: {entry['images']} images, {entry['fleetgate_frames_per_s']} frames/s masked, "
+          f"{entry['cleanse_frames_per_s']} with the second look, {entry['stopped']} stopped")  # fmt: skip
+    for side in ("fleetgate", "deface"):
+        if side in entry:
+            bins = {"all": entry[side]["all"], **entry[side]["by_side_px"]}
+            for label, rates in bins.items():
+                print(f"  {side:9} {label:>8} px  n={rates['objects']:<5} found {rates['found']:.3f}  "
+                      f"covered {rates['covered']:.3f}")  # fmt: skip
+    if "speed_ratio" in entry:
+        print(f"  ratio to deface: speed {entry['speed_ratio']}, found {entry['found_ratio']}, "
+              f"covered {entry['covered_ratio']}")  # fmt: skip
+
+
+def main() -> None:
+    """Parse the command line and print ratios."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/media"))
+    parser.add_argument("--limit", type=int, help="photographs per set")
+    parser.add_argument("--sets", nargs="+", choices=sorted(_LOADERS), default=[*_FACE_SETS, *_PLATE_SETS])
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--side", choices=("fleetgate", "deface"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.side:
+        paths = [Path(p) for p in json.loads(sys.stdin.read())]
+        print(json.dumps({"fleetgate": run_fleetgate, "deface": run_deface}[arguments.side](paths)))
+        return
+    if not arguments.data.is_dir():
+        raise SystemExit(f"no sample data there (got {str(arguments.data)!r})")
+    report = compare(arguments.data, arguments.limit, arguments.sets, show=not arguments.json)
+    if arguments.json:
+        print(json.dumps(report, indent=1))
+
+
+if __name__ == "__main__":
+    main()
