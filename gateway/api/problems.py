@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from anonymize.errors import AnonymizeError
-from audit.errors import LedgerError
+from audit.errors import InvalidEventError, LedgerError
 from gateway import errors
 from gateway.api.refusals import SignatureRefusedError
 from gateway.flow.serve import NoGrantError
@@ -37,6 +37,7 @@ _STATUS: tuple[tuple[type[Exception], int, str | None], ...] = (
     (errors.InvalidRequestError, 422, None),
     (StatementError, 422, "statement_invalid"),
     (AnonymizeError, 422, None),
+    (InvalidEventError, 422, "invalid_request"),
     (LedgerError, 503, "ledger_unavailable"),
     (StorageError, 503, "storage_unavailable"),
     (SQLAlchemyError, 503, "database_unavailable"),

@@ -88,7 +88,7 @@ def vehicle_routes(gate: Gate, nonces: NonceStore, received: Callable[[str], Non
         statement = body.get("manifest")
         if not isinstance(statement, str):
             raise InvalidRequestError("body needs the field 'manifest' (expected a compact JWS)")
-        manifest = read_manifest(statement, caller.public_key)
+        manifest = await run_in_threadpool(read_manifest, statement, caller.public_key)
         if manifest.vehicle != caller.actor.id:
             raise UnauthenticatedError(f"manifest is of another vehicle (got {manifest.vehicle!r})")
         delivery = Delivery(manifest=manifest, source="vehicle", manifest_signed=True)

@@ -160,7 +160,7 @@ def _payload(
         "dropped": treated.dropped,
         "counts": dict(Counter(f.kind.value for f in treated.findings)),
         "treated": dict(masked),
-        "tags": sorted({*item.tags, *_tags(treated.findings)}),
+        "tags": sorted({*item.tags, *_tags(item, treated.findings)}),
         "findings": [f.as_dict() for f in treated.findings],
         "treatments": [t.as_dict() for t in treated.treatments],
         "facts": dict(treated.facts),
@@ -168,9 +168,11 @@ def _payload(
     }
 
 
-def _tags(findings: Sequence[Finding]) -> set[str]:
+def _tags(item: Classified, findings: Sequence[Finding]) -> set[str]:
     tags = {f.label for f in findings if f.kind is FindingKind.RESTRICTED_ZONE and f.label}
-    names = {FindingKind.FACE: "FACE", FindingKind.PLATE: "PLATE", FindingKind.ELEVATION: "ELEV"}
+    names = {FindingKind.ELEVATION: "ELEV"}
+    if item.kind in IMAGE_KINDS:
+        names |= {FindingKind.FACE: "FACE", FindingKind.PLATE: "PLATE"}
     return tags | {names[f.kind] for f in findings if f.kind in names}
 
 

@@ -182,8 +182,9 @@ def _item_facts(item: BuiltItem, cleansed: Cleansed) -> dict[str, Any]:
         "residual_scanned": bool(payload["residual"]["scanners"]),
         "residual_hits": len(residual),
         "detectors_ran": [kind.value for kind in _DETECTED] if image and payload["detectors"] else [],
-        "findings": {kind.value: int(counts.get(kind.value, 0)) for kind in _DETECTED},
-        "masked": {kind.value: int(treated.get(kind.value, 0)) for kind in _DETECTED},
+        # A plate number in a text is redacted, not masked; these facts speak of pixels.
+        "findings": {kind.value: int(counts.get(kind.value, 0)) if image else 0 for kind in _DETECTED},
+        "masked": {kind.value: int(treated.get(kind.value, 0)) if image else 0 for kind in _DETECTED},
         "metadata_stripped": True if not image else "strip_metadata" in _treatment_kinds(payload),
         "vin_found": sum(f["kind"] == FindingKind.VIN.value for f in residual),
         "absolute_time": item.payload["absolute_time"],
