@@ -25,8 +25,8 @@ QUEUE_ENTRIES = 4096
 ACKNOWLEDGE_SECONDS = 30.0
 """How long an append waits for its commit before it is refused, in seconds."""
 
-_LINGER_SHARE = 0.25
-_LINGER_LIMIT_SECONDS = 0.002
+_LINGER_SHARE = 0.5
+_LINGER_LIMIT_SECONDS = 0.01
 _SQLITE_TRANSIENT = frozenset({5, 6, 13})
 _POSTGRESQL_TRANSIENT_CLASSES = ("08", "40", "53", "55", "57")
 
@@ -54,7 +54,7 @@ class GroupCommitWriter:
         self._poison: BaseException | None = None
         self._connection: Connection | None = None
         self._known: Head | None = None
-        self._last_batch = 0
+        self._active = 0
         self._last_seconds = 0.0
 
     def append(self, event: Event, detail: SealedDetail | None) -> Receipt:
@@ -121,13 +121,14 @@ class GroupCommitWriter:
             self._disconnect()
 
     def _take(self) -> list[Pending]:
+        """Take what is queued, after a wait, short beside a commit, for callers that were there just now."""
         with self._lock:
             while not self._queue:
                 if self._closing or self._poison is not None:
                     return []
                 self._filled.wait()
-            if len(self._queue) < self._last_batch and not self._closing:
-                self._wanted = self._last_batch
+            if len(self._queue) < self._active and not self._closing:
+                self._wanted = self._active
                 self._filled.wait(min(self._last_seconds * _LINGER_SHARE, _LINGER_LIMIT_SECONDS))
                 self._wanted = 1
             batch, self._queue = self._queue, []
@@ -150,7 +151,7 @@ class GroupCommitWriter:
             rest = [] if _is_transient(exc) else self._drain(poison=exc)
             self._refuse([*batch, *rest], exc)
             return
-        self._last_batch, self._last_seconds = len(batch), monotonic() - started
+        self._active, self._last_seconds = len(batch) + len(self._queue), monotonic() - started
         for pending, receipt in zip(batch, receipts, strict=True):
             pending.receipt = receipt
             pending.done.release()
