@@ -195,7 +195,7 @@ def _obligations(value: object, engine: str) -> tuple[Obligation, ...]:
         if (
             not isinstance(entry, dict)
             or entry.keys() != {"kind", "parameters"}
-            or entry["kind"] not in set(ObligationKind)
+            or entry["kind"] not in list(ObligationKind)
             or not isinstance(entry["parameters"], dict)
         ):
             raise EngineError(
@@ -208,6 +208,6 @@ def _obligations(value: object, engine: str) -> tuple[Obligation, ...]:
 def _level(value: object, engine: str) -> Level | None:
     if value is None:
         return None
-    if not isinstance(value, str) or value not in set(Level):
+    if not isinstance(value, str) or value not in list(Level):
         raise EngineError(f"{engine} gave an unknown level (got {value!r}, expected {[*Level]})")
     return Level(value)

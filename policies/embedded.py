@@ -67,13 +67,13 @@ class EmbeddedEngine:
 def _load(bundle: Bundle) -> None:
     """Load the interpreter; regorus' faster register machine (Rvm) passes over undefined assignments."""
     try:
-        engine = regorus.Engine()
+        # No local name may hold it: an error would carry the frame, and with it the engine, to another thread.
+        _owned.engine = regorus.Engine()
         for path, source in sorted(bundle.modules().items()):
-            engine.add_policy(path, source)
-        engine.add_data_json(json.dumps(bundle.data()))
+            _owned.engine.add_policy(path, source)
+        _owned.engine.add_data_json(json.dumps(bundle.data()))
     except BaseException as error:  # noqa: BLE001 (a Rust panic is no Exception; see _converted)
         raise _converted(error) from None
-    _owned.engine = engine
 
 
 def _evaluate(question: Question) -> Any:

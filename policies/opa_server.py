@@ -117,18 +117,21 @@ def opa_command(directory: Path, address: str, opa: Path = Path("opa")) -> list[
 
 
 def _checked(url: str, ca_file: Path | None) -> tuple[str, int, str | bool]:
-    parts = urlsplit(url)
+    try:
+        parts, port = urlsplit(url), urlsplit(url).port or _DEFAULT_PORT
+    except ValueError as error:
+        raise EngineError(f"OPA URL is not admissible (got {url!r}): {error}") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or parts.query:
         raise EngineError(f"OPA URL is not admissible (got {url!r}, expected https://host[:port])")
     if parts.username or parts.password:
         raise EngineError("OPA URL is not admissible (got credentials, expected https://host[:port])")
     if parts.scheme == "https":
-        return parts.hostname, parts.port or _DEFAULT_PORT, str(ca_file) if ca_file else True
+        return parts.hostname, port, str(ca_file) if ca_file else True
     if not _is_loopback(parts.hostname):
         raise EngineError(
             f"plain HTTP lets anyone forge decisions (got {url!r}, expected https or a loopback host)"
         )
-    return parts.hostname, parts.port or _DEFAULT_PORT, False
+    return parts.hostname, port, False
 
 
 def _is_loopback(host: str) -> bool:

@@ -88,7 +88,7 @@ class Question:
                 a number has no RFC 8785 form.
         """
         named = document.get("point")
-        if named not in set(Point):
+        if not isinstance(named, str) or named not in set(Point):
             raise QuestionError(
                 f"no such decision point (got {named!r}, expected {[*Point]})", path="$.point"
             )

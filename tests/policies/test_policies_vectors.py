@@ -5,7 +5,6 @@ import time
 from typing import Any
 
 import pytest
-import yaml
 
 from policies.bundle import Bundle, bundle_of
 from policies.embedded import EmbeddedEngine
@@ -15,19 +14,18 @@ from policies.question import Point
 from policies.vectors import Vector, base_questions, changed, read_vectors, shipped_vectors
 
 
-def _without(bundle: Bundle, *, point: str, rule: str) -> Bundle:
-    """A bundle whose catalogue no longer requires a rule that still lies on disk."""
-    catalogue = yaml.safe_load(bundle.files["catalogue.yaml"])
-    del catalogue["rules"][point][rule]
-    return bundle_of(bundle.files | {"catalogue.yaml": yaml.safe_dump(catalogue).encode()})
+def _without(bundle: Bundle, point: Point, rule: str) -> Bundle:
+    """A bundle that claims the digest of the whole one but no longer requires a rule that still lies on disk."""
+    rules = {name: entry for name, entry in bundle.catalogue[point].items() if name != rule}
+    return dataclasses.replace(bundle, catalogue={**bundle.catalogue, point.value: rules})
 
 
 def test_the_embedded_engine_starts_in_less_than_a_second(bundle: Bundle, vectors: tuple[Vector, ...]) -> None:
     assert len(vectors) >= 60
     engine = EmbeddedEngine(bundle)
-    started = time.thread_time(), time.process_time()
+    started = time.process_time()
     assert start_engine(engine, vectors) is engine
-    assert time.process_time() - started[1] < 1.0
+    assert time.process_time() - started < 1.0
     engine.close()
 
 
@@ -37,39 +35,38 @@ def test_every_rule_denies_by_itself_in_some_vector(bundle: Bundle, vectors: tup
 
 
 @pytest.mark.parametrize("point", Point)
-def test_a_rule_that_is_no_longer_required_stops_start_up(bundle: Bundle, point: Point) -> None:
+def test_a_rule_that_is_no_longer_required_stops_start_up(
+    bundle: Bundle, vectors: tuple[Vector, ...], point: Point
+) -> None:
     """Law 5: leaving one rule out of the required ones makes a vector fail, whichever rule it is."""
     for rule in bundle.catalogue[point]:
-        weakened = _without(bundle, point=point.value, rule=rule)
-        denied = tuple(v for v in shipped_vectors(weakened) if v.question.point is point and v.missing == (rule,))
-        with EmbeddedEngine(weakened) as engine:
+        denied = [v for v in vectors if v.question.point is point and v.missing == (rule,)]
+        with EmbeddedEngine(_without(bundle, point, rule)) as engine:
             decisions = [engine.decide(vector.question) for vector in denied]
-        assert any(decision.allowed for decision in decisions), rule
+        assert all(decision.allowed for decision in decisions), rule
         assert all(vector.mismatch(decision) for vector, decision in zip(denied, decisions, strict=True)), rule
 
 
 @pytest.mark.parametrize("point", Point)
-def test_a_rule_file_that_is_gone_stops_start_up(bundle: Bundle, point: Point) -> None:
+def test_a_rule_file_that_is_gone_denies_everything(
+    bundle: Bundle, vectors: tuple[Vector, ...], point: Point
+) -> None:
     """Law 5: a rule that cannot pass because its file is missing denies everything."""
-    for rule in sorted(bundle.catalogue[point])[::4]:
+    for rule in bundle.catalogue[point]:
         path = f"rules/{point.value}/{rule}/rule.rego"
-        gone = bundle_of({name: content for name, content in bundle.files.items() if name != path})
-        base = next(v for v in shipped_vectors(gone) if v.question.point is point and not v.missing)
-        try:
-            engine = EmbeddedEngine(gone)
-        except EngineError:
-            continue
-        with engine, pytest.raises(VectorMismatchError):
-            start_engine(engine, [base])
+        kept = {name: content for name, content in bundle.files.items() if name != path}
+        base = next(v for v in vectors if v.question.point is point and not v.missing)
+        with EmbeddedEngine(dataclasses.replace(bundle, files=kept)) as engine:
+            (violation,) = engine.decide(base.question).violations
+        assert violation.rule == rule
 
 
-def test_weakened_engines_are_not_admitted(bundle: Bundle) -> None:
-    weakened = _without(bundle, point="serve", rule="grant_live")
-    engine = EmbeddedEngine(weakened)
+def test_weakened_engines_are_not_admitted(bundle: Bundle, vectors: tuple[Vector, ...]) -> None:
+    engine = EmbeddedEngine(_without(bundle, Point.SERVE, "grant_live"))
     with pytest.raises(VectorMismatchError, match="somebody else's grant"):
-        start_engine(engine, shipped_vectors(weakened))
+        start_engine(engine, vectors)
     with pytest.raises(EngineError, match="closed"):
-        engine.decide(shipped_vectors(weakened)[0].question)
+        engine.decide(vectors[0].question)
 
 
 def test_an_edited_rule_is_not_admitted(bundle: Bundle) -> None:

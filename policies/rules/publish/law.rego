@@ -8,4 +8,4 @@ law_home_countries := lib.members(data.law.transfer.home_countries_eu) if input.
 
 law_level_rank := lib.value(data.law.taxonomy.level_rank)
 
-law_provision_record_years := lib.value(data.law.transfer.provision_record_years)
+law_provision_record_years := lib.value(data.law.retention.provision_record_years)

@@ -30,7 +30,7 @@ law_offset_max_distance_error := lib.value(data.law.position.offset_max_distance
 
 law_offset_min_shift_m := lib.value(data.law.position.offset_min_shift_m)
 
-law_provision_record_years := lib.value(data.law.transfer.provision_record_years)
+law_provision_record_years := lib.value(data.law.retention.provision_record_years)
 
 law_public_formula_crs := lib.members(data.law.position.public_formula_crs)
 

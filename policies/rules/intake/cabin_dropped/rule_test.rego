@@ -1,34 +1,50 @@
 package fleetgate_test.intake.cabin_dropped
 
-import data.examples
+import data.examples.intake as base
 import data.fleetgate.intake
 
-test_passes_vehicle if "cabin_dropped" in intake.passed with input as examples.intake.vehicle
-
-test_passes_carrier if "cabin_dropped" in intake.passed with input as examples.intake.carrier
-
-test_passes_eu if "cabin_dropped" in intake.passed with input as examples.intake.eu
-
-test_denies_no_classes if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/resource/classes_declared", "value": []}])
-	missing := intake.missing with input as question
-	missing == {"cabin_dropped", "items_declared", "known_frame"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_no_classes_on_an_accredited_system if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/resource/classes_declared", "value": []}, {"op": "replace", "path": "/context/accredited_for_secrets", "value": true}])
-	missing := intake.missing with input as question
-	missing == {"cabin_dropped", "items_declared"}
+failed contains name if {
+	some name, case in cases
+	passes := "cabin_dropped" in intake.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_nothing_but_cabin_data if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/resource/classes_declared", "value": ["CABIN", "AUDIO"]}])
-	missing := intake.missing with input as question
-	missing == {"cabin_dropped"}
+cases["passes vehicle"] := {
+	"passes": true,
+	"question": base.vehicle,
 }
 
-test_denies_a_clock_before_all_law if {
-	question := json.patch(examples.intake.carrier, [{"op": "replace", "path": "/context/time", "value": "2015-01-01T00:00:00Z"}])
-	missing := intake.missing with input as question
-	missing == {"cabin_dropped", "domestic_subject", "known_frame", "period_plausible", "policy_in_force", "sealed_at_rest", "surveying_certificate"}
+cases["passes carrier"] := {
+	"passes": true,
+	"question": base.carrier,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: no classes"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/classes_declared", "value": []}]),
+}
+
+cases["denies: no classes on an accredited system"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/classes_declared", "value": []}, {"op": "replace", "path": "/context/accredited_for_secrets", "value": true}]),
+}
+
+cases["denies: nothing but cabin data"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/classes_declared", "value": ["CABIN", "AUDIO"]}]),
+}
+
+cases["denies: a clock before all law"] := {
+	"passes": false,
+	"question": json.patch(base.carrier, [{"op": "replace", "path": "/context/time", "value": "2015-01-01T00:00:00Z"}]),
 }

@@ -1,40 +1,55 @@
 package fleetgate_test.intake.domestic_subject
 
-import data.examples
+import data.examples.intake as base
 import data.fleetgate.intake
 
-test_passes_vehicle if "domestic_subject" in intake.passed with input as examples.intake.vehicle
-
-test_passes_carrier if "domestic_subject" in intake.passed with input as examples.intake.carrier
-
-test_passes_eu if "domestic_subject" in intake.passed with input as examples.intake.eu
-
-test_denies_foreign_deliverer if {
-	question := json.patch(examples.intake.carrier, [{"op": "replace", "path": "/subject/nationality", "value": "US"}])
-	missing := intake.missing with input as question
-	missing == {"domestic_subject"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_deliverer_from_hong_kong_is_across_the_customs_border if {
-	question := json.patch(examples.intake.carrier, [{"op": "replace", "path": "/subject/nationality", "value": "HK"}])
-	missing := intake.missing with input as question
-	missing == {"domestic_subject"}
+failed contains name if {
+	some name, case in cases
+	passes := "domestic_subject" in intake.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_eu_profile_refuses_a_third_country if {
-	question := json.patch(examples.intake.eu, [{"op": "replace", "path": "/subject/nationality", "value": "US"}])
-	missing := intake.missing with input as question
-	missing == {"domestic_subject"}
+cases["passes vehicle"] := {
+	"passes": true,
+	"question": base.vehicle,
 }
 
-test_denies_a_clock_before_all_law if {
-	question := json.patch(examples.intake.carrier, [{"op": "replace", "path": "/context/time", "value": "2015-01-01T00:00:00Z"}])
-	missing := intake.missing with input as question
-	missing == {"cabin_dropped", "domestic_subject", "known_frame", "period_plausible", "policy_in_force", "sealed_at_rest", "surveying_certificate"}
+cases["passes carrier"] := {
+	"passes": true,
+	"question": base.carrier,
 }
 
-test_denies_without_subject_nationality if {
-	question := json.patch(examples.intake.vehicle, [{"op": "remove", "path": "/subject/nationality"}])
-	missing := intake.missing with input as question
-	"domestic_subject" in missing
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: foreign deliverer"] := {
+	"passes": false,
+	"question": json.patch(base.carrier, [{"op": "replace", "path": "/subject/nationality", "value": "US"}]),
+}
+
+cases["denies: deliverer from Hong Kong is across the customs border"] := {
+	"passes": false,
+	"question": json.patch(base.carrier, [{"op": "replace", "path": "/subject/nationality", "value": "HK"}]),
+}
+
+cases["denies: EU profile refuses a third country"] := {
+	"passes": false,
+	"question": json.patch(base.eu, [{"op": "replace", "path": "/subject/nationality", "value": "US"}]),
+}
+
+cases["denies: a clock before all law"] := {
+	"passes": false,
+	"question": json.patch(base.carrier, [{"op": "replace", "path": "/context/time", "value": "2015-01-01T00:00:00Z"}]),
+}
+
+cases["denies without subject.nationality"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/subject/nationality"}]),
 }

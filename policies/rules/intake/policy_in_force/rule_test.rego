@@ -1,52 +1,65 @@
 package fleetgate_test.intake.policy_in_force
 
-import data.examples
+import data.examples.intake as base
 import data.fleetgate.intake
 
-test_passes_vehicle if "policy_in_force" in intake.passed with input as examples.intake.vehicle
-
-test_passes_carrier if "policy_in_force" in intake.passed with input as examples.intake.carrier
-
-test_passes_eu if "policy_in_force" in intake.passed with input as examples.intake.eu
-
-test_denies_unsigned_policy if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/context/policy/signed", "value": false}])
-	missing := intake.missing with input as question
-	missing == {"policy_in_force"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_policy_expires_at_this_instant if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/context/policy/not_after", "value": "2026-05-02T10:00:00Z"}])
-	missing := intake.missing with input as question
-	missing == {"policy_in_force"}
+failed contains name if {
+	some name, case in cases
+	passes := "policy_in_force" in intake.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_policy_not_yet_in_force if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/context/policy/not_before", "value": "2026-05-02T10:00:01Z"}])
-	missing := intake.missing with input as question
-	missing == {"policy_in_force"}
+cases["passes vehicle"] := {
+	"passes": true,
+	"question": base.vehicle,
 }
 
-test_denies_policy_of_another_bundle if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/context/policy/digest", "value": "0000000000000000000000000000000000000000000000000000000000000000"}])
-	missing := intake.missing with input as question
-	missing == {"policy_in_force"}
+cases["passes carrier"] := {
+	"passes": true,
+	"question": base.carrier,
 }
 
-test_denies_a_clock_before_all_law if {
-	question := json.patch(examples.intake.carrier, [{"op": "replace", "path": "/context/time", "value": "2015-01-01T00:00:00Z"}])
-	missing := intake.missing with input as question
-	missing == {"cabin_dropped", "domestic_subject", "known_frame", "period_plausible", "policy_in_force", "sealed_at_rest", "surveying_certificate"}
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
 }
 
-test_denies_without_context_policy if {
-	question := json.patch(examples.intake.vehicle, [{"op": "remove", "path": "/context/policy"}])
-	missing := intake.missing with input as question
-	"policy_in_force" in missing
+cases["denies: unsigned policy"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/policy/signed", "value": false}]),
 }
 
-test_denies_without_context_time if {
-	question := json.patch(examples.intake.vehicle, [{"op": "remove", "path": "/context/time"}])
-	missing := intake.missing with input as question
-	"policy_in_force" in missing
+cases["denies: policy expires at this instant"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/policy/not_after", "value": "2026-05-02T10:00:00Z"}]),
+}
+
+cases["denies: policy not yet in force"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/policy/not_before", "value": "2026-05-02T10:00:01Z"}]),
+}
+
+cases["denies: policy of another bundle"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/policy/digest", "value": "0000000000000000000000000000000000000000000000000000000000000000"}]),
+}
+
+cases["denies: a clock before all law"] := {
+	"passes": false,
+	"question": json.patch(base.carrier, [{"op": "replace", "path": "/context/time", "value": "2015-01-01T00:00:00Z"}]),
+}
+
+cases["denies without context.policy"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/policy"}]),
+}
+
+cases["denies without context.time"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/time"}]),
 }

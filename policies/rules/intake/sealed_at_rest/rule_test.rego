@@ -1,40 +1,55 @@
 package fleetgate_test.intake.sealed_at_rest
 
-import data.examples
+import data.examples.intake as base
 import data.fleetgate.intake
 
-test_passes_vehicle if "sealed_at_rest" in intake.passed with input as examples.intake.vehicle
-
-test_passes_carrier if "sealed_at_rest" in intake.passed with input as examples.intake.carrier
-
-test_passes_eu if "sealed_at_rest" in intake.passed with input as examples.intake.eu
-
-test_denies_unknown_suite if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/context/vault/suite", "value": "rot13"}])
-	missing := intake.missing with input as question
-	missing == {"sealed_at_rest"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_keys_held_elsewhere if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/context/vault/keys_held_by_operator", "value": false}])
-	missing := intake.missing with input as question
-	missing == {"sealed_at_rest"}
+failed contains name if {
+	some name, case in cases
+	passes := "sealed_at_rest" in intake.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_a_clock_before_all_law if {
-	question := json.patch(examples.intake.carrier, [{"op": "replace", "path": "/context/time", "value": "2015-01-01T00:00:00Z"}])
-	missing := intake.missing with input as question
-	missing == {"cabin_dropped", "domestic_subject", "known_frame", "period_plausible", "policy_in_force", "sealed_at_rest", "surveying_certificate"}
+cases["passes vehicle"] := {
+	"passes": true,
+	"question": base.vehicle,
 }
 
-test_denies_without_context_vault_keys_held_by_operator if {
-	question := json.patch(examples.intake.vehicle, [{"op": "remove", "path": "/context/vault/keys_held_by_operator"}])
-	missing := intake.missing with input as question
-	"sealed_at_rest" in missing
+cases["passes carrier"] := {
+	"passes": true,
+	"question": base.carrier,
 }
 
-test_denies_without_context_vault_suite if {
-	question := json.patch(examples.intake.vehicle, [{"op": "remove", "path": "/context/vault/suite"}])
-	missing := intake.missing with input as question
-	"sealed_at_rest" in missing
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: unknown suite"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/vault/suite", "value": "rot13"}]),
+}
+
+cases["denies: keys held elsewhere"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/vault/keys_held_by_operator", "value": false}]),
+}
+
+cases["denies: a clock before all law"] := {
+	"passes": false,
+	"question": json.patch(base.carrier, [{"op": "replace", "path": "/context/time", "value": "2015-01-01T00:00:00Z"}]),
+}
+
+cases["denies without context.vault.keys_held_by_operator"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/vault/keys_held_by_operator"}]),
+}
+
+cases["denies without context.vault.suite"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/vault/suite"}]),
 }

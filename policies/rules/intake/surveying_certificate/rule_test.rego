@@ -1,100 +1,105 @@
 package fleetgate_test.intake.surveying_certificate
 
-import data.examples
+import data.examples.intake as base
 import data.fleetgate.intake
 
-test_passes_vehicle if "surveying_certificate" in intake.passed with input as examples.intake.vehicle
-
-test_passes_carrier if "surveying_certificate" in intake.passed with input as examples.intake.carrier
-
-test_passes_eu if "surveying_certificate" in intake.passed with input as examples.intake.eu
-
-test_denies_no_certificate if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/context/certificate", "value": null}])
-	missing := intake.missing with input as question
-	missing == {"surveying_certificate"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_certificate_has_expired if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/context/certificate/valid_to", "value": "2026-05-02T09:59:59Z"}])
-	missing := intake.missing with input as question
-	missing == {"surveying_certificate"}
+failed contains name if {
+	some name, case in cases
+	passes := "surveying_certificate" in intake.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_recording_began_before_the_certificate if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/resource/started_at", "value": "2024-12-31T23:59:59Z"}])
-	missing := intake.missing with input as question
-	missing == {"surveying_certificate"}
+cases["passes vehicle"] := {
+	"passes": true,
+	"question": base.vehicle,
 }
 
-test_denies_recording_ended_after_the_certificate_though_it_is_plausible if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/context/certificate/valid_to", "value": "2026-05-01T09:00:00Z"}])
-	missing := intake.missing with input as question
-	missing == {"surveying_certificate"}
+cases["passes carrier"] := {
+	"passes": true,
+	"question": base.carrier,
 }
 
-test_denies_region_outside_the_certificate if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/resource/region", "value": "440305"}])
-	missing := intake.missing with input as question
-	missing == {"surveying_certificate"}
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
 }
 
-test_denies_certificate_of_another_kind if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/context/certificate/kinds", "value": ["engineering_survey"]}])
-	missing := intake.missing with input as question
-	missing == {"surveying_certificate"}
+cases["denies: no certificate"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/certificate", "value": null}]),
 }
 
-test_denies_certificate_without_regions if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/context/certificate/regions", "value": []}])
-	missing := intake.missing with input as question
-	missing == {"surveying_certificate"}
+cases["denies: certificate has expired"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/certificate/valid_to", "value": "2026-05-02T09:59:59Z"}]),
 }
 
-test_denies_a_clock_before_all_law if {
-	question := json.patch(examples.intake.carrier, [{"op": "replace", "path": "/context/time", "value": "2015-01-01T00:00:00Z"}])
-	missing := intake.missing with input as question
-	missing == {"cabin_dropped", "domestic_subject", "known_frame", "period_plausible", "policy_in_force", "sealed_at_rest", "surveying_certificate"}
+cases["denies: recording began before the certificate"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/started_at", "value": "2024-12-31T23:59:59Z"}]),
 }
 
-test_denies_without_context_certificate if {
-	question := json.patch(examples.intake.vehicle, [{"op": "remove", "path": "/context/certificate"}])
-	missing := intake.missing with input as question
-	"surveying_certificate" in missing
+cases["denies: recording ended after the certificate though it is plausible"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/certificate/valid_to", "value": "2026-05-01T09:00:00Z"}]),
 }
 
-test_denies_without_context_certificate_valid_from if {
-	question := json.patch(examples.intake.vehicle, [{"op": "remove", "path": "/context/certificate/valid_from"}])
-	missing := intake.missing with input as question
-	"surveying_certificate" in missing
+cases["denies: region outside the certificate"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/region", "value": "440305"}]),
 }
 
-test_denies_without_context_certificate_valid_to if {
-	question := json.patch(examples.intake.vehicle, [{"op": "remove", "path": "/context/certificate/valid_to"}])
-	missing := intake.missing with input as question
-	"surveying_certificate" in missing
+cases["denies: certificate of another kind"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/certificate/kinds", "value": ["engineering_survey"]}]),
 }
 
-test_denies_without_context_profile_jurisdiction if {
-	question := json.patch(examples.intake.vehicle, [{"op": "remove", "path": "/context/profile/jurisdiction"}])
-	missing := intake.missing with input as question
-	"surveying_certificate" in missing
+cases["denies: certificate without regions"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/certificate/regions", "value": []}]),
 }
 
-test_denies_without_resource_ended_at if {
-	question := json.patch(examples.intake.vehicle, [{"op": "remove", "path": "/resource/ended_at"}])
-	missing := intake.missing with input as question
-	"surveying_certificate" in missing
+cases["denies: a clock before all law"] := {
+	"passes": false,
+	"question": json.patch(base.carrier, [{"op": "replace", "path": "/context/time", "value": "2015-01-01T00:00:00Z"}]),
 }
 
-test_denies_without_resource_region if {
-	question := json.patch(examples.intake.vehicle, [{"op": "remove", "path": "/resource/region"}])
-	missing := intake.missing with input as question
-	"surveying_certificate" in missing
+cases["denies without context.certificate"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/certificate"}]),
 }
 
-test_denies_without_resource_started_at if {
-	question := json.patch(examples.intake.vehicle, [{"op": "remove", "path": "/resource/started_at"}])
-	missing := intake.missing with input as question
-	"surveying_certificate" in missing
+cases["denies without context.certificate.valid_from"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/certificate/valid_from"}]),
+}
+
+cases["denies without context.certificate.valid_to"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/certificate/valid_to"}]),
+}
+
+cases["denies without context.profile.jurisdiction"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/profile/jurisdiction"}]),
+}
+
+cases["denies without resource.ended_at"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/resource/ended_at"}]),
+}
+
+cases["denies without resource.region"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/resource/region"}]),
+}
+
+cases["denies without resource.started_at"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/resource/started_at"}]),
 }

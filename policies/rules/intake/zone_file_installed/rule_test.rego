@@ -1,58 +1,70 @@
 package fleetgate_test.intake.zone_file_installed
 
-import data.examples
+import data.examples.intake as base
 import data.fleetgate.intake
 
-test_passes_vehicle if "zone_file_installed" in intake.passed with input as examples.intake.vehicle
-
-test_passes_carrier if "zone_file_installed" in intake.passed with input as examples.intake.carrier
-
-test_passes_eu if "zone_file_installed" in intake.passed with input as examples.intake.eu
-
-test_denies_no_zone_file if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/context/zone_file", "value": {"installed": false, "signed": false, "digest": null}}])
-	missing := intake.missing with input as question
-	missing == {"zone_file_installed"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_zone_file_is_not_signed if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/context/zone_file/signed", "value": false}])
-	missing := intake.missing with input as question
-	missing == {"zone_file_installed"}
+failed contains name if {
+	some name, case in cases
+	passes := "zone_file_installed" in intake.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_zone_file_is_not_installed if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/context/zone_file/installed", "value": false}])
-	missing := intake.missing with input as question
-	missing == {"zone_file_installed"}
+cases["passes vehicle"] := {
+	"passes": true,
+	"question": base.vehicle,
 }
 
-test_denies_zone_file_has_no_digest if {
-	question := json.patch(examples.intake.vehicle, [{"op": "replace", "path": "/context/zone_file/digest", "value": null}])
-	missing := intake.missing with input as question
-	missing == {"zone_file_installed"}
+cases["passes carrier"] := {
+	"passes": true,
+	"question": base.carrier,
 }
 
-test_denies_without_context_profile_jurisdiction if {
-	question := json.patch(examples.intake.vehicle, [{"op": "remove", "path": "/context/profile/jurisdiction"}])
-	missing := intake.missing with input as question
-	"zone_file_installed" in missing
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
 }
 
-test_denies_without_context_zone_file_digest if {
-	question := json.patch(examples.intake.vehicle, [{"op": "remove", "path": "/context/zone_file/digest"}])
-	missing := intake.missing with input as question
-	"zone_file_installed" in missing
+cases["denies: no zone file"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/zone_file", "value": {"installed": false, "signed": false, "digest": null}}]),
 }
 
-test_denies_without_context_zone_file_installed if {
-	question := json.patch(examples.intake.vehicle, [{"op": "remove", "path": "/context/zone_file/installed"}])
-	missing := intake.missing with input as question
-	"zone_file_installed" in missing
+cases["denies: zone file is not signed"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/zone_file/signed", "value": false}]),
 }
 
-test_denies_without_context_zone_file_signed if {
-	question := json.patch(examples.intake.vehicle, [{"op": "remove", "path": "/context/zone_file/signed"}])
-	missing := intake.missing with input as question
-	"zone_file_installed" in missing
+cases["denies: zone file is not installed"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/zone_file/installed", "value": false}]),
+}
+
+cases["denies: zone file has no digest"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/zone_file/digest", "value": null}]),
+}
+
+cases["denies without context.profile.jurisdiction"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/profile/jurisdiction"}]),
+}
+
+cases["denies without context.zone_file.digest"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/zone_file/digest"}]),
+}
+
+cases["denies without context.zone_file.installed"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/zone_file/installed"}]),
+}
+
+cases["denies without context.zone_file.signed"] := {
+	"passes": false,
+	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/zone_file/signed"}]),
 }

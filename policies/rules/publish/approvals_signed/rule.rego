@@ -12,6 +12,7 @@ import data.fleetgate.lib
 passed contains "approvals_signed" if {
 	count(binding_approvals) > 0
 	every approval in binding_approvals {
+		is_string(approval.approver)
 		approval.signature_verified == true
 		approval.licence_valid == true
 		"operator" in approval.roles

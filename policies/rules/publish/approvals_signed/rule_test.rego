@@ -1,52 +1,65 @@
 package fleetgate_test.publish.approvals_signed
 
-import data.examples
+import data.examples.publish as base
 import data.fleetgate.publish
 
-test_passes_two_operators if "approvals_signed" in publish.passed with input as examples.publish.two_operators
-
-test_passes_one_operator if "approvals_signed" in publish.passed with input as examples.publish.one_operator
-
-test_passes_eu if "approvals_signed" in publish.passed with input as examples.publish.eu
-
-test_denies_content_changed_after_it_was_approved if {
-	question := json.patch(examples.publish.two_operators, [{"op": "replace", "path": "/resource/digest", "value": "0000000000000000000000000000000000000000000000000000000000000000"}, {"op": "replace", "path": "/resource/judged_digest", "value": "0000000000000000000000000000000000000000000000000000000000000000"}, {"op": "replace", "path": "/context/decision/release_digest", "value": "0000000000000000000000000000000000000000000000000000000000000000"}])
-	missing := publish.missing with input as question
-	missing == {"approvals_signed", "enough_approvers"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_no_approval if {
-	question := json.patch(examples.publish.two_operators, [{"op": "replace", "path": "/context/approvals", "value": []}])
-	missing := publish.missing with input as question
-	missing == {"approvals_signed", "enough_approvers"}
+failed contains name if {
+	some name, case in cases
+	passes := "approvals_signed" in publish.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_a_signature_does_not_verify if {
-	question := json.patch(examples.publish.two_operators, [{"op": "replace", "path": "/context/approvals/1/signature_verified", "value": false}])
-	missing := publish.missing with input as question
-	missing == {"approvals_signed"}
+cases["passes two_operators"] := {
+	"passes": true,
+	"question": base.two_operators,
 }
 
-test_denies_an_approver_s_licence_has_lapsed if {
-	question := json.patch(examples.publish.two_operators, [{"op": "replace", "path": "/context/approvals/1/licence_valid", "value": false}])
-	missing := publish.missing with input as question
-	missing == {"approvals_signed"}
+cases["passes one_operator"] := {
+	"passes": true,
+	"question": base.one_operator,
 }
 
-test_denies_an_auditor_approves if {
-	question := json.patch(examples.publish.two_operators, [{"op": "replace", "path": "/context/approvals/1/roles", "value": ["auditor"]}])
-	missing := publish.missing with input as question
-	missing == {"approvals_signed"}
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
 }
 
-test_denies_an_approval_from_the_future if {
-	question := json.patch(examples.publish.two_operators, [{"op": "replace", "path": "/context/approvals/1/signed_at", "value": "2026-05-02T12:00:01Z"}])
-	missing := publish.missing with input as question
-	missing == {"approvals_signed"}
+cases["denies: content changed after it was approved"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/resource/digest", "value": "0000000000000000000000000000000000000000000000000000000000000000"}, {"op": "replace", "path": "/resource/judged_digest", "value": "0000000000000000000000000000000000000000000000000000000000000000"}, {"op": "replace", "path": "/context/decision/release_digest", "value": "0000000000000000000000000000000000000000000000000000000000000000"}]),
 }
 
-test_denies_without_context_time if {
-	question := json.patch(examples.publish.two_operators, [{"op": "remove", "path": "/context/time"}])
-	missing := publish.missing with input as question
-	"approvals_signed" in missing
+cases["denies: no approval"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/approvals", "value": []}]),
+}
+
+cases["denies: a signature does not verify"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/approvals/1/signature_verified", "value": false}]),
+}
+
+cases["denies: an approver's licence has lapsed"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/approvals/1/licence_valid", "value": false}]),
+}
+
+cases["denies: an auditor approves"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/approvals/1/roles", "value": ["auditor"]}]),
+}
+
+cases["denies: an approval from the future"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/approvals/1/signed_at", "value": "2026-05-02T12:00:01Z"}]),
+}
+
+cases["denies without context.time"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/time"}]),
 }

@@ -1,64 +1,75 @@
 package fleetgate_test.publish.decision_binds
 
-import data.examples
+import data.examples.publish as base
 import data.fleetgate.publish
 
-test_passes_two_operators if "decision_binds" in publish.passed with input as examples.publish.two_operators
-
-test_passes_one_operator if "decision_binds" in publish.passed with input as examples.publish.one_operator
-
-test_passes_eu if "decision_binds" in publish.passed with input as examples.publish.eu
-
-test_denies_the_decision_was_a_denial if {
-	question := json.patch(examples.publish.two_operators, [{"op": "replace", "path": "/context/decision/allowed", "value": false}])
-	missing := publish.missing with input as question
-	missing == {"decision_binds"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_the_decision_rests_on_an_older_bundle if {
-	question := json.patch(examples.publish.two_operators, [{"op": "replace", "path": "/context/decision/bundle_digest", "value": "0000000000000000000000000000000000000000000000000000000000000000"}])
-	missing := publish.missing with input as question
-	missing == {"decision_binds"}
+failed contains name if {
+	some name, case in cases
+	passes := "decision_binds" in publish.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_the_decision_is_about_other_content if {
-	question := json.patch(examples.publish.two_operators, [{"op": "replace", "path": "/context/decision/release_digest", "value": "0000000000000000000000000000000000000000000000000000000000000000"}])
-	missing := publish.missing with input as question
-	missing == {"decision_binds"}
+cases["passes two_operators"] := {
+	"passes": true,
+	"question": base.two_operators,
 }
 
-test_denies_content_changed_after_it_was_judged if {
-	question := json.patch(examples.publish.two_operators, [{"op": "replace", "path": "/resource/judged_digest", "value": "0000000000000000000000000000000000000000000000000000000000000000"}])
-	missing := publish.missing with input as question
-	missing == {"decision_binds"}
+cases["passes one_operator"] := {
+	"passes": true,
+	"question": base.one_operator,
 }
 
-test_denies_without_context_decision_allowed if {
-	question := json.patch(examples.publish.two_operators, [{"op": "remove", "path": "/context/decision/allowed"}])
-	missing := publish.missing with input as question
-	"decision_binds" in missing
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
 }
 
-test_denies_without_context_decision_bundle_digest if {
-	question := json.patch(examples.publish.two_operators, [{"op": "remove", "path": "/context/decision/bundle_digest"}])
-	missing := publish.missing with input as question
-	"decision_binds" in missing
+cases["denies: the decision was a denial"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/decision/allowed", "value": false}]),
 }
 
-test_denies_without_context_decision_release_digest if {
-	question := json.patch(examples.publish.two_operators, [{"op": "remove", "path": "/context/decision/release_digest"}])
-	missing := publish.missing with input as question
-	"decision_binds" in missing
+cases["denies: the decision rests on an older bundle"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/decision/bundle_digest", "value": "0000000000000000000000000000000000000000000000000000000000000000"}]),
 }
 
-test_denies_without_resource_digest if {
-	question := json.patch(examples.publish.two_operators, [{"op": "remove", "path": "/resource/digest"}])
-	missing := publish.missing with input as question
-	"decision_binds" in missing
+cases["denies: the decision is about other content"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/decision/release_digest", "value": "0000000000000000000000000000000000000000000000000000000000000000"}]),
 }
 
-test_denies_without_resource_judged_digest if {
-	question := json.patch(examples.publish.two_operators, [{"op": "remove", "path": "/resource/judged_digest"}])
-	missing := publish.missing with input as question
-	"decision_binds" in missing
+cases["denies: content changed after it was judged"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/resource/judged_digest", "value": "0000000000000000000000000000000000000000000000000000000000000000"}]),
+}
+
+cases["denies without context.decision.allowed"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/decision/allowed"}]),
+}
+
+cases["denies without context.decision.bundle_digest"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/decision/bundle_digest"}]),
+}
+
+cases["denies without context.decision.release_digest"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/decision/release_digest"}]),
+}
+
+cases["denies without resource.digest"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/resource/digest"}]),
+}
+
+cases["denies without resource.judged_digest"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/resource/judged_digest"}]),
 }

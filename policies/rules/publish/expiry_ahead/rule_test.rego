@@ -1,28 +1,45 @@
 package fleetgate_test.publish.expiry_ahead
 
-import data.examples
+import data.examples.publish as base
 import data.fleetgate.publish
 
-test_passes_two_operators if "expiry_ahead" in publish.passed with input as examples.publish.two_operators
-
-test_passes_one_operator if "expiry_ahead" in publish.passed with input as examples.publish.one_operator
-
-test_passes_eu if "expiry_ahead" in publish.passed with input as examples.publish.eu
-
-test_denies_the_release_has_expired if {
-	question := json.patch(examples.publish.two_operators, [{"op": "replace", "path": "/context/expires_at", "value": "2026-05-02T12:00:00Z"}])
-	missing := publish.missing with input as question
-	missing == {"expiry_ahead"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_without_context_expires_at if {
-	question := json.patch(examples.publish.two_operators, [{"op": "remove", "path": "/context/expires_at"}])
-	missing := publish.missing with input as question
-	"expiry_ahead" in missing
+failed contains name if {
+	some name, case in cases
+	passes := "expiry_ahead" in publish.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_without_context_time if {
-	question := json.patch(examples.publish.two_operators, [{"op": "remove", "path": "/context/time"}])
-	missing := publish.missing with input as question
-	"expiry_ahead" in missing
+cases["passes two_operators"] := {
+	"passes": true,
+	"question": base.two_operators,
+}
+
+cases["passes one_operator"] := {
+	"passes": true,
+	"question": base.one_operator,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: the release has expired"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/expires_at", "value": "2026-05-02T12:00:00Z"}]),
+}
+
+cases["denies without context.expires_at"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/expires_at"}]),
+}
+
+cases["denies without context.time"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/time"}]),
 }

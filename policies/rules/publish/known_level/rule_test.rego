@@ -1,34 +1,50 @@
 package fleetgate_test.publish.known_level
 
-import data.examples
+import data.examples.publish as base
 import data.fleetgate.publish
 
-test_passes_two_operators if "known_level" in publish.passed with input as examples.publish.two_operators
-
-test_passes_one_operator if "known_level" in publish.passed with input as examples.publish.one_operator
-
-test_passes_eu if "known_level" in publish.passed with input as examples.publish.eu
-
-test_denies_state_secret if {
-	question := json.patch(examples.publish.two_operators, [{"op": "replace", "path": "/resource/level", "value": "S4_STATE_SECRET"}])
-	missing := publish.missing with input as question
-	missing == {"known_level"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_a_source_of_unknown_level if {
-	question := json.patch(examples.publish.two_operators, [{"op": "replace", "path": "/resource/source_level", "value": "SX_UNKNOWN"}])
-	missing := publish.missing with input as question
-	missing == {"known_level"}
+failed contains name if {
+	some name, case in cases
+	passes := "known_level" in publish.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_without_resource_level if {
-	question := json.patch(examples.publish.two_operators, [{"op": "remove", "path": "/resource/level"}])
-	missing := publish.missing with input as question
-	"known_level" in missing
+cases["passes two_operators"] := {
+	"passes": true,
+	"question": base.two_operators,
 }
 
-test_denies_without_resource_source_level if {
-	question := json.patch(examples.publish.two_operators, [{"op": "remove", "path": "/resource/source_level"}])
-	missing := publish.missing with input as question
-	"known_level" in missing
+cases["passes one_operator"] := {
+	"passes": true,
+	"question": base.one_operator,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: state secret"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/resource/level", "value": "S4_STATE_SECRET"}]),
+}
+
+cases["denies: a source of unknown level"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/resource/source_level", "value": "SX_UNKNOWN"}]),
+}
+
+cases["denies without resource.level"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/resource/level"}]),
+}
+
+cases["denies without resource.source_level"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/resource/source_level"}]),
 }

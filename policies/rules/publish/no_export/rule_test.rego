@@ -1,40 +1,55 @@
 package fleetgate_test.publish.no_export
 
-import data.examples
+import data.examples.publish as base
 import data.fleetgate.publish
 
-test_passes_two_operators if "no_export" in publish.passed with input as examples.publish.two_operators
-
-test_passes_one_operator if "no_export" in publish.passed with input as examples.publish.one_operator
-
-test_passes_eu if "no_export" in publish.passed with input as examples.publish.eu
-
-test_denies_foreign_publisher if {
-	question := json.patch(examples.publish.two_operators, [{"op": "replace", "path": "/subject/nationality", "value": "US"}])
-	missing := publish.missing with input as question
-	missing == {"no_export"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_foreign_entity if {
-	question := json.patch(examples.publish.two_operators, [{"op": "replace", "path": "/subject/entity_country", "value": "US"}])
-	missing := publish.missing with input as question
-	missing == {"no_export"}
+failed contains name if {
+	some name, case in cases
+	passes := "no_export" in publish.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_eu_profile_refuses_a_third_country if {
-	question := json.patch(examples.publish.eu, [{"op": "replace", "path": "/subject/entity_country", "value": "US"}])
-	missing := publish.missing with input as question
-	missing == {"no_export"}
+cases["passes two_operators"] := {
+	"passes": true,
+	"question": base.two_operators,
 }
 
-test_denies_without_subject_entity_country if {
-	question := json.patch(examples.publish.two_operators, [{"op": "remove", "path": "/subject/entity_country"}])
-	missing := publish.missing with input as question
-	"no_export" in missing
+cases["passes one_operator"] := {
+	"passes": true,
+	"question": base.one_operator,
 }
 
-test_denies_without_subject_nationality if {
-	question := json.patch(examples.publish.two_operators, [{"op": "remove", "path": "/subject/nationality"}])
-	missing := publish.missing with input as question
-	"no_export" in missing
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: foreign publisher"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/subject/nationality", "value": "US"}]),
+}
+
+cases["denies: foreign entity"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/subject/entity_country", "value": "US"}]),
+}
+
+cases["denies: EU profile refuses a third country"] := {
+	"passes": false,
+	"question": json.patch(base.eu, [{"op": "replace", "path": "/subject/entity_country", "value": "US"}]),
+}
+
+cases["denies without subject.entity_country"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/subject/entity_country"}]),
+}
+
+cases["denies without subject.nationality"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/subject/nationality"}]),
 }

@@ -1,28 +1,45 @@
 package fleetgate_test.publish.policy_in_force
 
-import data.examples
+import data.examples.publish as base
 import data.fleetgate.publish
 
-test_passes_two_operators if "policy_in_force" in publish.passed with input as examples.publish.two_operators
-
-test_passes_one_operator if "policy_in_force" in publish.passed with input as examples.publish.one_operator
-
-test_passes_eu if "policy_in_force" in publish.passed with input as examples.publish.eu
-
-test_denies_policy_is_not_signed if {
-	question := json.patch(examples.publish.two_operators, [{"op": "replace", "path": "/context/policy/signed", "value": false}])
-	missing := publish.missing with input as question
-	missing == {"policy_in_force"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_without_context_policy if {
-	question := json.patch(examples.publish.two_operators, [{"op": "remove", "path": "/context/policy"}])
-	missing := publish.missing with input as question
-	"policy_in_force" in missing
+failed contains name if {
+	some name, case in cases
+	passes := "policy_in_force" in publish.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_without_context_time if {
-	question := json.patch(examples.publish.two_operators, [{"op": "remove", "path": "/context/time"}])
-	missing := publish.missing with input as question
-	"policy_in_force" in missing
+cases["passes two_operators"] := {
+	"passes": true,
+	"question": base.two_operators,
+}
+
+cases["passes one_operator"] := {
+	"passes": true,
+	"question": base.one_operator,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: policy is not signed"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/policy/signed", "value": false}]),
+}
+
+cases["denies without context.policy"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/policy"}]),
+}
+
+cases["denies without context.time"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/time"}]),
 }

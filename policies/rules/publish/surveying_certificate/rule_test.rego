@@ -1,40 +1,55 @@
 package fleetgate_test.publish.surveying_certificate
 
-import data.examples
+import data.examples.publish as base
 import data.fleetgate.publish
 
-test_passes_two_operators if "surveying_certificate" in publish.passed with input as examples.publish.two_operators
-
-test_passes_one_operator if "surveying_certificate" in publish.passed with input as examples.publish.one_operator
-
-test_passes_eu if "surveying_certificate" in publish.passed with input as examples.publish.eu
-
-test_denies_the_certificate_has_expired_since if {
-	question := json.patch(examples.publish.two_operators, [{"op": "replace", "path": "/context/certificate/valid_to", "value": "2026-05-02T12:00:00Z"}])
-	missing := publish.missing with input as question
-	missing == {"surveying_certificate"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_the_certificate_is_of_another_kind if {
-	question := json.patch(examples.publish.two_operators, [{"op": "replace", "path": "/context/certificate/kinds", "value": []}])
-	missing := publish.missing with input as question
-	missing == {"surveying_certificate"}
+failed contains name if {
+	some name, case in cases
+	passes := "surveying_certificate" in publish.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_no_certificate if {
-	question := json.patch(examples.publish.two_operators, [{"op": "replace", "path": "/context/certificate", "value": null}])
-	missing := publish.missing with input as question
-	missing == {"surveying_certificate"}
+cases["passes two_operators"] := {
+	"passes": true,
+	"question": base.two_operators,
 }
 
-test_denies_without_context_certificate if {
-	question := json.patch(examples.publish.two_operators, [{"op": "remove", "path": "/context/certificate"}])
-	missing := publish.missing with input as question
-	"surveying_certificate" in missing
+cases["passes one_operator"] := {
+	"passes": true,
+	"question": base.one_operator,
 }
 
-test_denies_without_context_profile_jurisdiction if {
-	question := json.patch(examples.publish.two_operators, [{"op": "remove", "path": "/context/profile/jurisdiction"}])
-	missing := publish.missing with input as question
-	"surveying_certificate" in missing
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: the certificate has expired since"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/certificate/valid_to", "value": "2026-05-02T12:00:00Z"}]),
+}
+
+cases["denies: the certificate is of another kind"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/certificate/kinds", "value": []}]),
+}
+
+cases["denies: no certificate"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/certificate", "value": null}]),
+}
+
+cases["denies without context.certificate"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/certificate"}]),
+}
+
+cases["denies without context.profile.jurisdiction"] := {
+	"passes": false,
+	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/profile/jurisdiction"}]),
 }

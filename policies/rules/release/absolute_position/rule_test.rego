@@ -1,62 +1,80 @@
 package fleetgate_test.release.absolute_position
 
-import data.examples
+import data.examples.release as base
 import data.fleetgate.release
 
-test_passes_local if "absolute_position" in release.passed with input as examples.release.local
-
-test_passes_offset if "absolute_position" in release.passed with input as examples.release.offset
-
-test_passes_approved if "absolute_position" in release.passed with input as examples.release.approved
-
-test_passes_public if "absolute_position" in release.passed with input as examples.release.public
-
-test_passes_eu if "absolute_position" in release.passed with input as examples.release.eu
-
-test_denies_offset_without_its_measures if {
-	question := json.patch(examples.release.offset, [{"op": "replace", "path": "/resource/offset", "value": null}])
-	missing := release.missing with input as question
-	missing == {"absolute_position"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_offset_too_small if {
-	question := json.patch(examples.release.offset, [{"op": "replace", "path": "/resource/offset/min_shift_m", "value": 49.9}])
-	missing := release.missing with input as question
-	missing == {"absolute_position"}
+failed contains name if {
+	some name, case in cases
+	passes := "absolute_position" in release.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_offset_distorts if {
-	question := json.patch(examples.release.offset, [{"op": "replace", "path": "/resource/offset/max_distance_error", "value": 0.0071}])
-	missing := release.missing with input as question
-	missing == {"absolute_position"}
+cases["passes local"] := {
+	"passes": true,
+	"question": base.local,
 }
 
-test_denies_approved_mode_without_the_processor_s_identifier if {
-	question := json.patch(examples.release.approved, [{"op": "replace", "path": "/resource/secrecy_tech_id", "value": null}])
-	missing := release.missing with input as question
-	missing == {"absolute_position", "level_kept"}
+cases["passes offset"] := {
+	"passes": true,
+	"question": base.offset,
 }
 
-test_denies_without_resource_mode if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/resource/mode"}])
-	missing := release.missing with input as question
-	"absolute_position" in missing
+cases["passes approved"] := {
+	"passes": true,
+	"question": base.approved,
 }
 
-test_denies_without_resource_offset_max_distance_error if {
-	question := json.patch(examples.release.offset, [{"op": "remove", "path": "/resource/offset/max_distance_error"}])
-	missing := release.missing with input as question
-	"absolute_position" in missing
+cases["passes public"] := {
+	"passes": true,
+	"question": base.public,
 }
 
-test_denies_without_resource_offset_min_shift_m if {
-	question := json.patch(examples.release.offset, [{"op": "remove", "path": "/resource/offset/min_shift_m"}])
-	missing := release.missing with input as question
-	"absolute_position" in missing
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
 }
 
-test_denies_without_resource_secrecy_tech_id if {
-	question := json.patch(examples.release.approved, [{"op": "remove", "path": "/resource/secrecy_tech_id"}])
-	missing := release.missing with input as question
-	"absolute_position" in missing
+cases["denies: offset without its measures"] := {
+	"passes": false,
+	"question": json.patch(base.offset, [{"op": "replace", "path": "/resource/offset", "value": null}]),
+}
+
+cases["denies: offset too small"] := {
+	"passes": false,
+	"question": json.patch(base.offset, [{"op": "replace", "path": "/resource/offset/min_shift_m", "value": 49.9}]),
+}
+
+cases["denies: offset distorts"] := {
+	"passes": false,
+	"question": json.patch(base.offset, [{"op": "replace", "path": "/resource/offset/max_distance_error", "value": 0.0071}]),
+}
+
+cases["denies: approved mode without the processor's identifier"] := {
+	"passes": false,
+	"question": json.patch(base.approved, [{"op": "replace", "path": "/resource/secrecy_tech_id", "value": null}]),
+}
+
+cases["denies without resource.mode"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/mode"}]),
+}
+
+cases["denies without resource.offset.max_distance_error"] := {
+	"passes": false,
+	"question": json.patch(base.offset, [{"op": "remove", "path": "/resource/offset/max_distance_error"}]),
+}
+
+cases["denies without resource.offset.min_shift_m"] := {
+	"passes": false,
+	"question": json.patch(base.offset, [{"op": "remove", "path": "/resource/offset/min_shift_m"}]),
+}
+
+cases["denies without resource.secrecy_tech_id"] := {
+	"passes": false,
+	"question": json.patch(base.approved, [{"op": "remove", "path": "/resource/secrecy_tech_id"}]),
 }

@@ -1,44 +1,65 @@
 package fleetgate_test.release.evidence_verified
 
-import data.examples
+import data.examples.release as base
 import data.fleetgate.release
 
-test_passes_local if "evidence_verified" in release.passed with input as examples.release.local
-
-test_passes_offset if "evidence_verified" in release.passed with input as examples.release.offset
-
-test_passes_approved if "evidence_verified" in release.passed with input as examples.release.approved
-
-test_passes_public if "evidence_verified" in release.passed with input as examples.release.public
-
-test_passes_eu if "evidence_verified" in release.passed with input as examples.release.eu
-
-test_denies_evidence_does_not_verify if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/1/evidence_verified", "value": false}])
-	missing := release.missing with input as question
-	missing == {"evidence_verified"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_item_is_held if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/1/held", "value": true}])
-	missing := release.missing with input as question
-	missing == {"evidence_verified"}
+failed contains name if {
+	some name, case in cases
+	passes := "evidence_verified" in release.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_treated_under_another_profile if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/1/profile_digest", "value": "0000000000000000000000000000000000000000000000000000000000000000"}])
-	missing := release.missing with input as question
-	missing == {"evidence_verified"}
+cases["passes local"] := {
+	"passes": true,
+	"question": base.local,
 }
 
-test_denies_without_context_profile_digest if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/context/profile/digest"}])
-	missing := release.missing with input as question
-	"evidence_verified" in missing
+cases["passes offset"] := {
+	"passes": true,
+	"question": base.offset,
 }
 
-test_denies_without_resource_items if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/resource/items"}])
-	missing := release.missing with input as question
-	"evidence_verified" in missing
+cases["passes approved"] := {
+	"passes": true,
+	"question": base.approved,
+}
+
+cases["passes public"] := {
+	"passes": true,
+	"question": base.public,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: evidence does not verify"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/evidence_verified", "value": false}]),
+}
+
+cases["denies: item is held"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/held", "value": true}]),
+}
+
+cases["denies: treated under another profile"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/profile_digest", "value": "0000000000000000000000000000000000000000000000000000000000000000"}]),
+}
+
+cases["denies without context.profile.digest"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/context/profile/digest"}]),
+}
+
+cases["denies without resource.items"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}]),
 }

@@ -1,32 +1,55 @@
 package fleetgate_test.release.expiry_ahead
 
-import data.examples
+import data.examples.release as base
 import data.fleetgate.release
 
-test_passes_local if "expiry_ahead" in release.passed with input as examples.release.local
-
-test_passes_offset if "expiry_ahead" in release.passed with input as examples.release.offset
-
-test_passes_approved if "expiry_ahead" in release.passed with input as examples.release.approved
-
-test_passes_public if "expiry_ahead" in release.passed with input as examples.release.public
-
-test_passes_eu if "expiry_ahead" in release.passed with input as examples.release.eu
-
-test_denies_release_expires_at_this_instant if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/context/expires_at", "value": "2026-05-02T10:00:00Z"}])
-	missing := release.missing with input as question
-	missing == {"expiry_ahead"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_without_context_expires_at if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/context/expires_at"}])
-	missing := release.missing with input as question
-	"expiry_ahead" in missing
+failed contains name if {
+	some name, case in cases
+	passes := "expiry_ahead" in release.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_without_context_time if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/context/time"}])
-	missing := release.missing with input as question
-	"expiry_ahead" in missing
+cases["passes local"] := {
+	"passes": true,
+	"question": base.local,
+}
+
+cases["passes offset"] := {
+	"passes": true,
+	"question": base.offset,
+}
+
+cases["passes approved"] := {
+	"passes": true,
+	"question": base.approved,
+}
+
+cases["passes public"] := {
+	"passes": true,
+	"question": base.public,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: release expires at this instant"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/context/expires_at", "value": "2026-05-02T10:00:00Z"}]),
+}
+
+cases["denies without context.expires_at"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/context/expires_at"}]),
+}
+
+cases["denies without context.time"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/context/time"}]),
 }

@@ -1,92 +1,105 @@
 package fleetgate_test.release.faces_plates_masked
 
-import data.examples
+import data.examples.release as base
 import data.fleetgate.release
 
-test_passes_local if "faces_plates_masked" in release.passed with input as examples.release.local
-
-test_passes_offset if "faces_plates_masked" in release.passed with input as examples.release.offset
-
-test_passes_approved if "faces_plates_masked" in release.passed with input as examples.release.approved
-
-test_passes_public if "faces_plates_masked" in release.passed with input as examples.release.public
-
-test_passes_eu if "faces_plates_masked" in release.passed with input as examples.release.eu
-
-test_denies_no_detector_is_required if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/context/detectors_required", "value": []}])
-	missing := release.missing with input as question
-	missing == {"faces_plates_masked"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_the_plate_detector_did_not_run if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/0/detectors_ran", "value": ["face"]}])
-	missing := release.missing with input as question
-	missing == {"faces_plates_masked"}
+failed contains name if {
+	some name, case in cases
+	passes := "faces_plates_masked" in release.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_an_image_filed_under_another_class if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/1/kind", "value": "image"}])
-	missing := release.missing with input as question
-	missing == {"faces_plates_masked"}
+cases["passes local"] := {
+	"passes": true,
+	"question": base.local,
 }
 
-test_denies_a_video_frame_class_filed_under_another_kind if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/1/class", "value": "EXT_VIDEO"}])
-	missing := release.missing with input as question
-	missing == {"faces_plates_masked"}
+cases["passes offset"] := {
+	"passes": true,
+	"question": base.offset,
 }
 
-test_denies_one_face_is_not_masked if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/0/masked", "value": {"face": 1, "plate": 1}}])
-	missing := release.missing with input as question
-	missing == {"faces_plates_masked"}
+cases["passes approved"] := {
+	"passes": true,
+	"question": base.approved,
 }
 
-test_denies_the_plate_is_not_masked if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/0/masked", "value": {"face": 2, "plate": 0}}])
-	missing := release.missing with input as question
-	missing == {"faces_plates_masked"}
+cases["passes public"] := {
+	"passes": true,
+	"question": base.public,
 }
 
-test_denies_masked_but_not_encoded_anew if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/0/treatments", "value": ["strip_metadata", "mask_mean"]}])
-	missing := release.missing with input as question
-	missing == {"faces_plates_masked"}
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
 }
 
-test_denies_blur_is_no_mask if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/0/treatments", "value": ["blur", "reencode"]}])
-	missing := release.missing with input as question
-	missing == {"faces_plates_masked"}
+cases["denies: no detector is required"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/context/detectors_required", "value": []}]),
 }
 
-test_denies_a_plate_was_tagged_but_none_found if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/0/findings", "value": {"face": 0, "plate": 0}}, {"op": "replace", "path": "/resource/items/0/treatments", "value": ["reencode"]}])
-	missing := release.missing with input as question
-	missing == {"faces_plates_masked"}
+cases["denies: the plate detector did not run"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/detectors_ran", "value": ["face"]}]),
 }
 
-test_denies_a_face_was_found_though_not_tagged if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/0/tags", "value": []}, {"op": "replace", "path": "/resource/items/0/findings", "value": {"face": 2, "plate": 0}}, {"op": "replace", "path": "/resource/items/0/treatments", "value": ["reencode"]}])
-	missing := release.missing with input as question
-	missing == {"faces_plates_masked"}
+cases["denies: an image filed under another class"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/kind", "value": "image"}]),
 }
 
-test_denies_a_plate_was_found_though_not_tagged if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/0/tags", "value": []}, {"op": "replace", "path": "/resource/items/0/findings", "value": {"face": 0, "plate": 1}}, {"op": "replace", "path": "/resource/items/0/treatments", "value": ["reencode"]}])
-	missing := release.missing with input as question
-	missing == {"faces_plates_masked"}
+cases["denies: a video frame class filed under another kind"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/class", "value": "EXT_VIDEO"}]),
 }
 
-test_denies_without_context_detectors_required if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/context/detectors_required"}])
-	missing := release.missing with input as question
-	"faces_plates_masked" in missing
+cases["denies: one face is not masked"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/masked", "value": {"face": 1, "plate": 1}}]),
 }
 
-test_denies_without_resource_items if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/resource/items"}])
-	missing := release.missing with input as question
-	"faces_plates_masked" in missing
+cases["denies: the plate is not masked"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/masked", "value": {"face": 2, "plate": 0}}]),
+}
+
+cases["denies: masked but not encoded anew"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/treatments", "value": ["strip_metadata", "mask_mean"]}]),
+}
+
+cases["denies: blur is no mask"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/treatments", "value": ["blur", "reencode"]}]),
+}
+
+cases["denies: a plate was tagged but none found"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/findings", "value": {"face": 0, "plate": 0}}, {"op": "replace", "path": "/resource/items/0/treatments", "value": ["reencode"]}]),
+}
+
+cases["denies: a face was found though not tagged"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/tags", "value": []}, {"op": "replace", "path": "/resource/items/0/findings", "value": {"face": 2, "plate": 0}}, {"op": "replace", "path": "/resource/items/0/treatments", "value": ["reencode"]}]),
+}
+
+cases["denies: a plate was found though not tagged"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/tags", "value": []}, {"op": "replace", "path": "/resource/items/0/findings", "value": {"face": 0, "plate": 1}}, {"op": "replace", "path": "/resource/items/0/treatments", "value": ["reencode"]}]),
+}
+
+cases["denies without context.detectors_required"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/context/detectors_required"}]),
+}
+
+cases["denies without resource.items"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}]),
 }

@@ -1,62 +1,80 @@
 package fleetgate_test.release.gdpr_basis
 
-import data.examples
+import data.examples.release as base
 import data.fleetgate.release
 
-test_passes_local if "gdpr_basis" in release.passed with input as examples.release.local
-
-test_passes_offset if "gdpr_basis" in release.passed with input as examples.release.offset
-
-test_passes_approved if "gdpr_basis" in release.passed with input as examples.release.approved
-
-test_passes_public if "gdpr_basis" in release.passed with input as examples.release.public
-
-test_passes_eu if "gdpr_basis" in release.passed with input as examples.release.eu
-
-test_denies_eu_profile_without_an_impact_assessment if {
-	question := json.patch(examples.release.eu, [{"op": "replace", "path": "/context/dpia_reference", "value": null}])
-	missing := release.missing with input as question
-	missing == {"gdpr_basis"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_eu_profile_with_an_offset if {
-	question := json.patch(examples.release.eu, [{"op": "replace", "path": "/resource/mode", "value": "OFFSET"}, {"op": "replace", "path": "/resource/offset", "value": {"max_distance_error": 0.0061, "min_shift_m": 251.5}}, {"op": "replace", "path": "/resource/items/1/position_handling", "value": "offset"}])
-	missing := release.missing with input as question
-	missing == {"gdpr_basis"}
+failed contains name if {
+	some name, case in cases
+	passes := "gdpr_basis" in release.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_eu_profile_with_offset_measures_in_local_mode if {
-	question := json.patch(examples.release.eu, [{"op": "replace", "path": "/resource/offset", "value": {"max_distance_error": 0.0061, "min_shift_m": 251.5}}])
-	missing := release.missing with input as question
-	missing == {"gdpr_basis"}
+cases["passes local"] := {
+	"passes": true,
+	"question": base.local,
 }
 
-test_denies_without_context_dpia_reference if {
-	question := json.patch(examples.release.eu, [{"op": "remove", "path": "/context/dpia_reference"}])
-	missing := release.missing with input as question
-	"gdpr_basis" in missing
+cases["passes offset"] := {
+	"passes": true,
+	"question": base.offset,
 }
 
-test_denies_without_context_profile_jurisdiction if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/context/profile/jurisdiction"}])
-	missing := release.missing with input as question
-	"gdpr_basis" in missing
+cases["passes approved"] := {
+	"passes": true,
+	"question": base.approved,
 }
 
-test_denies_without_context_purpose if {
-	question := json.patch(examples.release.eu, [{"op": "remove", "path": "/context/purpose"}])
-	missing := release.missing with input as question
-	"gdpr_basis" in missing
+cases["passes public"] := {
+	"passes": true,
+	"question": base.public,
 }
 
-test_denies_without_resource_mode if {
-	question := json.patch(examples.release.eu, [{"op": "remove", "path": "/resource/mode"}])
-	missing := release.missing with input as question
-	"gdpr_basis" in missing
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
 }
 
-test_denies_without_resource_offset if {
-	question := json.patch(examples.release.eu, [{"op": "remove", "path": "/resource/offset"}])
-	missing := release.missing with input as question
-	"gdpr_basis" in missing
+cases["denies: EU profile without an impact assessment"] := {
+	"passes": false,
+	"question": json.patch(base.eu, [{"op": "replace", "path": "/context/dpia_reference", "value": null}]),
+}
+
+cases["denies: EU profile with an offset"] := {
+	"passes": false,
+	"question": json.patch(base.eu, [{"op": "replace", "path": "/resource/mode", "value": "OFFSET"}, {"op": "replace", "path": "/resource/offset", "value": {"max_distance_error": 0.0061, "min_shift_m": 251.5}}, {"op": "replace", "path": "/resource/items/1/position_handling", "value": "offset"}]),
+}
+
+cases["denies: EU profile with offset measures in local mode"] := {
+	"passes": false,
+	"question": json.patch(base.eu, [{"op": "replace", "path": "/resource/offset", "value": {"max_distance_error": 0.0061, "min_shift_m": 251.5}}]),
+}
+
+cases["denies without context.dpia_reference"] := {
+	"passes": false,
+	"question": json.patch(base.eu, [{"op": "remove", "path": "/context/dpia_reference"}]),
+}
+
+cases["denies without context.profile.jurisdiction"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/context/profile/jurisdiction"}]),
+}
+
+cases["denies without context.purpose"] := {
+	"passes": false,
+	"question": json.patch(base.eu, [{"op": "remove", "path": "/context/purpose"}]),
+}
+
+cases["denies without resource.mode"] := {
+	"passes": false,
+	"question": json.patch(base.eu, [{"op": "remove", "path": "/resource/mode"}]),
+}
+
+cases["denies without resource.offset"] := {
+	"passes": false,
+	"question": json.patch(base.eu, [{"op": "remove", "path": "/resource/offset"}]),
 }

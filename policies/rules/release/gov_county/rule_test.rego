@@ -1,56 +1,75 @@
 package fleetgate_test.release.gov_county
 
-import data.examples
+import data.examples.release as base
 import data.fleetgate.release
 
-test_passes_local if "gov_county" in release.passed with input as examples.release.local
-
-test_passes_offset if "gov_county" in release.passed with input as examples.release.offset
-
-test_passes_approved if "gov_county" in release.passed with input as examples.release.approved
-
-test_passes_public if "gov_county" in release.passed with input as examples.release.public
-
-test_passes_eu if "gov_county" in release.passed with input as examples.release.eu
-
-test_denies_a_track_beside_a_county_government if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/context/gov_county_hit", "value": true}])
-	missing := release.missing with input as question
-	missing == {"gov_county"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_a_county_government_tag_though_the_context_denies_a_hit if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/1/tags", "value": ["GOV_COUNTY"]}])
-	missing := release.missing with input as question
-	missing == {"gov_county"}
+failed contains name if {
+	some name, case in cases
+	passes := "gov_county" in release.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_flow_beside_a_county_government if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/context/gov_county_hit", "value": true}, {"op": "replace", "path": "/resource/items/0/tags", "value": ["FACE", "PLATE", "FLOW"]}, {"op": "replace", "path": "/resource/items/1/class", "value": "LABEL"}, {"op": "replace", "path": "/resource/items/1/position_handling", "value": "stripped"}])
-	missing := release.missing with input as question
-	missing == {"gov_county"}
+cases["passes local"] := {
+	"passes": true,
+	"question": base.local,
 }
 
-test_denies_a_positioned_label_beside_a_county_government if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/context/gov_county_hit", "value": true}, {"op": "replace", "path": "/resource/items/1/class", "value": "LABEL"}])
-	missing := release.missing with input as question
-	missing == {"gov_county"}
+cases["passes offset"] := {
+	"passes": true,
+	"question": base.offset,
 }
 
-test_denies_without_context_gov_county_hit if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/context/gov_county_hit"}])
-	missing := release.missing with input as question
-	"gov_county" in missing
+cases["passes approved"] := {
+	"passes": true,
+	"question": base.approved,
 }
 
-test_denies_without_context_profile_jurisdiction if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/context/profile/jurisdiction"}])
-	missing := release.missing with input as question
-	"gov_county" in missing
+cases["passes public"] := {
+	"passes": true,
+	"question": base.public,
 }
 
-test_denies_without_resource_items if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/resource/items"}])
-	missing := release.missing with input as question
-	"gov_county" in missing
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: a track beside a county government"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/context/gov_county_hit", "value": true}]),
+}
+
+cases["denies: a county government tag though the context denies a hit"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/tags", "value": ["GOV_COUNTY"]}]),
+}
+
+cases["denies: flow beside a county government"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/context/gov_county_hit", "value": true}, {"op": "replace", "path": "/resource/items/0/tags", "value": ["FACE", "PLATE", "FLOW"]}, {"op": "replace", "path": "/resource/items/1/class", "value": "LABEL"}, {"op": "replace", "path": "/resource/items/1/position_handling", "value": "stripped"}]),
+}
+
+cases["denies: a positioned label beside a county government"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/context/gov_county_hit", "value": true}, {"op": "replace", "path": "/resource/items/1/class", "value": "LABEL"}]),
+}
+
+cases["denies without context.gov_county_hit"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/context/gov_county_hit"}]),
+}
+
+cases["denies without context.profile.jurisdiction"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/context/profile/jurisdiction"}]),
+}
+
+cases["denies without resource.items"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}]),
 }

@@ -1,50 +1,70 @@
 package fleetgate_test.release.known_content
 
-import data.examples
+import data.examples.release as base
 import data.fleetgate.release
 
-test_passes_local if "known_content" in release.passed with input as examples.release.local
-
-test_passes_offset if "known_content" in release.passed with input as examples.release.offset
-
-test_passes_approved if "known_content" in release.passed with input as examples.release.approved
-
-test_passes_public if "known_content" in release.passed with input as examples.release.public
-
-test_passes_eu if "known_content" in release.passed with input as examples.release.eu
-
-test_denies_unknown_class if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/0/class", "value": "RADAR_CUBE"}])
-	missing := release.missing with input as question
-	missing == {"known_content"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_unknown_level if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/0/level_in", "value": "SX_UNKNOWN"}, {"op": "replace", "path": "/resource/items/0/level_out", "value": "SX_UNKNOWN"}])
-	missing := release.missing with input as question
-	missing == {"known_content", "no_state_secret"}
+failed contains name if {
+	some name, case in cases
+	passes := "known_content" in release.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_unknown_source_level_though_processed if {
-	question := json.patch(examples.release.approved, [{"op": "replace", "path": "/resource/items/1/level_in", "value": "SX_UNKNOWN"}])
-	missing := release.missing with input as question
-	missing == {"known_content"}
+cases["passes local"] := {
+	"passes": true,
+	"question": base.local,
 }
 
-test_denies_unknown_coordinate_system if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/1/crs", "value": "BEIJING54"}])
-	missing := release.missing with input as question
-	missing == {"known_content"}
+cases["passes offset"] := {
+	"passes": true,
+	"question": base.offset,
 }
 
-test_denies_unknown_tag if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/1/tags", "value": ["TRACK", "DRAGON"]}])
-	missing := release.missing with input as question
-	missing == {"known_content"}
+cases["passes approved"] := {
+	"passes": true,
+	"question": base.approved,
 }
 
-test_denies_without_resource_items if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/resource/items"}])
-	missing := release.missing with input as question
-	"known_content" in missing
+cases["passes public"] := {
+	"passes": true,
+	"question": base.public,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: unknown class"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/class", "value": "RADAR_CUBE"}]),
+}
+
+cases["denies: unknown level"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/level_in", "value": "SX_UNKNOWN"}, {"op": "replace", "path": "/resource/items/0/level_out", "value": "SX_UNKNOWN"}]),
+}
+
+cases["denies: unknown source level though processed"] := {
+	"passes": false,
+	"question": json.patch(base.approved, [{"op": "replace", "path": "/resource/items/1/level_in", "value": "SX_UNKNOWN"}]),
+}
+
+cases["denies: unknown coordinate system"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/crs", "value": "BEIJING54"}]),
+}
+
+cases["denies: unknown tag"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/tags", "value": ["TRACK", "DRAGON"]}]),
+}
+
+cases["denies without resource.items"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}]),
 }

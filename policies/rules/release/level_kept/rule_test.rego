@@ -1,74 +1,90 @@
 package fleetgate_test.release.level_kept
 
-import data.examples
+import data.examples.release as base
 import data.fleetgate.release
 
-test_passes_local if "level_kept" in release.passed with input as examples.release.local
-
-test_passes_offset if "level_kept" in release.passed with input as examples.release.offset
-
-test_passes_approved if "level_kept" in release.passed with input as examples.release.approved
-
-test_passes_public if "level_kept" in release.passed with input as examples.release.public
-
-test_passes_eu if "level_kept" in release.passed with input as examples.release.eu
-
-test_denies_approved_mode_without_the_processor_s_identifier if {
-	question := json.patch(examples.release.approved, [{"op": "replace", "path": "/resource/secrecy_tech_id", "value": null}])
-	missing := release.missing with input as question
-	missing == {"absolute_position", "level_kept"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_a_local_frame_does_not_lower_geographic_information if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/1/level_out", "value": "S1_PROCESSED"}])
-	missing := release.missing with input as question
-	missing == {"level_kept"}
+failed contains name if {
+	some name, case in cases
+	passes := "level_kept" in release.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_an_offset_does_not_lower_geographic_information if {
-	question := json.patch(examples.release.offset, [{"op": "replace", "path": "/resource/items/1/level_out", "value": "S2_SENSITIVE_PI"}])
-	missing := release.missing with input as question
-	missing == {"level_kept"}
+cases["passes local"] := {
+	"passes": true,
+	"question": base.local,
 }
 
-test_denies_gcj_02_lowers_nothing if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/0/crs", "value": "GCJ-02"}, {"op": "replace", "path": "/resource/items/0/zone_check", "value": "tested"}, {"op": "replace", "path": "/resource/items/0/position_handling", "value": "none"}])
-	missing := release.missing with input as question
-	missing == {"level_kept"}
+cases["passes offset"] := {
+	"passes": true,
+	"question": base.offset,
 }
 
-test_denies_no_treatment_lowers_nothing if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/0/treatments", "value": []}, {"op": "replace", "path": "/resource/items/0/tags", "value": []}, {"op": "replace", "path": "/resource/items/0/findings", "value": {"face": 0, "plate": 0}}])
-	missing := release.missing with input as question
-	missing == {"level_kept"}
+cases["passes approved"] := {
+	"passes": true,
+	"question": base.approved,
 }
 
-test_denies_the_processor_did_not_handle_this_item if {
-	question := json.patch(examples.release.approved, [{"op": "replace", "path": "/resource/items/1/position_handling", "value": "stripped"}])
-	missing := release.missing with input as question
-	missing == {"level_kept"}
+cases["passes public"] := {
+	"passes": true,
+	"question": base.public,
 }
 
-test_denies_a_raw_position_lowers_nothing if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/0/position_handling", "value": "raw"}])
-	missing := release.missing with input as question
-	missing == {"level_kept", "one_position_context"}
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
 }
 
-test_denies_without_resource_items if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/resource/items"}])
-	missing := release.missing with input as question
-	"level_kept" in missing
+cases["denies: approved mode without the processor's identifier"] := {
+	"passes": false,
+	"question": json.patch(base.approved, [{"op": "replace", "path": "/resource/secrecy_tech_id", "value": null}]),
 }
 
-test_denies_without_resource_mode if {
-	question := json.patch(examples.release.approved, [{"op": "remove", "path": "/resource/mode"}])
-	missing := release.missing with input as question
-	"level_kept" in missing
+cases["denies: a local frame does not lower geographic information"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/level_out", "value": "S1_PROCESSED"}]),
 }
 
-test_denies_without_resource_secrecy_tech_id if {
-	question := json.patch(examples.release.approved, [{"op": "remove", "path": "/resource/secrecy_tech_id"}])
-	missing := release.missing with input as question
-	"level_kept" in missing
+cases["denies: an offset does not lower geographic information"] := {
+	"passes": false,
+	"question": json.patch(base.offset, [{"op": "replace", "path": "/resource/items/1/level_out", "value": "S2_SENSITIVE_PI"}]),
+}
+
+cases["denies: GCJ-02 lowers nothing"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/crs", "value": "GCJ-02"}, {"op": "replace", "path": "/resource/items/0/zone_check", "value": "tested"}, {"op": "replace", "path": "/resource/items/0/position_handling", "value": "none"}]),
+}
+
+cases["denies: no treatment lowers nothing"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/treatments", "value": []}, {"op": "replace", "path": "/resource/items/0/tags", "value": []}, {"op": "replace", "path": "/resource/items/0/findings", "value": {"face": 0, "plate": 0}}]),
+}
+
+cases["denies: the processor did not handle this item"] := {
+	"passes": false,
+	"question": json.patch(base.approved, [{"op": "replace", "path": "/resource/items/1/position_handling", "value": "stripped"}]),
+}
+
+cases["denies: a raw position lowers nothing"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/position_handling", "value": "raw"}]),
+}
+
+cases["denies without resource.items"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}]),
+}
+
+cases["denies without resource.mode"] := {
+	"passes": false,
+	"question": json.patch(base.approved, [{"op": "remove", "path": "/resource/mode"}]),
+}
+
+cases["denies without resource.secrecy_tech_id"] := {
+	"passes": false,
+	"question": json.patch(base.approved, [{"op": "remove", "path": "/resource/secrecy_tech_id"}]),
 }

@@ -1,68 +1,85 @@
 package fleetgate_test.release.no_export
 
-import data.examples
+import data.examples.release as base
 import data.fleetgate.release
 
-test_passes_local if "no_export" in release.passed with input as examples.release.local
-
-test_passes_offset if "no_export" in release.passed with input as examples.release.offset
-
-test_passes_approved if "no_export" in release.passed with input as examples.release.approved
-
-test_passes_public if "no_export" in release.passed with input as examples.release.public
-
-test_passes_eu if "no_export" in release.passed with input as examples.release.eu
-
-test_denies_foreign_submitter if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/subject/nationality", "value": "US"}])
-	missing := release.missing with input as question
-	missing == {"no_export"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_foreign_entity if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/subject/entity_country", "value": "DE"}])
-	missing := release.missing with input as question
-	missing == {"no_export"}
+failed contains name if {
+	some name, case in cases
+	passes := "no_export" in release.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_foreign_recipient if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/context/recipient/country", "value": "US"}])
-	missing := release.missing with input as question
-	missing == {"no_export"}
+cases["passes local"] := {
+	"passes": true,
+	"question": base.local,
 }
 
-test_denies_foreign_destination if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/context/destination_zone", "value": "foreign"}])
-	missing := release.missing with input as question
-	missing == {"no_export"}
+cases["passes offset"] := {
+	"passes": true,
+	"question": base.offset,
 }
 
-test_denies_eu_profile_refuses_a_third_country if {
-	question := json.patch(examples.release.eu, [{"op": "replace", "path": "/context/recipient/country", "value": "US"}])
-	missing := release.missing with input as question
-	missing == {"no_export"}
+cases["passes approved"] := {
+	"passes": true,
+	"question": base.approved,
 }
 
-test_denies_without_context_destination_zone if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/context/destination_zone"}])
-	missing := release.missing with input as question
-	"no_export" in missing
+cases["passes public"] := {
+	"passes": true,
+	"question": base.public,
 }
 
-test_denies_without_context_recipient_country if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/context/recipient/country"}])
-	missing := release.missing with input as question
-	"no_export" in missing
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
 }
 
-test_denies_without_subject_entity_country if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/subject/entity_country"}])
-	missing := release.missing with input as question
-	"no_export" in missing
+cases["denies: foreign submitter"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/subject/nationality", "value": "US"}]),
 }
 
-test_denies_without_subject_nationality if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/subject/nationality"}])
-	missing := release.missing with input as question
-	"no_export" in missing
+cases["denies: foreign entity"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/subject/entity_country", "value": "DE"}]),
+}
+
+cases["denies: foreign recipient"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/context/recipient/country", "value": "US"}]),
+}
+
+cases["denies: foreign destination"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/context/destination_zone", "value": "foreign"}]),
+}
+
+cases["denies: EU profile refuses a third country"] := {
+	"passes": false,
+	"question": json.patch(base.eu, [{"op": "replace", "path": "/context/recipient/country", "value": "US"}]),
+}
+
+cases["denies without context.destination_zone"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/context/destination_zone"}]),
+}
+
+cases["denies without context.recipient.country"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/context/recipient/country"}]),
+}
+
+cases["denies without subject.entity_country"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/subject/entity_country"}]),
+}
+
+cases["denies without subject.nationality"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/subject/nationality"}]),
 }

@@ -1,44 +1,65 @@
 package fleetgate_test.release.one_position_context
 
-import data.examples
+import data.examples.release as base
 import data.fleetgate.release
 
-test_passes_local if "one_position_context" in release.passed with input as examples.release.local
-
-test_passes_offset if "one_position_context" in release.passed with input as examples.release.offset
-
-test_passes_approved if "one_position_context" in release.passed with input as examples.release.approved
-
-test_passes_public if "one_position_context" in release.passed with input as examples.release.public
-
-test_passes_eu if "one_position_context" in release.passed with input as examples.release.eu
-
-test_denies_a_raw_position if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/1/position_handling", "value": "raw"}])
-	missing := release.missing with input as question
-	missing == {"one_position_context"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_a_raw_position_lowers_nothing if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/0/position_handling", "value": "raw"}])
-	missing := release.missing with input as question
-	missing == {"level_kept", "one_position_context"}
+failed contains name if {
+	some name, case in cases
+	passes := "one_position_context" in release.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_two_offset_contexts if {
-	question := json.patch(examples.release.offset, [{"op": "replace", "path": "/resource/items/1/position_handling", "value": "local"}])
-	missing := release.missing with input as question
-	missing == {"one_position_context"}
+cases["passes local"] := {
+	"passes": true,
+	"question": base.local,
 }
 
-test_denies_without_resource_items if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/resource/items"}])
-	missing := release.missing with input as question
-	"one_position_context" in missing
+cases["passes offset"] := {
+	"passes": true,
+	"question": base.offset,
 }
 
-test_denies_without_resource_mode if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/resource/mode"}])
-	missing := release.missing with input as question
-	"one_position_context" in missing
+cases["passes approved"] := {
+	"passes": true,
+	"question": base.approved,
+}
+
+cases["passes public"] := {
+	"passes": true,
+	"question": base.public,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: a raw position"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/position_handling", "value": "raw"}]),
+}
+
+cases["denies: a raw position lowers nothing"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/position_handling", "value": "raw"}]),
+}
+
+cases["denies: two offset contexts"] := {
+	"passes": false,
+	"question": json.patch(base.offset, [{"op": "replace", "path": "/resource/items/1/position_handling", "value": "local"}]),
+}
+
+cases["denies without resource.items"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}]),
+}
+
+cases["denies without resource.mode"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/mode"}]),
 }

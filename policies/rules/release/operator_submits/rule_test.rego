@@ -1,26 +1,50 @@
 package fleetgate_test.release.operator_submits
 
-import data.examples
+import data.examples.release as base
 import data.fleetgate.release
 
-test_passes_local if "operator_submits" in release.passed with input as examples.release.local
-
-test_passes_offset if "operator_submits" in release.passed with input as examples.release.offset
-
-test_passes_approved if "operator_submits" in release.passed with input as examples.release.approved
-
-test_passes_public if "operator_submits" in release.passed with input as examples.release.public
-
-test_passes_eu if "operator_submits" in release.passed with input as examples.release.eu
-
-test_denies_an_engineer_submits if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/subject/roles", "value": ["engineer"]}])
-	missing := release.missing with input as question
-	missing == {"operator_submits"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_without_subject_roles if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/subject/roles"}])
-	missing := release.missing with input as question
-	"operator_submits" in missing
+failed contains name if {
+	some name, case in cases
+	passes := "operator_submits" in release.passed with input as case.question
+	passes != case.passes
+}
+
+cases["passes local"] := {
+	"passes": true,
+	"question": base.local,
+}
+
+cases["passes offset"] := {
+	"passes": true,
+	"question": base.offset,
+}
+
+cases["passes approved"] := {
+	"passes": true,
+	"question": base.approved,
+}
+
+cases["passes public"] := {
+	"passes": true,
+	"question": base.public,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: an engineer submits"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/subject/roles", "value": ["engineer"]}]),
+}
+
+cases["denies without subject.roles"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/subject/roles"}]),
 }

@@ -1,32 +1,55 @@
 package fleetgate_test.release.purpose_registered
 
-import data.examples
+import data.examples.release as base
 import data.fleetgate.release
 
-test_passes_local if "purpose_registered" in release.passed with input as examples.release.local
-
-test_passes_offset if "purpose_registered" in release.passed with input as examples.release.offset
-
-test_passes_approved if "purpose_registered" in release.passed with input as examples.release.approved
-
-test_passes_public if "purpose_registered" in release.passed with input as examples.release.public
-
-test_passes_eu if "purpose_registered" in release.passed with input as examples.release.eu
-
-test_denies_purpose_is_not_registered if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/context/purpose", "value": "marketing"}])
-	missing := release.missing with input as question
-	missing == {"purpose_registered"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_without_context_purpose if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/context/purpose"}])
-	missing := release.missing with input as question
-	"purpose_registered" in missing
+failed contains name if {
+	some name, case in cases
+	passes := "purpose_registered" in release.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_without_context_purposes_registered if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/context/purposes_registered"}])
-	missing := release.missing with input as question
-	"purpose_registered" in missing
+cases["passes local"] := {
+	"passes": true,
+	"question": base.local,
+}
+
+cases["passes offset"] := {
+	"passes": true,
+	"question": base.offset,
+}
+
+cases["passes approved"] := {
+	"passes": true,
+	"question": base.approved,
+}
+
+cases["passes public"] := {
+	"passes": true,
+	"question": base.public,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: purpose is not registered"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/context/purpose", "value": "marketing"}]),
+}
+
+cases["denies without context.purpose"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/context/purpose"}]),
+}
+
+cases["denies without context.purposes_registered"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/context/purposes_registered"}]),
 }

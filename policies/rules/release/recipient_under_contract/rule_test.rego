@@ -1,38 +1,60 @@
 package fleetgate_test.release.recipient_under_contract
 
-import data.examples
+import data.examples.release as base
 import data.fleetgate.release
 
-test_passes_local if "recipient_under_contract" in release.passed with input as examples.release.local
-
-test_passes_offset if "recipient_under_contract" in release.passed with input as examples.release.offset
-
-test_passes_approved if "recipient_under_contract" in release.passed with input as examples.release.approved
-
-test_passes_public if "recipient_under_contract" in release.passed with input as examples.release.public
-
-test_passes_eu if "recipient_under_contract" in release.passed with input as examples.release.eu
-
-test_denies_recipient_is_not_registered if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/context/recipient/registered", "value": false}])
-	missing := release.missing with input as question
-	missing == {"recipient_under_contract"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_recipient_has_no_contract if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/context/recipient/contract", "value": false}])
-	missing := release.missing with input as question
-	missing == {"recipient_under_contract"}
+failed contains name if {
+	some name, case in cases
+	passes := "recipient_under_contract" in release.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_without_context_recipient_contract if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/context/recipient/contract"}])
-	missing := release.missing with input as question
-	"recipient_under_contract" in missing
+cases["passes local"] := {
+	"passes": true,
+	"question": base.local,
 }
 
-test_denies_without_context_recipient_registered if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/context/recipient/registered"}])
-	missing := release.missing with input as question
-	"recipient_under_contract" in missing
+cases["passes offset"] := {
+	"passes": true,
+	"question": base.offset,
+}
+
+cases["passes approved"] := {
+	"passes": true,
+	"question": base.approved,
+}
+
+cases["passes public"] := {
+	"passes": true,
+	"question": base.public,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: recipient is not registered"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/context/recipient/registered", "value": false}]),
+}
+
+cases["denies: recipient has no contract"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/context/recipient/contract", "value": false}]),
+}
+
+cases["denies without context.recipient.contract"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/context/recipient/contract"}]),
+}
+
+cases["denies without context.recipient.registered"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/context/recipient/registered"}]),
 }

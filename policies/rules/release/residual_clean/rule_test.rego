@@ -1,32 +1,55 @@
 package fleetgate_test.release.residual_clean
 
-import data.examples
+import data.examples.release as base
 import data.fleetgate.release
 
-test_passes_local if "residual_clean" in release.passed with input as examples.release.local
-
-test_passes_offset if "residual_clean" in release.passed with input as examples.release.offset
-
-test_passes_approved if "residual_clean" in release.passed with input as examples.release.approved
-
-test_passes_public if "residual_clean" in release.passed with input as examples.release.public
-
-test_passes_eu if "residual_clean" in release.passed with input as examples.release.eu
-
-test_denies_no_residual_scan if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/0/residual_scanned", "value": false}])
-	missing := release.missing with input as question
-	missing == {"residual_clean"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_residual_hit if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/0/residual_hits", "value": 1}])
-	missing := release.missing with input as question
-	missing == {"residual_clean"}
+failed contains name if {
+	some name, case in cases
+	passes := "residual_clean" in release.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_without_resource_items if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/resource/items"}])
-	missing := release.missing with input as question
-	"residual_clean" in missing
+cases["passes local"] := {
+	"passes": true,
+	"question": base.local,
+}
+
+cases["passes offset"] := {
+	"passes": true,
+	"question": base.offset,
+}
+
+cases["passes approved"] := {
+	"passes": true,
+	"question": base.approved,
+}
+
+cases["passes public"] := {
+	"passes": true,
+	"question": base.public,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: no residual scan"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/residual_scanned", "value": false}]),
+}
+
+cases["denies: residual hit"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/residual_hits", "value": 1}]),
+}
+
+cases["denies without resource.items"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}]),
 }

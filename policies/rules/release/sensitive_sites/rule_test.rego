@@ -1,38 +1,60 @@
 package fleetgate_test.release.sensitive_sites
 
-import data.examples
+import data.examples.release as base
 import data.fleetgate.release
 
-test_passes_local if "sensitive_sites" in release.passed with input as examples.release.local
-
-test_passes_offset if "sensitive_sites" in release.passed with input as examples.release.offset
-
-test_passes_approved if "sensitive_sites" in release.passed with input as examples.release.approved
-
-test_passes_public if "sensitive_sites" in release.passed with input as examples.release.public
-
-test_passes_eu if "sensitive_sites" in release.passed with input as examples.release.eu
-
-test_denies_an_energy_site_keeps_its_attributes if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/0/tags", "value": ["FACE", "PLATE", "ENERGY"]}])
-	missing := release.missing with input as question
-	missing == {"sensitive_sites"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_a_water_site_is_not_masked if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/items/1/tags", "value": ["WATER"]}, {"op": "replace", "path": "/resource/items/1/sign_attributes_nulled", "value": true}])
-	missing := release.missing with input as question
-	missing == {"sensitive_sites"}
+failed contains name if {
+	some name, case in cases
+	passes := "sensitive_sites" in release.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_without_context_profile_jurisdiction if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/context/profile/jurisdiction"}])
-	missing := release.missing with input as question
-	"sensitive_sites" in missing
+cases["passes local"] := {
+	"passes": true,
+	"question": base.local,
 }
 
-test_denies_without_resource_items if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/resource/items"}])
-	missing := release.missing with input as question
-	"sensitive_sites" in missing
+cases["passes offset"] := {
+	"passes": true,
+	"question": base.offset,
+}
+
+cases["passes approved"] := {
+	"passes": true,
+	"question": base.approved,
+}
+
+cases["passes public"] := {
+	"passes": true,
+	"question": base.public,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: an energy site keeps its attributes"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/tags", "value": ["FACE", "PLATE", "ENERGY"]}]),
+}
+
+cases["denies: a water site is not masked"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/tags", "value": ["WATER"]}, {"op": "replace", "path": "/resource/items/1/sign_attributes_nulled", "value": true}]),
+}
+
+cases["denies without context.profile.jurisdiction"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/context/profile/jurisdiction"}]),
+}
+
+cases["denies without resource.items"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}]),
 }

@@ -1,26 +1,50 @@
 package fleetgate_test.release.subjects_assessed
 
-import data.examples
+import data.examples.release as base
 import data.fleetgate.release
 
-test_passes_local if "subjects_assessed" in release.passed with input as examples.release.local
-
-test_passes_offset if "subjects_assessed" in release.passed with input as examples.release.offset
-
-test_passes_approved if "subjects_assessed" in release.passed with input as examples.release.approved
-
-test_passes_public if "subjects_assessed" in release.passed with input as examples.release.public
-
-test_passes_eu if "subjects_assessed" in release.passed with input as examples.release.eu
-
-test_denies_100_000_subjects_without_an_assessment if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/context/cumulative/subjects", "value": 99960}])
-	missing := release.missing with input as question
-	missing == {"subjects_assessed"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_without_context_profile_jurisdiction if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/context/profile/jurisdiction"}])
-	missing := release.missing with input as question
-	"subjects_assessed" in missing
+failed contains name if {
+	some name, case in cases
+	passes := "subjects_assessed" in release.passed with input as case.question
+	passes != case.passes
+}
+
+cases["passes local"] := {
+	"passes": true,
+	"question": base.local,
+}
+
+cases["passes offset"] := {
+	"passes": true,
+	"question": base.offset,
+}
+
+cases["passes approved"] := {
+	"passes": true,
+	"question": base.approved,
+}
+
+cases["passes public"] := {
+	"passes": true,
+	"question": base.public,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: 100 000 subjects without an assessment"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/context/cumulative/subjects", "value": 99960}]),
+}
+
+cases["denies without context.profile.jurisdiction"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/context/profile/jurisdiction"}]),
 }

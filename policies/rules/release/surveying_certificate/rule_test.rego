@@ -1,50 +1,70 @@
 package fleetgate_test.release.surveying_certificate
 
-import data.examples
+import data.examples.release as base
 import data.fleetgate.release
 
-test_passes_local if "surveying_certificate" in release.passed with input as examples.release.local
-
-test_passes_offset if "surveying_certificate" in release.passed with input as examples.release.offset
-
-test_passes_approved if "surveying_certificate" in release.passed with input as examples.release.approved
-
-test_passes_public if "surveying_certificate" in release.passed with input as examples.release.public
-
-test_passes_eu if "surveying_certificate" in release.passed with input as examples.release.eu
-
-test_denies_certificate_has_expired if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/context/certificate/valid_to", "value": "2026-05-01T00:00:00Z"}])
-	missing := release.missing with input as question
-	missing == {"surveying_certificate"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_one_recording_outside_the_certificate_s_regions if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/recordings/1/region", "value": "310115"}])
-	missing := release.missing with input as question
-	missing == {"surveying_certificate"}
+failed contains name if {
+	some name, case in cases
+	passes := "surveying_certificate" in release.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_no_certificate if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/context/certificate", "value": null}])
-	missing := release.missing with input as question
-	missing == {"surveying_certificate"}
+cases["passes local"] := {
+	"passes": true,
+	"question": base.local,
 }
 
-test_denies_without_context_certificate if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/context/certificate"}])
-	missing := release.missing with input as question
-	"surveying_certificate" in missing
+cases["passes offset"] := {
+	"passes": true,
+	"question": base.offset,
 }
 
-test_denies_without_context_profile_jurisdiction if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/context/profile/jurisdiction"}])
-	missing := release.missing with input as question
-	"surveying_certificate" in missing
+cases["passes approved"] := {
+	"passes": true,
+	"question": base.approved,
 }
 
-test_denies_without_resource_recordings if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/resource/recordings"}])
-	missing := release.missing with input as question
-	"surveying_certificate" in missing
+cases["passes public"] := {
+	"passes": true,
+	"question": base.public,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: certificate has expired"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/context/certificate/valid_to", "value": "2026-05-01T00:00:00Z"}]),
+}
+
+cases["denies: one recording outside the certificate's regions"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/recordings/1/region", "value": "310115"}]),
+}
+
+cases["denies: no certificate"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/context/certificate", "value": null}]),
+}
+
+cases["denies without context.certificate"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/context/certificate"}]),
+}
+
+cases["denies without context.profile.jurisdiction"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/context/profile/jurisdiction"}]),
+}
+
+cases["denies without resource.recordings"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/recordings"}]),
 }

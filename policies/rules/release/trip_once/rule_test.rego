@@ -1,32 +1,55 @@
 package fleetgate_test.release.trip_once
 
-import data.examples
+import data.examples.release as base
 import data.fleetgate.release
 
-test_passes_local if "trip_once" in release.passed with input as examples.release.local
-
-test_passes_offset if "trip_once" in release.passed with input as examples.release.offset
-
-test_passes_approved if "trip_once" in release.passed with input as examples.release.approved
-
-test_passes_public if "trip_once" in release.passed with input as examples.release.public
-
-test_passes_eu if "trip_once" in release.passed with input as examples.release.eu
-
-test_denies_the_trip_is_out_already if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/recordings/1/prior_live_releases", "value": 1}])
-	missing := release.missing with input as question
-	missing == {"trip_once"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_one_recording_twice if {
-	question := json.patch(examples.release.local, [{"op": "replace", "path": "/resource/recordings/1/id", "value": "rec-1"}])
-	missing := release.missing with input as question
-	missing == {"trip_once"}
+failed contains name if {
+	some name, case in cases
+	passes := "trip_once" in release.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_without_resource_recordings if {
-	question := json.patch(examples.release.local, [{"op": "remove", "path": "/resource/recordings"}])
-	missing := release.missing with input as question
-	"trip_once" in missing
+cases["passes local"] := {
+	"passes": true,
+	"question": base.local,
+}
+
+cases["passes offset"] := {
+	"passes": true,
+	"question": base.offset,
+}
+
+cases["passes approved"] := {
+	"passes": true,
+	"question": base.approved,
+}
+
+cases["passes public"] := {
+	"passes": true,
+	"question": base.public,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: the trip is out already"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/recordings/1/prior_live_releases", "value": 1}]),
+}
+
+cases["denies: one recording twice"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/recordings/1/id", "value": "rec-1"}]),
+}
+
+cases["denies without resource.recordings"] := {
+	"passes": false,
+	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/recordings"}]),
 }

@@ -1,86 +1,90 @@
 package fleetgate_test.serve.grant_live
 
-import data.examples
+import data.examples.serve as base
 import data.fleetgate.serve
 
-test_passes_engineer if "grant_live" in serve.passed with input as examples.serve.engineer
-
-test_passes_eu if "grant_live" in serve.passed with input as examples.serve.eu
-
-test_denies_somebody_else_s_grant if {
-	question := json.patch(examples.serve.engineer, [{"op": "replace", "path": "/context/grant/subject", "value": "person-8"}])
-	missing := serve.missing with input as question
-	missing == {"grant_live"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_a_grant_on_another_release if {
-	question := json.patch(examples.serve.engineer, [{"op": "replace", "path": "/context/grant/release", "value": "rel-2"}])
-	missing := serve.missing with input as question
-	missing == {"grant_live"}
+failed contains name if {
+	some name, case in cases
+	passes := "grant_live" in serve.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_grant_is_revoked if {
-	question := json.patch(examples.serve.engineer, [{"op": "replace", "path": "/context/grant/revoked", "value": true}])
-	missing := serve.missing with input as question
-	missing == {"grant_live"}
+cases["passes engineer"] := {
+	"passes": true,
+	"question": base.engineer,
 }
 
-test_denies_grant_has_expired if {
-	question := json.patch(examples.serve.engineer, [{"op": "replace", "path": "/context/grant/not_after", "value": "2026-05-03T08:00:00Z"}])
-	missing := serve.missing with input as question
-	missing == {"grant_live"}
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
 }
 
-test_denies_grant_has_not_begun if {
-	question := json.patch(examples.serve.engineer, [{"op": "replace", "path": "/context/grant/not_before", "value": "2026-05-03T08:00:01Z"}])
-	missing := serve.missing with input as question
-	missing == {"grant_live"}
+cases["denies: somebody else's grant"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/grant/subject", "value": "person-8"}]),
 }
 
-test_denies_without_context_grant_not_after if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/context/grant/not_after"}])
-	missing := serve.missing with input as question
-	"grant_live" in missing
+cases["denies: a grant on another release"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/grant/release", "value": "rel-2"}]),
 }
 
-test_denies_without_context_grant_not_before if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/context/grant/not_before"}])
-	missing := serve.missing with input as question
-	"grant_live" in missing
+cases["denies: grant is revoked"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/grant/revoked", "value": true}]),
 }
 
-test_denies_without_context_grant_release if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/context/grant/release"}])
-	missing := serve.missing with input as question
-	"grant_live" in missing
+cases["denies: grant has expired"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/grant/not_after", "value": "2026-05-03T08:00:00Z"}]),
 }
 
-test_denies_without_context_grant_revoked if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/context/grant/revoked"}])
-	missing := serve.missing with input as question
-	"grant_live" in missing
+cases["denies: grant has not begun"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/grant/not_before", "value": "2026-05-03T08:00:01Z"}]),
 }
 
-test_denies_without_context_grant_subject if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/context/grant/subject"}])
-	missing := serve.missing with input as question
-	"grant_live" in missing
+cases["denies without context.grant.not_after"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/grant/not_after"}]),
 }
 
-test_denies_without_context_time if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/context/time"}])
-	missing := serve.missing with input as question
-	"grant_live" in missing
+cases["denies without context.grant.not_before"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/grant/not_before"}]),
 }
 
-test_denies_without_resource_release if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/resource/release"}])
-	missing := serve.missing with input as question
-	"grant_live" in missing
+cases["denies without context.grant.release"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/grant/release"}]),
 }
 
-test_denies_without_subject_id if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/subject/id"}])
-	missing := serve.missing with input as question
-	"grant_live" in missing
+cases["denies without context.grant.revoked"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/grant/revoked"}]),
+}
+
+cases["denies without context.grant.subject"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/grant/subject"}]),
+}
+
+cases["denies without context.time"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/time"}]),
+}
+
+cases["denies without resource.release"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/resource/release"}]),
+}
+
+cases["denies without subject.id"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/subject/id"}]),
 }

@@ -1,20 +1,35 @@
 package fleetgate_test.serve.ledger_available
 
-import data.examples
+import data.examples.serve as base
 import data.fleetgate.serve
 
-test_passes_engineer if "ledger_available" in serve.passed with input as examples.serve.engineer
-
-test_passes_eu if "ledger_available" in serve.passed with input as examples.serve.eu
-
-test_denies_no_ledger if {
-	question := json.patch(examples.serve.engineer, [{"op": "replace", "path": "/context/ledger_available", "value": false}])
-	missing := serve.missing with input as question
-	missing == {"ledger_available"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_without_context_ledger_available if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/context/ledger_available"}])
-	missing := serve.missing with input as question
-	"ledger_available" in missing
+failed contains name if {
+	some name, case in cases
+	passes := "ledger_available" in serve.passed with input as case.question
+	passes != case.passes
+}
+
+cases["passes engineer"] := {
+	"passes": true,
+	"question": base.engineer,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: no ledger"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/ledger_available", "value": false}]),
+}
+
+cases["denies without context.ledger_available"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/ledger_available"}]),
 }

@@ -1,20 +1,35 @@
 package fleetgate_test.serve.manifest_verified
 
-import data.examples
+import data.examples.serve as base
 import data.fleetgate.serve
 
-test_passes_engineer if "manifest_verified" in serve.passed with input as examples.serve.engineer
-
-test_passes_eu if "manifest_verified" in serve.passed with input as examples.serve.eu
-
-test_denies_release_manifest_does_not_verify if {
-	question := json.patch(examples.serve.engineer, [{"op": "replace", "path": "/resource/manifest_signature_verified", "value": false}])
-	missing := serve.missing with input as question
-	missing == {"manifest_verified"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_without_resource_manifest_signature_verified if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/resource/manifest_signature_verified"}])
-	missing := serve.missing with input as question
-	"manifest_verified" in missing
+failed contains name if {
+	some name, case in cases
+	passes := "manifest_verified" in serve.passed with input as case.question
+	passes != case.passes
+}
+
+cases["passes engineer"] := {
+	"passes": true,
+	"question": base.engineer,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: release manifest does not verify"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "replace", "path": "/resource/manifest_signature_verified", "value": false}]),
+}
+
+cases["denies without resource.manifest_signature_verified"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/resource/manifest_signature_verified"}]),
 }

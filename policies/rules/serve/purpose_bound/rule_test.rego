@@ -1,44 +1,55 @@
 package fleetgate_test.serve.purpose_bound
 
-import data.examples
+import data.examples.serve as base
 import data.fleetgate.serve
 
-test_passes_engineer if "purpose_bound" in serve.passed with input as examples.serve.engineer
-
-test_passes_eu if "purpose_bound" in serve.passed with input as examples.serve.eu
-
-test_denies_another_purpose if {
-	question := json.patch(examples.serve.engineer, [{"op": "replace", "path": "/context/purpose", "value": "marketing"}])
-	missing := serve.missing with input as question
-	missing == {"purpose_bound"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_grant_for_another_purpose if {
-	question := json.patch(examples.serve.engineer, [{"op": "replace", "path": "/context/grant/purpose", "value": "simulation"}])
-	missing := serve.missing with input as question
-	missing == {"purpose_bound"}
+failed contains name if {
+	some name, case in cases
+	passes := "purpose_bound" in serve.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_release_for_another_purpose if {
-	question := json.patch(examples.serve.engineer, [{"op": "replace", "path": "/context/release/purpose", "value": "simulation"}])
-	missing := serve.missing with input as question
-	missing == {"purpose_bound"}
+cases["passes engineer"] := {
+	"passes": true,
+	"question": base.engineer,
 }
 
-test_denies_without_context_grant_purpose if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/context/grant/purpose"}])
-	missing := serve.missing with input as question
-	"purpose_bound" in missing
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
 }
 
-test_denies_without_context_purpose if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/context/purpose"}])
-	missing := serve.missing with input as question
-	"purpose_bound" in missing
+cases["denies: another purpose"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/purpose", "value": "marketing"}]),
 }
 
-test_denies_without_context_release_purpose if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/context/release/purpose"}])
-	missing := serve.missing with input as question
-	"purpose_bound" in missing
+cases["denies: grant for another purpose"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/grant/purpose", "value": "simulation"}]),
+}
+
+cases["denies: release for another purpose"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/release/purpose", "value": "simulation"}]),
+}
+
+cases["denies without context.grant.purpose"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/grant/purpose"}]),
+}
+
+cases["denies without context.purpose"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/purpose"}]),
+}
+
+cases["denies without context.release.purpose"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/release/purpose"}]),
 }

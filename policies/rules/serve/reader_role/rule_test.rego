@@ -1,26 +1,40 @@
 package fleetgate_test.serve.reader_role
 
-import data.examples
+import data.examples.serve as base
 import data.fleetgate.serve
 
-test_passes_engineer if "reader_role" in serve.passed with input as examples.serve.engineer
-
-test_passes_eu if "reader_role" in serve.passed with input as examples.serve.eu
-
-test_denies_an_annotator_downloads if {
-	question := json.patch(examples.serve.engineer, [{"op": "replace", "path": "/subject/roles", "value": ["annotator"]}])
-	missing := serve.missing with input as question
-	missing == {"reader_role"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_a_reader_without_a_role if {
-	question := json.patch(examples.serve.engineer, [{"op": "replace", "path": "/subject/roles", "value": []}])
-	missing := serve.missing with input as question
-	missing == {"reader_role"}
+failed contains name if {
+	some name, case in cases
+	passes := "reader_role" in serve.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_without_subject_roles if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/subject/roles"}])
-	missing := serve.missing with input as question
-	"reader_role" in missing
+cases["passes engineer"] := {
+	"passes": true,
+	"question": base.engineer,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: an annotator downloads"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "replace", "path": "/subject/roles", "value": ["annotator"]}]),
+}
+
+cases["denies: a reader without a role"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "replace", "path": "/subject/roles", "value": []}]),
+}
+
+cases["denies without subject.roles"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/subject/roles"}]),
 }

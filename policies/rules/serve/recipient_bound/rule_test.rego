@@ -1,26 +1,40 @@
 package fleetgate_test.serve.recipient_bound
 
-import data.examples
+import data.examples.serve as base
 import data.fleetgate.serve
 
-test_passes_engineer if "recipient_bound" in serve.passed with input as examples.serve.engineer
-
-test_passes_eu if "recipient_bound" in serve.passed with input as examples.serve.eu
-
-test_denies_reader_of_another_recipient if {
-	question := json.patch(examples.serve.engineer, [{"op": "replace", "path": "/context/release/subject_recipient", "value": "lab-2"}])
-	missing := serve.missing with input as question
-	missing == {"recipient_bound"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_without_context_release_recipient if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/context/release/recipient"}])
-	missing := serve.missing with input as question
-	"recipient_bound" in missing
+failed contains name if {
+	some name, case in cases
+	passes := "recipient_bound" in serve.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_without_context_release_subject_recipient if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/context/release/subject_recipient"}])
-	missing := serve.missing with input as question
-	"recipient_bound" in missing
+cases["passes engineer"] := {
+	"passes": true,
+	"question": base.engineer,
+}
+
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
+}
+
+cases["denies: reader of another recipient"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/release/subject_recipient", "value": "lab-2"}]),
+}
+
+cases["denies without context.release.recipient"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/release/recipient"}]),
+}
+
+cases["denies without context.release.subject_recipient"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/release/subject_recipient"}]),
 }

@@ -1,56 +1,65 @@
 package fleetgate_test.serve.release_live
 
-import data.examples
+import data.examples.serve as base
 import data.fleetgate.serve
 
-test_passes_engineer if "release_live" in serve.passed with input as examples.serve.engineer
-
-test_passes_eu if "release_live" in serve.passed with input as examples.serve.eu
-
-test_denies_release_is_only_approved if {
-	question := json.patch(examples.serve.engineer, [{"op": "replace", "path": "/resource/state", "value": "Approved"}])
-	missing := serve.missing with input as question
-	missing == {"release_live"}
+test_every_case if {
+	count(cases) > 0
+	count(failed) == 0
 }
 
-test_denies_release_is_revoked if {
-	question := json.patch(examples.serve.engineer, [{"op": "replace", "path": "/context/release/revoked", "value": true}])
-	missing := serve.missing with input as question
-	missing == {"release_live"}
+failed contains name if {
+	some name, case in cases
+	passes := "release_live" in serve.passed with input as case.question
+	passes != case.passes
 }
 
-test_denies_release_is_erased if {
-	question := json.patch(examples.serve.engineer, [{"op": "replace", "path": "/resource/state", "value": "Erased"}])
-	missing := serve.missing with input as question
-	missing == {"release_live"}
+cases["passes engineer"] := {
+	"passes": true,
+	"question": base.engineer,
 }
 
-test_denies_release_has_expired if {
-	question := json.patch(examples.serve.engineer, [{"op": "replace", "path": "/context/release/expires_at", "value": "2026-05-03T08:00:00Z"}])
-	missing := serve.missing with input as question
-	missing == {"release_live"}
+cases["passes eu"] := {
+	"passes": true,
+	"question": base.eu,
 }
 
-test_denies_without_context_release_expires_at if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/context/release/expires_at"}])
-	missing := serve.missing with input as question
-	"release_live" in missing
+cases["denies: release is only approved"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "replace", "path": "/resource/state", "value": "Approved"}]),
 }
 
-test_denies_without_context_release_revoked if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/context/release/revoked"}])
-	missing := serve.missing with input as question
-	"release_live" in missing
+cases["denies: release is revoked"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/release/revoked", "value": true}]),
 }
 
-test_denies_without_context_time if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/context/time"}])
-	missing := serve.missing with input as question
-	"release_live" in missing
+cases["denies: release is erased"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "replace", "path": "/resource/state", "value": "Erased"}]),
 }
 
-test_denies_without_resource_state if {
-	question := json.patch(examples.serve.engineer, [{"op": "remove", "path": "/resource/state"}])
-	missing := serve.missing with input as question
-	"release_live" in missing
+cases["denies: release has expired"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/release/expires_at", "value": "2026-05-03T08:00:00Z"}]),
+}
+
+cases["denies without context.release.expires_at"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/release/expires_at"}]),
+}
+
+cases["denies without context.release.revoked"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/release/revoked"}]),
+}
+
+cases["denies without context.time"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/time"}]),
+}
+
+cases["denies without resource.state"] := {
+	"passes": false,
+	"question": json.patch(base.engineer, [{"op": "remove", "path": "/resource/state"}]),
 }
