@@ -1,8 +1,8 @@
 """LOCAL mode: short clips, each in a metric frame of its own, with time from zero.
 
-Origin and direction of the frame are keyed. A clip has no place, no date and no neighbours: clips are cut at
-keyed lengths with a keyed stretch left out between them, put in a keyed order and numbered in that order. What
-remains is the shape of at most ``local_clip_m`` of road.
+Origin and direction of the frame are keyed. A clip has no place, no date and no neighbours: clips are cut
+at keyed lengths with a keyed stretch left out between them, put in a keyed order and numbered in that order.
+What remains is the shape of at most ``local_clip_m`` of road.
 """
 
 import itertools

@@ -23,7 +23,7 @@ from anonymize.profile import TrackProfile
 
 _DEGREES_PER_METRE = math.degrees(1.0 / MEAN_RADIUS_M)
 _INVERSE_STEPS = 16
-_INVERSE_DEG = 1e-10
+_INVERSE_DEG = 2e-9
 _WINDOW_M = 100.0
 _LEAST_CHORD_M = 20.0
 _TRIP_PAUSE_S = 300.0
@@ -76,9 +76,8 @@ class KeyedOffset:
         for _ in range(_INVERSE_STEPS):
             d_lat, d_lon = self._degrees(guess_y, guess_x)
             next_y, next_x = y - d_lat, wrap_degrees(x - d_lon)
-            moved = np.abs(next_y - guess_y).max(initial=0.0) + np.abs(wrap_degrees(next_x - guess_x)).max(
-                initial=0.0
-            )
+            across = wrap_degrees(next_x - guess_x) * np.cos(np.radians(y))
+            moved = float(np.hypot(next_y - guess_y, across).max(initial=0.0))
             guess_y, guess_x = next_y, next_x
             if moved < _INVERSE_DEG:
                 return guess_y, guess_x

@@ -27,13 +27,18 @@ _STRIDE = 1 << 40
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d{1,3}\.\d{3,18}(?![\d.])")
 _INTEGER = re.compile(r"(?<![\w.])[-+]?\d{7,10}(?![\w.])")
 _SCALES = (("e7", 1e7), ("e6", 1e6), ("milliarcseconds", 3.6e6))
-_DMS = re.compile(
-    r"(?P<before>[NSEWnsew北南东西])?[:纬经\s]{0,3}(?P<deg>\d{1,3})\s*[°º度:\s]\s*(?P<min>\d{1,2}(?:\.\d+)?)\s*"
-    r"(?:['′’分:\s]\s*(?:(?P<sec>\d{1,2}(?:\.\d+)?)\s*(?:[\"″”秒]|'')?)?)?\s*(?P<after>[NSEWnsew])?"
+_SYMBOLS = re.compile(
+    r"(?P<before>[NSEW北南东西])?[:纬经\s]{0,3}(?<![\d.])(?P<deg>\d{1,3})\s*[°º度]\s*"
+    r"(?P<min>\d{1,2}(?:\.\d+)?)\s*"
+    r"(?:['′’分]\s*(?:(?P<sec>\d{1,2}(?:\.\d+)?)\s*(?:[\"″”秒]|'')?)?)?(?(before)|\s*(?P<after>[NSEW](?![A-Za-z]))?)"
+)
+_SPACED = re.compile(
+    r"(?<![\d.])(?=(?:(?P<before>[NSEW])\s{0,2})?(?P<deg>\d{1,3})[\s:](?P<min>\d{1,2}(?:\.\d+)?)"
+    r"(?:[\s:](?P<sec>\d{1,2}\.\d+))?(?(before)|\s?(?P<after>[NSEW](?![A-Za-z]))?))"
 )
 _NMEA = re.compile(r"(?<![\d.])(\d{2,3})(\d{2}\.\d{2,8})\s*,\s*([NSEW])")
 _BINARY = (("float64", "f8", 1.0), ("float32", "f4", 1.0), ("int32 e7", "i4", 1e7))
-_NEGATIVE = frozenset("SWsw南西")
+_NEGATIVE = frozenset("SW南西")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -139,7 +144,8 @@ def _near(numbers: _Numbers, fixes: _Fixes, *, textual: bool) -> Iterator[Findin
 
 def _written(text: str) -> Iterator[_Numbers]:
     yield _matches(_NUMBER, text, "decimal", lambda m: float(m[0]))
-    yield _matches(_DMS, text, "degrees minutes seconds", _sexagesimal)
+    for pattern in (_SYMBOLS, _SPACED):
+        yield _matches(pattern, text, "degrees minutes seconds", _sexagesimal)
     yield _matches(_NMEA, text, "nmea", lambda m: _signed(int(m[1]) + float(m[2]) / 60.0, m[3]))
     for notation, scale in _SCALES:
         yield _matches(_INTEGER, text, notation, functools.partial(_scaled, scale))
@@ -152,7 +158,7 @@ def _matches(
     return _Numbers(
         value=np.array([value(m) for m in found], dtype=np.float64),
         start=np.array([m.start() for m in found], dtype=np.int64),
-        end=np.array([m.end() for m in found], dtype=np.int64),
+        end=np.array([max(m.end(g) for g in range(m.re.groups + 1)) for m in found], dtype=np.int64),
         notation=notation,
     )
 

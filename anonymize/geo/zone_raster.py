@@ -26,6 +26,7 @@ _MASK = _TILE - 1
 _MAX_TILES = 8_000_000
 _MAX_MIXED = 16_384
 _CHUNK = 32_768
+_FEW_CELLS = 1024
 _SAMPLES_PER_CELL = 4
 
 
@@ -36,8 +37,10 @@ class ZoneRaster:
         self._shapes = shapes
         self._bits = bits
         cell_m = _CELL_M
-        while not self._build(cell_m):
+        tiles_crossed = sum(s.length for s in shapes) * _METRES_PER_DEGREE / (_TILE * cell_m)
+        while tiles_crossed > 2 * _MAX_MIXED or not self._build(cell_m):
             cell_m *= 2.0
+            tiles_crossed /= 2.0
         self.cell_m = cell_m
 
     @property
@@ -56,21 +59,38 @@ class ZoneRaster:
         return zone, bits
 
     def _test(self, x: FloatArray, y: FloatArray, zone: NDArray[np.int32], bits: NDArray[np.uint16]) -> None:
-        column, row = self._cell(x, y)
-        tile = self._tile_of[(row >> _SHIFT) * self._tiles_x + (column >> _SHIFT)]
-        near = np.flatnonzero(tile)
+        alike = self._common_code(x, y)
+        if alike is not None:
+            zone[:], bits[:] = self._code_zone[alike], self._code_bits[alike]
+            return
+        code = self._codes_at(*self._cell(x, y))
+        near = np.flatnonzero(code)
         if not len(near):
             return
-        tile = tile[near]
-        code = -tile
-        mixed = np.flatnonzero(tile > 0)
-        at = near[mixed]
-        code[mixed] = self._cells[tile[mixed] - 1, ((row[at] & _MASK) << _SHIFT) | (column[at] & _MASK)]
+        code = code[near]
         zone[near] = self._code_zone[code]
         bits[near] = self._code_bits[code]
         border = np.flatnonzero(self._code_crossed[code])
         if len(border):
             self._test_borders(near[border], code[border], (x, y), zone, bits)
+
+    def _common_code(self, x: FloatArray, y: FloatArray) -> int | None:
+        """The code of every cell about the positions, where it is one and settles them all."""
+        columns, rows = self._cell(np.array([x.min(), x.max()]), np.array([y.min(), y.max()]))
+        if (int(columns[1]) - int(columns[0]) + 1) * (int(rows[1]) - int(rows[0]) + 1) > _FEW_CELLS:
+            return None
+        across, up = np.arange(columns[0], columns[1] + 1), np.arange(rows[0], rows[1] + 1)
+        codes = self._codes_at(np.tile(across, len(up)), np.repeat(up, len(across)))
+        settled = (codes == codes[0]).all() and not self._code_crossed[codes[0]]
+        return int(codes[0]) if settled else None
+
+    def _codes_at(self, column: NDArray[np.int32], row: NDArray[np.int32]) -> NDArray[np.int32]:
+        tile = self._tile_of[(row >> _SHIFT) * self._tiles_x + (column >> _SHIFT)]
+        mixed = np.flatnonzero(tile > 0)
+        code = np.negative(tile)
+        inner = ((row[mixed] & _MASK) << _SHIFT) | (column[mixed] & _MASK)
+        code[mixed] = self._cells[tile[mixed] - 1, inner]
+        return code
 
     def _test_borders(
         self,
@@ -150,10 +170,11 @@ class ZoneRaster:
         borders = np.zeros((len(touched), _TILE * _TILE), dtype=bool)
         borders[first, inner] = True
         covered = self._covered_cells(index, touched, borders)
-        for tile, border, cover in zip(touched.tolist(), borders, covered, strict=True):
-            cells = self._mixed_tile(tile)
-            cells[border] = self._recode(cells[border], index, crossing=True)
-            cells[cover] = self._recode(cells[cover], index, crossing=False)
+        cells = np.stack([self._mixed_tile(tile) for tile in touched.tolist()])
+        cells[borders] = self._recode(cells[borders], index, crossing=True)
+        cells[covered] = self._recode(cells[covered], index, crossing=False)
+        for tile, recoded in zip(touched.tolist(), cells, strict=True):
+            self._mixed[self._tile_of[tile] - 1] = recoded
 
     def _crossed_cells(self, shape: BaseGeometry) -> IntArray:
         step = min(1.0 / self._per_x, 1.0 / self._per_y) / _SAMPLES_PER_CELL
@@ -163,18 +184,21 @@ class ZoneRaster:
         keys = []
         for dx, dy in ((reach, reach), (reach, -reach), (-reach, reach), (-reach, -reach)):
             column, row = self._cell(sampled[:, 0] + dx, sampled[:, 1] + dy)
-            keys.append(np.unique(row.astype(np.int64) * (self._tiles_x * _TILE) + column))
+            key = row.astype(np.int64) * (self._tiles_x * _TILE) + column
+            keys.append(key[np.r_[True, key[1:] != key[:-1]]])
         return np.unique(np.concatenate(keys))
 
     def _cover_tiles(self, index: int, touched: IntArray) -> None:
         """Mark the tiles that no border of the shape crosses and whose centre it holds."""
         shape = self._shapes[index]
+        crossed = np.zeros(len(self._tile_of), dtype=bool)
+        crossed[touched] = True
         west, south, east, north = shape.bounds
         (x0, x1), (y0, y1) = self._cell(np.array([west, east]), np.array([south, north]))
         across = np.arange(x0 >> _SHIFT, (x1 >> _SHIFT) + 1, dtype=np.int64)
         for row in range(y0 >> _SHIFT, (y1 >> _SHIFT) + 1):
             tiles = row * self._tiles_x + across
-            tiles = tiles[~np.isin(tiles, touched)]
+            tiles = tiles[~crossed[tiles]]
             x = self._west + ((tiles % self._tiles_x) + 0.5) * _TILE / self._per_x
             y = self._south + np.full(len(tiles), (row + 0.5) * _TILE / self._per_y)
             held = tiles[shapely.intersects_xy(shape, x, y)]
@@ -194,11 +218,8 @@ class ZoneRaster:
         y = self._south + ((touched[tile] // self._tiles_x) * _TILE + row + 0.5) / self._per_y
         held = shapely.intersects_xy(self._shapes[index], x, y)
         runs = np.cumsum(begins.ravel()) - 1
-        return (
-            np.asarray((held[np.maximum(runs, 0)] & ~grid.ravel()).reshape(borders.shape))
-            if len(held)
-            else ~borders & False
-        )
+        covered = np.r_[held, False][runs] & ~grid.ravel()
+        return np.asarray(covered.reshape(borders.shape))
 
     def _mixed_tile(self, tile: int) -> NDArray[np.int32]:
         known = int(self._tile_of[tile])
@@ -208,13 +229,14 @@ class ZoneRaster:
         return self._mixed[known - 1]
 
     def _recode(self, codes: NDArray[np.int32], index: int, *, crossing: bool) -> NDArray[np.int32]:
-        distinct, where = np.unique(codes, return_inverse=True)
-        recoded = []
-        for code in distinct.tolist():
+        present = np.zeros(len(self._codes), dtype=bool)
+        present[codes] = True
+        recoded = np.zeros(len(self._codes), dtype=np.int32)
+        for code in np.flatnonzero(present).tolist():
             covering, crossed = self._codes[code]
             key = (covering, (*crossed, index)) if crossing else ((*covering, index), crossed)
             if key not in self._code_of:
                 self._code_of[key] = len(self._codes)
                 self._codes.append(key)
-            recoded.append(self._code_of[key])
-        return np.array(recoded, dtype=np.int32)[where]
+            recoded[code] = self._code_of[key]
+        return recoded[codes]

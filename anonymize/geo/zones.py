@@ -1,19 +1,14 @@
-"""Restricted zones: the operator's zone file and the test of positions against it.
+"""The test of positions against restricted zones, margins included.
 
-The file is a GeoJSON feature collection with a top-level ``name`` and ``version``; each feature is a Polygon
-or MultiPolygon with properties ``id``, ``kind`` and ``margin_m``. Margins are metres on the ground: each
-polygon is buffered in an azimuthal equidistant plane about its own centre, rounded outwards, and brought back
-to degrees. Polygon edges are straight in longitude and latitude (RFC 7946). Zones near a pole or across the
-antimeridian are refused.
+Margins are metres on the ground: each polygon is buffered in an azimuthal equidistant plane about its own
+centre, rounded outwards, and brought back to degrees. Polygon edges are straight in longitude and latitude
+(RFC 7946). Zones whose margin comes near a pole or crosses the antimeridian are refused.
 """
 
 import hashlib
-import json
 import math
 import threading
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
 
 import numpy as np
 import shapely
@@ -21,11 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 from shapely.geometry.base import BaseGeometry
 
 from anonymize.errors import ZoneFileError
+from anonymize.formats.track import check_positions
 from anonymize.geo.crs import metric_transformer
 from anonymize.geo.ellipsoid import MEAN_RADIUS_M, FloatArray, to_enu
+from anonymize.geo.zone_file import KINDS, POLAR_DEG, Zone, ZoneKind, read_zones
 from anonymize.geo.zone_raster import ZoneRaster
 
-_POLAR_DEG = 85.0
+__all__ = ["Zone", "ZoneHits", "ZoneKind", "ZoneSet"]
+
 _EDGE_DEG = 0.005
 _EDGE_M = 500.0
 _ROUNDING_M = 0.1
@@ -33,37 +31,8 @@ _ARC_SEGMENTS = 16
 _RASTER_FROM = 4096
 _STEP_M = 10.0
 _LAYERS = 16
-_LARGEST_MARGIN_M = 1e5
 _HALF_TURN_DEG = 180.0
 _LEAST_METRES_PER_DEGREE = 110_500.0
-
-
-class ZoneKind(StrEnum):
-    """What a restricted zone protects (COMPLIANCE.md §2), most severe first."""
-
-    MIL = "MIL"
-    DEF_IND = "DEF_IND"
-    CUSTODY = "CUSTODY"
-    GOV_COUNTY = "GOV_COUNTY"
-    HAZMAT = "HAZMAT"
-    ENERGY = "ENERGY"
-    WATER = "WATER"
-    SPECIAL_RAIL_ROAD = "SPECIAL_RAIL_ROAD"
-    DEPOT = "DEPOT"
-    HOME = "HOME"
-
-
-_KINDS = tuple(ZoneKind)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Zone:
-    """One restricted zone; ``shape`` is in degrees of longitude and latitude, without the margin."""
-
-    id: str
-    kind: ZoneKind
-    margin_m: float
-    shape: BaseGeometry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -82,12 +51,12 @@ class ZoneHits:
 
     def kinds(self) -> dict[ZoneKind, int]:
         """How many positions lie in zones of each kind that was hit, most severe first."""
-        counts = {kind: int(np.count_nonzero(self.of_kind(kind))) for kind in _KINDS}
+        counts = {kind: int(np.count_nonzero(self.of_kind(kind))) for kind in KINDS}
         return {kind: count for kind, count in counts.items() if count}
 
     def of_kind(self, kind: ZoneKind) -> NDArray[np.bool_]:
         """Which positions lie in a zone of ``kind``."""
-        return np.asarray(self.kind_bits & np.uint16(1 << _KINDS.index(kind)), dtype=bool)
+        return np.asarray(self.kind_bits & np.uint16(1 << KINDS.index(kind)), dtype=bool)
 
 
 class ZoneSet:
@@ -96,7 +65,7 @@ class ZoneSet:
     __slots__ = ("_layers", "_lock", "digest", "name", "version", "zones")
 
     def __init__(self, *, zones: tuple[Zone, ...], name: str, version: int, digest: str) -> None:
-        self.zones = tuple(sorted(zones, key=lambda z: (_KINDS.index(z.kind), z.id)))
+        self.zones = tuple(sorted(zones, key=lambda z: (KINDS.index(z.kind), z.id)))
         self.name = name
         self.version = version
         self.digest = digest
@@ -110,17 +79,8 @@ class ZoneSet:
         Raises:
             ZoneFileError: Names the feature and what is wrong with it.
         """
-        document = _load(content)
-        zones = tuple(_zone(f, i) for i, f in enumerate(document["features"]))
-        ids = [z.id for z in zones]
-        if twice := {i for i in ids if ids.count(i) > 1}:
-            raise ZoneFileError(f"zone ids are unique (got {sorted(twice)[:5]} more than once)")
-        made = cls(
-            zones=zones,
-            name=document["name"],
-            version=document["version"],
-            digest=hashlib.sha256(content).hexdigest(),
-        )
+        name, version, zones = read_zones(content)
+        made = cls(zones=zones, name=name, version=version, digest=hashlib.sha256(content).hexdigest())
         made.shapes()
         return made
 
@@ -141,8 +101,12 @@ class ZoneSet:
             lat: Latitudes in degrees, EPSG:4326.
             lon: Longitudes in degrees.
             extra_margin_m: Added to every zone's own margin, rounded up to whole tens of metres.
+
+        Raises:
+            MalformedItemError: A coordinate is not finite or out of range.
+            ZoneFileError: A zone with the extra margin comes near a pole or crosses the antimeridian.
         """
-        y, x = (np.ascontiguousarray(np.atleast_1d(v), dtype=np.float64) for v in (lat, lon))
+        y, x = _positions(lat, lon)
         layer = self._layer(extra_margin_m)
         if len(x) < _RASTER_FROM and layer.raster is None:
             return self._hits(*layer.exact(x, y))
@@ -150,7 +114,7 @@ class ZoneSet:
 
     def test_exact(self, lat: ArrayLike, lon: ArrayLike, *, extra_margin_m: float = 0.0) -> ZoneHits:
         """What :meth:`test` is identical to: every position against every zone's prepared polygon."""
-        y, x = (np.ascontiguousarray(np.atleast_1d(v), dtype=np.float64) for v in (lat, lon))
+        y, x = _positions(lat, lon)
         return self._hits(*self._layer(extra_margin_m).exact(x, y))
 
     def around(self, lat: float, lon: float, *, within_m: float) -> tuple[tuple[int, float, float], ...]:
@@ -177,7 +141,7 @@ class ZoneSet:
 
     def kind_bit(self, index: int) -> np.uint16:
         """The bit of the zone's kind in :attr:`ZoneHits.kind_bits`."""
-        return np.uint16(1 << _KINDS.index(self.zones[index].kind))
+        return np.uint16(1 << KINDS.index(self.zones[index].kind))
 
     def no_hits(self, count: int) -> ZoneHits:
         """The answer for ``count`` positions that no zone is near."""
@@ -209,7 +173,7 @@ class _Layer:
 
     def __init__(self, zones: tuple[Zone, ...], extra_margin_m: float) -> None:
         self.shapes = tuple(_buffered(z, extra_margin_m) for z in zones)
-        self._bits = np.array([1 << _KINDS.index(z.kind) for z in zones], dtype=np.uint16)
+        self._bits = np.array([1 << KINDS.index(z.kind) for z in zones], dtype=np.uint16)
         self._lock = threading.Lock()
         self.raster: ZoneRaster | None = None
         for shape in self.shapes:
@@ -232,6 +196,13 @@ class _Layer:
             return self.raster
 
 
+def _positions(lat: ArrayLike, lon: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    y, x = (np.ascontiguousarray(np.atleast_1d(v), dtype=np.float64) for v in (lat, lon))
+    if len(y) and not (y.min() >= -90.0 and y.max() <= 90.0 and x.min() >= -180.0 and x.max() <= 180.0):  # noqa: PLR2004
+        check_positions(y, x, "position {}".format)
+    return y, x
+
+
 def _buffered(zone: Zone, extra_margin_m: float) -> BaseGeometry:
     margin = zone.margin_m + extra_margin_m
     if margin == 0.0:
@@ -251,68 +222,9 @@ def _buffered(zone: Zone, extra_margin_m: float) -> BaseGeometry:
         lambda c: np.column_stack(plane.transform(c[:, 0], c[:, 1], direction="INVERSE")),
     )
     west, south, east, north = shape.bounds
-    if not (south > -_POLAR_DEG and north < _POLAR_DEG and east - west < _HALF_TURN_DEG and shape.is_valid):
+    if not (south > -POLAR_DEG and north < POLAR_DEG and east - west < _HALF_TURN_DEG and shape.is_valid):
         raise ZoneFileError(
             f"zone {zone.id!r}: with its margin of {margin:g} m "
             f"it crosses the antimeridian or comes near a pole"
         )
-    return shape
-
-
-def _load(content: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(content.decode("utf-8-sig"))
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise ZoneFileError(f"zone file is no JSON ({str(error)[:120]})") from error
-    if not isinstance(document, dict) or document.get("type") != "FeatureCollection":
-        raise ZoneFileError("zone file is no GeoJSON FeatureCollection")
-    version, name = document.get("version"), document.get("name")
-    if type(version) is not int or version < 1:
-        raise ZoneFileError(f"zone file has a version of at least 1 (got {version!r})")
-    if not isinstance(name, str) or not name:
-        raise ZoneFileError(f"zone file has a name (got {name!r})")
-    if not isinstance(document.get("features"), list):
-        raise ZoneFileError(f"zone file has a list of features (got {document.get('features')!r})")
-    return document
-
-
-def _zone(feature: Any, number: int) -> Zone:
-    where = f"feature {number}"
-    if not isinstance(feature, dict) or not isinstance(feature.get("properties"), dict):
-        raise ZoneFileError(f"{where}: no feature with properties (got {type(feature).__name__})")
-    properties = feature["properties"]
-    identity, kind, margin = (properties.get(n) for n in ("id", "kind", "margin_m"))
-    if not isinstance(identity, str) or not identity:
-        raise ZoneFileError(f"{where}: id is a non-empty string (got {identity!r})")
-    where = f"{where} ({identity!r})"
-    if kind not in _KINDS:
-        raise ZoneFileError(
-            f"{where}: unknown kind (got {kind!r}, expected one of {[k.value for k in _KINDS]})"
-        )
-    if type(margin) not in (int, float) or not 0.0 <= margin <= _LARGEST_MARGIN_M:
-        raise ZoneFileError(f"{where}: margin_m is between 0 and 100000 (got {margin!r})")
-    return Zone(
-        id=identity, kind=ZoneKind(kind), margin_m=float(margin), shape=_shape(feature.get("geometry"), where)
-    )
-
-
-def _shape(geometry: Any, where: str) -> BaseGeometry:
-    kind = geometry.get("type") if isinstance(geometry, dict) else None
-    if kind not in {"Polygon", "MultiPolygon"}:
-        raise ZoneFileError(f"{where}: no area (got {kind!r}, expected Polygon or MultiPolygon)")
-    try:
-        shape = shapely.force_2d(shapely.from_geojson(json.dumps(geometry, allow_nan=False)))
-    except (shapely.errors.GEOSException, ValueError) as error:
-        raise ZoneFileError(f"{where}: geometry is malformed ({str(error)[:120]})") from error
-    if shape.is_empty or not shape.is_valid:
-        raise ZoneFileError(f"{where}: geometry is invalid ({shapely.is_valid_reason(shape)})")
-    west, south, east, north = shape.bounds
-    if not (
-        west >= -_HALF_TURN_DEG and east <= _HALF_TURN_DEG and south > -_POLAR_DEG and north < _POLAR_DEG
-    ):
-        raise ZoneFileError(
-            f"{where}: out of range or within 5 degrees of a pole (got bounds {shape.bounds})"
-        )
-    if east - west >= _HALF_TURN_DEG:
-        raise ZoneFileError(f"{where}: crosses the antimeridian (got {west} to {east}); split it there")
     return shape
