@@ -83,7 +83,9 @@ def initialise(settings: Settings, *, keystore: Keystore | None = None, clock: C
     if keystore is None:
         passphrase = settings.keystore_passphrase()
         path = keystore_path(settings)
-        keystore = Keystore.open(path, passphrase) if Keystore.exists(path) else Keystore.create(path, passphrase)
+        keystore = (
+            Keystore.open(path, passphrase) if Keystore.exists(path) else Keystore.create(path, passphrase)
+        )
     database = Database(create_engine(settings.state_url))
     database.migrate()
     keystore.ensure_kek(GATE_KEK)

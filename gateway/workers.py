@@ -238,7 +238,7 @@ def _settle(gate: Gate, recording: str) -> Advance:
             .where(ItemRow.recording_id == recording)
             .group_by(ItemRow.state)
         )
-        counts: dict[str, int] = dict(rows.tuples().all())
+        counts: dict[str, int] = {state: count for state, count in rows}  # noqa: C416 (rows are no pairs to mypy)
         row = session.get_one(RecordingRow, recording)
         if not counts.get(ItemState.AWAITED) and row.state != RecordingState.ERASED:
             if counts.get(ItemState.QUARANTINED):

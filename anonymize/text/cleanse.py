@@ -5,15 +5,18 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anonymize.errors import LimitExceededError, MalformedItemError
 from anonymize.finding import FieldPath, Finding, FindingKind, TextSpan, Treated, Treatment, TreatmentKind
 from anonymize.formats import strict_json
 from anonymize.profile import TextProfile
-from anonymize.text.analyzer import TextAnalyzer
 from anonymize.text.redact import placeholder, redact
 from anonymize.text.time_rules import is_epoch
+
+if TYPE_CHECKING:
+    # Importing Presidio takes seconds; whoever only fetches or serves never needs it.
+    from anonymize.text.analyzer import TextAnalyzer
 
 ALLOW_LIST = "json-allow-list"
 
@@ -21,7 +24,7 @@ _ALLOWED_CONTROLS = "\t\n\r"
 _LEAST_EPOCH = 946_684_800
 
 
-def cleanse_text(content: bytes, *, analyzer: TextAnalyzer, profile: TextProfile) -> Treated:
+def cleanse_text(content: bytes, *, analyzer: "TextAnalyzer", profile: TextProfile) -> Treated:
     """Redact a text document; spans count code points after a byte order mark.
 
     Args:
@@ -45,7 +48,7 @@ def cleanse_text(content: bytes, *, analyzer: TextAnalyzer, profile: TextProfile
     )
 
 
-def cleanse_json(content: bytes, *, analyzer: TextAnalyzer, profile: TextProfile) -> Treated:
+def cleanse_json(content: bytes, *, analyzer: "TextAnalyzer", profile: TextProfile) -> Treated:
     """Drop every field that is not allowed, redact every string and every telling number of the others.
 
     Numbers stay numbers unless they are a telephone, identity or card number, a moment since 1970, or with
@@ -104,7 +107,7 @@ def _check_controls(text: str, path: str) -> None:
 class _Sieve:
     """Walks a document once and collects what it found on the way."""
 
-    analyzer: TextAnalyzer
+    analyzer: "TextAnalyzer"
     allowed: frozenset[str]
     findings: list[Finding] = field(default_factory=list)
     chars: int = 0

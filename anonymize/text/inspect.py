@@ -2,15 +2,18 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anonymize.errors import MalformedItemError
 from anonymize.finding import FindingKind
 from anonymize.formats import strict_json
 from anonymize.formats.sniff import ItemKind
 from anonymize.profile import TextProfile
-from anonymize.text.analyzer import TextAnalyzer
 from anonymize.text.cleanse import read_text
+
+if TYPE_CHECKING:
+    # Importing Presidio takes seconds; whoever only fetches or serves never needs it.
+    from anonymize.text.analyzer import TextAnalyzer
 
 _PERSONAL = frozenset(
     {
@@ -32,7 +35,7 @@ _VEHICLE = frozenset({FindingKind.VIN, FindingKind.DEVICE_ID})
 
 
 def inspect_text(
-    content: bytes, kind: ItemKind, *, analyzer: TextAnalyzer, profile: TextProfile
+    content: bytes, kind: ItemKind, *, analyzer: "TextAnalyzer", profile: TextProfile
 ) -> dict[str, Any]:
     """Count what the document holds; no content leaves.
 

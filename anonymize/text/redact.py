@@ -3,10 +3,14 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from anonymize.errors import LimitExceededError
 from anonymize.finding import Finding, FindingKind, TextSpan
-from anonymize.text.analyzer import TextAnalyzer
+
+if TYPE_CHECKING:
+    # Importing Presidio takes seconds; whoever only fetches or serves never needs it.
+    from anonymize.text.analyzer import TextAnalyzer
 
 MAX_PASSES = 16
 
@@ -31,7 +35,7 @@ def placeholder(kind: FindingKind) -> str:
     return f"<{kind.name}>"
 
 
-def redact(text: str, analyzer: TextAnalyzer, *, path: str = "") -> Redacted:
+def redact(text: str, analyzer: "TextAnalyzer", *, path: str = "") -> Redacted:
     """Redact to a fixed point: a replacement can bring words closer to a number that they explain.
 
     Raises:

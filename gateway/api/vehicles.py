@@ -38,13 +38,10 @@ async def read_body(request: Request, limit: int = _MANIFEST_BYTES) -> bytes:
 def _status(gate: Gate, recording: str) -> dict[str, Any]:
     with gate.database.read() as session:
         manifest = load_manifest(gate, session, recording)
-        states = dict(
-            session.execute(
-                sa.select(ItemRow.position, ItemRow.state).where(ItemRow.recording_id == recording)
-            )
-            .tuples()
-            .all()
+        rows = session.execute(
+            sa.select(ItemRow.position, ItemRow.state).where(ItemRow.recording_id == recording)
         )
+        states = {position: state for position, state in rows}  # noqa: C416 (rows are no pairs to mypy)
     return {
         "recording": recording,
         "items": [

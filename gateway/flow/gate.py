@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from anonymize.finding import FindingKind
 from anonymize.media.detection import Detector, embedded_detectors
 from anonymize.profile import PinnedProfile, Profile
-from anonymize.text.analyzer import TextAnalyzer
 from audit.ledger import Ledger
 from gateway.database import Database
 from gateway.errors import ConfigurationError
@@ -17,6 +17,10 @@ from gateway.vault.keys import Keystore
 from gateway.vault.store import Vault
 from policies.bundle import VerifiedBundle
 from policies.engine import Engine
+
+if TYPE_CHECKING:
+    # Importing Presidio takes seconds; whoever only fetches or serves never needs it.
+    from anonymize.text.analyzer import TextAnalyzer
 
 
 class Instruments:
@@ -49,8 +53,10 @@ class Instruments:
         return (*embedded, UltralyticsDetector(weights, sha256=digest, kinds=kinds))
 
     @cached_property
-    def analyzer(self) -> TextAnalyzer:
+    def analyzer(self) -> "TextAnalyzer":
         """The text analyzer of the profile."""
+        from anonymize.text.analyzer import TextAnalyzer  # noqa: PLC0415 (see above)
+
         return TextAnalyzer(self._profile.text)
 
 

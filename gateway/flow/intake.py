@@ -25,7 +25,15 @@ from gateway.flow import evidence
 from gateway.flow.acts import intended, recorded, refused
 from gateway.flow.deciding import certificate_facts, decide, instant, policy_facts, profile_facts
 from gateway.flow.gate import Gate
-from gateway.flow.recording import DataClass, ItemId, ItemState, Quarantined, RecordingId, RecordingState, Stage
+from gateway.flow.recording import (
+    DataClass,
+    ItemId,
+    ItemState,
+    Quarantined,
+    RecordingId,
+    RecordingState,
+    Stage,
+)
 from gateway.flow.records import ItemRow, RecordingRow, RejectedUploadRow
 from gateway.people.records import CarrierRow, PersonRow
 from gateway.people.registry import Actor
