@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
+from anonymize.geo.crs import geodesic_m
 from anonymize.geo.offset import KeyedOffset
 from anonymize.geo.prf import subkey
 from anonymize.profile import shipped_profile
@@ -51,6 +52,74 @@ def positions(points: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     return {"drive": drive, "scattered over a city": city}
 
 
+def known_pairs(*, keys: int, pairs: int) -> float:
+    """Median error in metres, over a city of 40 km, of an attacker who knows true positions of a few released
+    ones.
+
+    One pair gives a constant; more are joined by a thin-plate spline.
+    """
+    rng = np.random.default_rng(2)
+    errors = []
+    for number in range(keys):
+        offset = KeyedOffset(
+            subkey(bytes(32), "attack", bytes([number])), shipped_profile("cn-2026").profile.tracks
+        )
+        metres = rng.uniform(-20_000.0, 20_000.0, (2000 + pairs, 2))
+        lat, lon = 39.9 + metres[:, 1] / 111_200.0, 116.3 + metres[:, 0] / 85_300.0
+        moved_lat, moved_lon = offset.displace(lat, lon)
+        shift = np.column_stack([(moved_lon - lon) * 85_300.0, (moved_lat - lat) * 111_200.0])
+        guess = spline(metres[:pairs], shift[:pairs], metres[pairs:])
+        errors.append(np.hypot(*(guess - shift[pairs:]).T))
+    return float(np.median(np.concatenate(errors)))
+
+
+def spline(at: np.ndarray, value: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Thin-plate spline through ``value`` at ``at``; a constant where there are fewer than four."""
+    if len(at) < 4:
+        return np.repeat(value.mean(axis=0, keepdims=True), len(where), axis=0)
+
+    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        square = ((a[:, None, :] - b[None, :, :]) ** 2).sum(axis=2)
+        return 0.5 * square * np.log(np.maximum(square, 1e-12))
+
+    plane = np.column_stack([np.ones(len(at)), at / 1e4])
+    system = np.block([[kernel(at / 1e4, at / 1e4), plane], [plane.T, np.zeros((3, 3))]])
+    weights = np.linalg.solve(system, np.vstack([value, np.zeros((3, 2))]))
+    return (
+        np.hstack([kernel(where / 1e4, at / 1e4), np.column_stack([np.ones(len(where)), where / 1e4])])
+        @ weights
+    )
+
+
+def shifts(*, keys: int) -> dict[str, float]:
+    """Displacements of positions over China under many keys, in metres, and the worst error of 100 m in any
+    direction."""
+    rng = np.random.default_rng(3)
+    moved, errors = [], []
+    for number in range(keys):
+        offset = KeyedOffset(
+            subkey(bytes(32), "shifts", bytes([number])), shipped_profile("cn-2026").profile.tracks
+        )
+        lat, lon = (v.repeat(500) for v in (rng.uniform(20.0, 50.0, 20), rng.uniform(80.0, 130.0, 20)))
+        lat, lon = lat + rng.uniform(-0.2, 0.2, lat.size), lon + rng.uniform(-0.2, 0.2, lon.size)
+        turn = rng.uniform(0.0, 2.0 * np.pi, lat.size)
+        ahead = (
+            lat + 100.0 * np.cos(turn) / 111_200.0,
+            lon + 100.0 * np.sin(turn) / (111_200.0 * np.cos(np.radians(lat))),
+        )
+        first, second = offset.displace(lat, lon), offset.displace(*ahead)
+        moved.append(geodesic_m(lat, lon, *first)[0])
+        errors.append(np.abs(geodesic_m(*first, *second)[0] / geodesic_m(lat, lon, *ahead)[0] - 1.0))
+    shift, error = np.concatenate(moved), np.concatenate(errors)
+    return {
+        "mean_shift_m": float(shift.mean()),
+        "min_shift_m": float(shift.min()),
+        "max_shift_m": float(shift.max()),
+        "max_distance_error": float(error.max()),
+        "p99_distance_error": float(np.quantile(error, 0.99)),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=int, default=1_000_000)
@@ -63,14 +132,29 @@ def main() -> None:
         ours = rate(lambda lat=lat, lon=lon: offset.displace(lat, lon), asked.points, asked.rounds)
         theirs = rate(lambda lat=lat, lon=lon: gcj02(lat, lon), asked.points, asked.rounds)
         figures[name] = {"keyed_offset_mpts": ours, "gcj02_mpts": theirs, "ratio": ours / theirs}
+    attack = {
+        f"{pairs}_known_pairs_median_error_m": known_pairs(keys=20, pairs=pairs) for pairs in (1, 10, 50)
+    }
+    moved = shifts(keys=50)
     if asked.json:
-        print(json.dumps({"benchmark": "keyed_offset", "points": asked.points, "figures": figures}))
+        print(
+            json.dumps(
+                {
+                    "benchmark": "keyed_offset",
+                    "points": asked.points,
+                    "figures": figures,
+                    "attack": attack,
+                    "shift": moved,
+                }
+            )
+        )
         return
     for name, figure in figures.items():
         print(
             f"{name}: keyed offset {figure['keyed_offset_mpts']:.1f} Mpt/s, "
             f"GCJ-02 {figure['gcj02_mpts']:.1f} Mpt/s, ratio {figure['ratio']:.2f}"
         )
+    print(", ".join(f"{name} {value:.4g}" for name, value in (moved | attack).items()))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def zones_over_a_city(count: int) -> ZoneSet:
 
 
 def positions(points: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Scattered over the city; and sweeps of 120,000 points, each within 120 m of a vehicle somewhere in it."""
+    """Scattered over the city; and sweeps of 120,000 points within 120 m of vehicles somewhere in it."""
     rng = np.random.default_rng(1)
     scattered = rng.uniform(39.6, 40.2, points), rng.uniform(116.0, 116.8, points)
     sweep = np.arange(points) // 120_000

@@ -33,6 +33,7 @@ _TAPS = 4
 _SIDE = _TILE + _TAPS - 1
 _KEPT_TILES = 4096
 _CHUNK = 8192
+_MOST_SLOTS = 65_536
 
 Complex = NDArray[np.complex128]
 Complex64 = NDArray[np.complex64]
@@ -117,9 +118,9 @@ class DisplacementField:
         table, base = self._table(column.astype(np.int32), row.astype(np.int32))
         moved = np.zeros(len(lon), np.complex64)
         for j in range(_TAPS):
-            line = table.take(base + j * _SIDE, mode="clip") * wx[0]
+            line = table[j * _SIDE :].take(base, mode="clip") * wx[0]
             for i in range(1, _TAPS):
-                line += table.take(base + (j * _SIDE + i), mode="clip") * wx[i]
+                line += table[j * _SIDE + i :].take(base, mode="clip") * wx[i]
             line *= wy[j]
             moved += line
         return moved
@@ -130,12 +131,12 @@ class DisplacementField:
         west, south = int(tile_x.min()), int(tile_y.min())
         across = int(tile_x.max()) - west + 1
         number = (tile_y - south) * across + (tile_x - west)
-        touched = np.unique(number) if number.max() else np.zeros(1, np.int32)
+        touched, slot = _slots(number)
         tiles = [self._tile(west + int(n) % across, south + int(n) // across) for n in touched]
         inner = (row & (_TILE - 1)).astype(np.intp) * _SIDE + (column & (_TILE - 1))
         if len(tiles) == 1:
             return tiles[0], inner
-        return np.concatenate(tiles), np.searchsorted(touched, number) * (_SIDE * _SIDE) + inner
+        return np.concatenate(tiles), slot * (_SIDE * _SIDE) + inner
 
     def _tile(self, tile_x: int, tile_y: int) -> Complex64:
         place = (tile_x, tile_y)
@@ -154,6 +155,18 @@ class DisplacementField:
         for octave in self._coarse:
             controls += octave.at_grid(x, y)
         return np.ascontiguousarray(controls, dtype=np.complex64).ravel()
+
+
+def _slots(number: NDArray[np.int32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The distinct values in order, and each value's place among them."""
+    most = int(number.max())
+    if most > _MOST_SLOTS:
+        distinct, slot = np.unique(number, return_inverse=True)
+        return distinct.astype(np.intp), slot
+    present = np.zeros(most + 1, dtype=bool)
+    present[number] = True
+    touched = np.flatnonzero(present)
+    return touched, np.cumsum(present)[number] - 1
 
 
 def _weights(t: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
