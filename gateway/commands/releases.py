@@ -38,6 +38,7 @@ def release_lines(summary: dict[str, Any]) -> str:
         f"  purpose   {summary['purpose']} for {summary['recipient']} until {summary['expires_at']}",
         f"  mode      {summary['mode']} under {summary['profile']['name']}",
         f"  items     {len(summary.get('items', []))}",
+        f"  left out  {len(summary.get('left_out', {}))}",
         f"  treated   {found or 'nothing found'}",
     ]
     if "decision" in summary:

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import rfc8785
 import sqlalchemy as sa
 
-from anonymize.errors import ResidualError
+from anonymize.errors import AnonymizeError, ResidualError
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
 from anonymize.geo.local import to_local, write_local_csv
@@ -20,6 +20,7 @@ from anonymize.geo.offset import offset_track
 from anonymize.geo.residual import scan_track
 from anonymize.residual import ResidualReport
 from audit.events import EventType
+from audit.intent import Intent
 from gateway.database import ReadSession, WriteSession
 from gateway.errors import ConflictError, EvidenceError, InvalidRequestError, NotFoundError, StageOrderError
 from gateway.flow import evidence
@@ -197,10 +198,13 @@ def terms_of(session: ReadSession | WriteSession, release: str) -> ReleaseTerms:
 def build_release(gate: Gate, release: str) -> None:
     """Unlink, re-scan and seal every cleansed item of a requested release; resumes where it stopped.
 
+    An item that cannot be unlinked (a track shorter than its trims, a residual finding) is left out, with the
+    reason in the evidence; the rest of the release does not depend on it.
+
     Raises:
         StageOrderError: The release is past building.
         ConflictError: The profile in force is no longer the one the release was requested under.
-        ResidualError: An unlinked item still shows what had to go.
+        InvalidRequestError: No item is left to offer.
     """
     with gate.database.read() as session:
         terms = terms_of(session, release)
@@ -231,13 +235,19 @@ def build_release(gate: Gate, release: str) -> None:
         digests={"profile": terms.profile_digest},
     )
     with gate.ledger.intent(event) as intent:
+        left_out = {}
         for item in pending:
             if item not in built:
-                _build_item(gate, terms, row.kek_id, unlink, item)
-        _finish_build(gate, terms, row.kek_id, intent)
+                try:
+                    _build_item(gate, terms, row.kek_id, unlink, item)
+                except AnonymizeError as error:
+                    left_out[item] = error.reason
+        _finish_build(gate, terms, row.kek_id, intent, left_out)
 
 
-def _finish_build(gate: Gate, terms: ReleaseTerms, kek: str, intent: Any) -> None:
+def _finish_build(
+    gate: Gate, terms: ReleaseTerms, kek: str, intent: Intent, left_out: Mapping[str, str]
+) -> None:
     with gate.database.read() as session:
         items = _load_items(gate, session, terms.release)
     if not items:
@@ -250,9 +260,9 @@ def _finish_build(gate: Gate, terms: ReleaseTerms, kek: str, intent: Any) -> Non
         stage=Stage.BUILT,
         kek_id=kek,
         previous=evidence.GENESIS,
-        payload={"digest": digest, "items": len(items)},
+        payload={"digest": digest, "items": len(items), "left_out": dict(left_out)},
         digests={"release": digest},
-        facts={"items": len(items)},
+        facts={"items": len(items), "left_out": len(left_out)},
     )
     with gate.database.transaction() as session:
         current = session.get_one(ReleaseRow, terms.release, with_for_update=True)
@@ -375,7 +385,8 @@ def _unlink(gate: Gate, cleansed: Cleansed, content: bytes, *, mode: ReleaseMode
             facts={},
         )
     track = read_track(gate, kind, content, crs="EPSG:4326")
-    context = cleansed.classified.quarantined.item.encode()
+    # Every track of a recording is moved alike: two copies of one drive under two shifts would undo each other.
+    context = cleansed.classified.quarantined.recording.encode()
     unlinked = (
         _to_local(gate, track, key, context)
         if mode is ReleaseMode.LOCAL
@@ -418,7 +429,7 @@ def _to_offset(
         data_class=DataClass.TRAJ_ABS,
         position_handling="offset",
         absolute_time="shifted",
-        residual=scan_track(content, media_type, original=track, mode="OFFSET", profile=profile),
+        residual=scan_track(content, media_type, original=moved.source, mode="OFFSET", profile=profile),
         facts={
             "max_distance_error": measured.max_distance_error,
             "min_shift_m": measured.min_shift_m,
@@ -470,4 +481,10 @@ def load_built(gate: Gate, session: ReadSession | WriteSession, release: str) ->
     digest = release_digest(terms, items)
     if digest != verified.payload["digest"]:
         raise EvidenceError(f"release {release} changed since it was built (got digest {digest})")
-    return Built(terms=terms, items=items, digest=digest, evidence=verified.ref)
+    return Built(
+        terms=terms,
+        items=items,
+        left_out=verified.payload["left_out"],
+        digest=digest,
+        evidence=verified.ref,
+    )

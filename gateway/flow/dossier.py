@@ -54,6 +54,7 @@ def release_summary(gate: Gate, release: str) -> dict[str, Any]:
             findings.update(each.payload["counts"])
         summary["recordings"] = list(built.terms.recordings)
         summary["items"] = [item.manifest_entry() for item in built.items]
+        summary["left_out"] = dict(built.left_out)
         summary["findings"] = dict(sorted(findings.items()))
         summary["offset"] = [
             item.payload["facts"] for item in built.items if item.payload["position_handling"] == "offset"

@@ -191,10 +191,11 @@ class ReleaseTerms:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """A release candidate: the terms, its items and the digest that people sign."""
+    """A release candidate: the terms, its items, those left out with the reason, the digest that people sign."""
 
     terms: ReleaseTerms
     items: tuple[BuiltItem, ...]
+    left_out: Mapping[str, str]
     digest: str
     evidence: EvidenceRef
 
