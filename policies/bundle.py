@@ -229,7 +229,7 @@ def _read_catalogue(content: bytes) -> tuple[Catalogue, str]:
 
 
 def _read_yaml(content: bytes) -> Any:
-    return yaml.load(content, Loader=yaml.CSafeLoader)  # noqa: S506 (the safe loader, compiled)
+    return yaml.load(content, Loader=yaml.CSafeLoader)
 
 
 def _walk(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:

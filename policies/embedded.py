@@ -67,7 +67,7 @@ class EmbeddedEngine:
 def _load(bundle: Bundle) -> None:
     """Load the interpreter; regorus' faster register machine (Rvm) passes over undefined assignments."""
     try:
-        # No local name may hold it: an error would carry the frame, and with it the engine, to another thread.
+        # No local name may hold it: an error would carry the frame and the engine to another thread.
         _owned.engine = regorus.Engine()
         for path, source in sorted(bundle.modules().items()):
             _owned.engine.add_policy(path, source)

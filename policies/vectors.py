@@ -99,8 +99,8 @@ def changed(question: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str,
 
     Args:
         question: The question to start from.
-        change: New values by dotted path (``resource.items.0.vin_found``); an index one past the end of a list
-            appends.
+        change: New values by dotted path (``resource.items.0.vin_found``); an index one past the end
+            of a list appends.
 
     Raises:
         PolicyError: A path leads nowhere.
@@ -146,7 +146,7 @@ def _bound(value: Any, bundle: Bundle) -> Any:
 def _read(point: Point) -> dict[str, Any]:
     source = resources.files("policies") / "vectors" / f"{point.value}.yaml"
     try:
-        document = yaml.load(source.read_bytes(), Loader=yaml.CSafeLoader)  # noqa: S506 (the safe loader, compiled)
+        document = yaml.load(source.read_bytes(), Loader=yaml.CSafeLoader)
     except yaml.YAMLError as error:
         raise PolicyError(f"vectors of {point} are not YAML: {error}") from error
     if not isinstance(document, dict) or document.keys() != {"bases", "cases"}:

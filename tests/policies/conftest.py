@@ -1,4 +1,4 @@
-"""Real engines for the policy tests: regorus in this process and, where the binary is there, an OPA server."""
+"""Real engines for the policy tests: regorus in this process and, where there is a binary, an OPA server."""
 
 import os
 import socket

@@ -39,7 +39,12 @@ def test_digest_is_stable_and_covers_every_file(bundle: Bundle) -> None:
 
 def test_bundle_holds_rules_data_and_schemas_but_no_unit_tests(bundle: Bundle) -> None:
     assert not [path for path in bundle.files if path.endswith("_test.rego")]
-    assert {path.partition("/")[0] for path in bundle.files} == {"catalogue.yaml", "rules", "data", "questions"}
+    assert {path.partition("/")[0] for path in bundle.files} == {
+        "catalogue.yaml",
+        "rules",
+        "data",
+        "questions",
+    }
 
 
 def test_signed_bundle_verifies_and_states_its_facts(bundle: Bundle) -> None:
@@ -128,7 +133,10 @@ def test_a_public_key_cannot_sign(bundle: Bundle) -> None:
         (b"]", "not YAML"),
         (b"version: 1\nrules: {}", "catalogue is malformed"),
         (b"version: '1'\nrules: {intake: {}, release: {}, publish: {}, serve: {}}", "no rules for intake"),
-        (b"version: '1'\nrules: {intake: {a: {}}, release: {}, publish: {}, serve: {}}", "intake/a is malformed"),
+        (
+            b"version: '1'\nrules: {intake: {a: {}}, release: {}, publish: {}, serve: {}}",
+            "intake/a is malformed",
+        ),
     ],
 )
 def test_an_incomplete_catalogue_is_refused(bundle: Bundle, catalogue: bytes, expected: str) -> None:

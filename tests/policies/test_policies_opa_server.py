@@ -41,7 +41,9 @@ def _unordered(value: object) -> object:
     if isinstance(value, dict):
         return {key: _unordered(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        return sorted((_unordered(entry) for entry in value), key=lambda entry: json.dumps(entry, sort_keys=True))
+        return sorted(
+            (_unordered(entry) for entry in value), key=lambda entry: json.dumps(entry, sort_keys=True)
+        )
     return value
 
 
@@ -131,7 +133,15 @@ def fake_http() -> Iterator[tuple[str, dict[str, tuple[int, bytes]]]]:
 
 @pytest.mark.parametrize(
     ("status", "body"),
-    [(200, b"{}"), (200, b"[]"), (200, b"<html>"), (200, b""), (500, b"{}"), (404, b"{}"), (200, b'{"result": {}}')],
+    [
+        (200, b"{}"),
+        (200, b"[]"),
+        (200, b"<html>"),
+        (200, b""),
+        (500, b"{}"),
+        (404, b"{}"),
+        (200, b'{"result": {}}'),
+    ],
 )
 def test_anything_but_a_decision_is_an_error(
     fake_http: tuple[str, dict[str, tuple[int, bytes]]], bundle: Bundle, status: int, body: bytes

@@ -85,7 +85,9 @@ _JSON = st.recursive(
 
 
 @settings(max_examples=50, deadline=None)
-@given(document=st.dictionaries(st.sampled_from(["point", "subject", "action", "resource", "context"]), _JSON))
+@given(
+    document=st.dictionaries(st.sampled_from(["point", "subject", "action", "resource", "context"]), _JSON)
+)
 def test_no_document_escapes_the_schema(document: dict[str, Any]) -> None:
     for point in Point:
         with pytest.raises(QuestionError):

@@ -1,4 +1,4 @@
-"""Rules on disk, catalogue, metadata and data agree, and keep to the fail-closed subset (DESIGN.md §4 Policy)."""
+"""Rules, catalogue, metadata and data agree and keep to the fail-closed subset (DESIGN.md §4 Policy)."""
 
 import json
 import re
@@ -72,7 +72,13 @@ def test_a_rule_passes_only_itself_and_shares_no_name(path: Path) -> None:
     source = path.read_text("utf-8")
     assert set(re.findall(r'passed contains "(\w+)"', source)) == {rule}
     assert set(re.findall(r'facts contains \{\s*"rule": "(\w+)"', source)) == {rule}
-    heads = set(re.findall(r"(?m)^(\w+)", _code(path))) - {"package", "import", "passed", "facts", "obligations"}
+    heads = set(re.findall(r"(?m)^(\w+)", _code(path))) - {
+        "package",
+        "import",
+        "passed",
+        "facts",
+        "obligations",
+    }
     assert all(head.startswith(f"{rule}_") for head in heads), heads
     assert path.with_name("rule_test.rego").is_file()
 
@@ -87,9 +93,11 @@ def test_rules_keep_to_the_fail_closed_subset(path: Path) -> None:
     assert "time.now_ns" not in code
 
 
-def test_cn_rules_say_that_they_do_not_apply_under_eu_law(bundle: Bundle) -> None:
+def test_cn_rules_say_that_they_do_not_apply_under_eu_law() -> None:
     cn_only = {
-        _name(path) for path in RULES if 'input.context.profile.jurisdiction == "CN"' in path.read_text("utf-8")
+        _name(path)
+        for path in RULES
+        if 'input.context.profile.jurisdiction == "CN"' in path.read_text("utf-8")
     }
     explicit = {_name(path) for path in RULES if "# Not applicable under" in path.read_text("utf-8")}
     assert cn_only == explicit
@@ -120,7 +128,7 @@ def test_every_parameter_is_used_and_every_used_parameter_exists(bundle: Bundle)
     assert {name for name in existing - used if not name.startswith("retention.")} == set()
 
 
-def test_no_number_of_the_law_stands_in_a_rule(bundle: Bundle) -> None:
+def test_no_number_of_the_law_stands_in_a_rule() -> None:
     """STYLE habit 9: regulatory numbers are dated data, never code."""
     for path in REGO:
         numbers = set(re.findall(r"(?<![\w.])\d[\d_.]*", _code(path)))
@@ -169,5 +177,16 @@ def test_unit_tests_of_rules_pass_in_opa(opa: Path, bundle: Bundle, tmp_path: Pa
 
 
 def test_rules_are_formatted(opa: Path) -> None:
-    result = subprocess.run([opa, "fmt", "--list", ROOT / "rules"], capture_output=True, text=True, check=True)  # noqa: S603
+    command = [opa, "fmt", "--list", ROOT / "rules"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     assert result.stdout == ""
+
+
+def test_every_rule_and_parameter_is_documented(bundle: Bundle) -> None:
+    page = (ROOT.parent / "docs" / "policy.md").read_text("utf-8")
+    rows = re.findall(r"(?m)^\| (\w+) \| `(\w+)` \| ([^|]+) \| (\w+) \| (.+) \|$", page)
+    assert rows == [
+        (point.value, rule, entry["number"], entry["confidence"], entry["text_en"])
+        for point in Point
+        for rule, entry in bundle.catalogue[point].items()
+    ]

@@ -14,37 +14,12 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes vehicle"] := {
-	"passes": true,
-	"question": base.vehicle,
-}
-
-cases["passes carrier"] := {
-	"passes": true,
-	"question": base.carrier,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: no classes"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/classes_declared", "value": []}]),
-}
-
-cases["denies: no classes on an accredited system"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/classes_declared", "value": []}, {"op": "replace", "path": "/context/accredited_for_secrets", "value": true}]),
-}
-
-cases["denies: nothing but cabin data"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/classes_declared", "value": ["CABIN", "AUDIO"]}]),
-}
-
-cases["denies: a clock before all law"] := {
-	"passes": false,
-	"question": json.patch(base.carrier, [{"op": "replace", "path": "/context/time", "value": "2015-01-01T00:00:00Z"}]),
+cases := {
+	"passes vehicle": {"passes": true, "question": base.vehicle},
+	"passes carrier": {"passes": true, "question": base.carrier},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: no classes": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/classes_declared", "value": []}])},
+	"denies: no classes on an accredited system": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/classes_declared", "value": []}, {"op": "replace", "path": "/context/accredited_for_secrets", "value": true}])},
+	"denies: nothing but cabin data": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/classes_declared", "value": ["CABIN", "AUDIO"]}])},
+	"denies: a clock before all law": {"passes": false, "question": json.patch(base.carrier, [{"op": "replace", "path": "/context/time", "value": "2015-01-01T00:00:00Z"}])},
 }

@@ -14,42 +14,13 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes vehicle"] := {
-	"passes": true,
-	"question": base.vehicle,
-}
-
-cases["passes carrier"] := {
-	"passes": true,
-	"question": base.carrier,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: no items"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/item_count", "value": 0}]),
-}
-
-cases["denies: no classes"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/classes_declared", "value": []}]),
-}
-
-cases["denies: no classes on an accredited system"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/classes_declared", "value": []}, {"op": "replace", "path": "/context/accredited_for_secrets", "value": true}]),
-}
-
-cases["denies without resource.classes_declared"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/resource/classes_declared"}]),
-}
-
-cases["denies without resource.item_count"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/resource/item_count"}]),
+cases := {
+	"passes vehicle": {"passes": true, "question": base.vehicle},
+	"passes carrier": {"passes": true, "question": base.carrier},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: no items": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/item_count", "value": 0}])},
+	"denies: no classes": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/classes_declared", "value": []}])},
+	"denies: no classes on an accredited system": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/classes_declared", "value": []}, {"op": "replace", "path": "/context/accredited_for_secrets", "value": true}])},
+	"denies without resource.classes_declared": {"passes": false, "question": json.patch(base.vehicle, [{"op": "remove", "path": "/resource/classes_declared"}])},
+	"denies without resource.item_count": {"passes": false, "question": json.patch(base.vehicle, [{"op": "remove", "path": "/resource/item_count"}])},
 }

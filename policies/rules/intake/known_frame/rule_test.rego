@@ -14,47 +14,14 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes vehicle"] := {
-	"passes": true,
-	"question": base.vehicle,
-}
-
-cases["passes carrier"] := {
-	"passes": true,
-	"question": base.carrier,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: unknown coordinate system"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/crs", "value": "BEIJING54"}]),
-}
-
-cases["denies: unknown class"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/classes_declared/0", "value": "RADAR_CUBE"}]),
-}
-
-cases["denies: no classes"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/classes_declared", "value": []}]),
-}
-
-cases["denies: a clock before all law"] := {
-	"passes": false,
-	"question": json.patch(base.carrier, [{"op": "replace", "path": "/context/time", "value": "2015-01-01T00:00:00Z"}]),
-}
-
-cases["denies without resource.classes_declared"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/resource/classes_declared"}]),
-}
-
-cases["denies without resource.crs"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/resource/crs"}]),
+cases := {
+	"passes vehicle": {"passes": true, "question": base.vehicle},
+	"passes carrier": {"passes": true, "question": base.carrier},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: unknown coordinate system": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/crs", "value": "BEIJING54"}])},
+	"denies: unknown class": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/classes_declared/0", "value": "RADAR_CUBE"}])},
+	"denies: no classes": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/classes_declared", "value": []}])},
+	"denies: a clock before all law": {"passes": false, "question": json.patch(base.carrier, [{"op": "replace", "path": "/context/time", "value": "2015-01-01T00:00:00Z"}])},
+	"denies without resource.classes_declared": {"passes": false, "question": json.patch(base.vehicle, [{"op": "remove", "path": "/resource/classes_declared"}])},
+	"denies without resource.crs": {"passes": false, "question": json.patch(base.vehicle, [{"op": "remove", "path": "/resource/crs"}])},
 }

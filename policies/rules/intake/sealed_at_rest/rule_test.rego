@@ -14,42 +14,13 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes vehicle"] := {
-	"passes": true,
-	"question": base.vehicle,
-}
-
-cases["passes carrier"] := {
-	"passes": true,
-	"question": base.carrier,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: unknown suite"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/vault/suite", "value": "rot13"}]),
-}
-
-cases["denies: keys held elsewhere"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/vault/keys_held_by_operator", "value": false}]),
-}
-
-cases["denies: a clock before all law"] := {
-	"passes": false,
-	"question": json.patch(base.carrier, [{"op": "replace", "path": "/context/time", "value": "2015-01-01T00:00:00Z"}]),
-}
-
-cases["denies without context.vault.keys_held_by_operator"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/vault/keys_held_by_operator"}]),
-}
-
-cases["denies without context.vault.suite"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/vault/suite"}]),
+cases := {
+	"passes vehicle": {"passes": true, "question": base.vehicle},
+	"passes carrier": {"passes": true, "question": base.carrier},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: unknown suite": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/vault/suite", "value": "rot13"}])},
+	"denies: keys held elsewhere": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/vault/keys_held_by_operator", "value": false}])},
+	"denies: a clock before all law": {"passes": false, "question": json.patch(base.carrier, [{"op": "replace", "path": "/context/time", "value": "2015-01-01T00:00:00Z"}])},
+	"denies without context.vault.keys_held_by_operator": {"passes": false, "question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/vault/keys_held_by_operator"}])},
+	"denies without context.vault.suite": {"passes": false, "question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/vault/suite"}])},
 }

@@ -14,57 +14,16 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes vehicle"] := {
-	"passes": true,
-	"question": base.vehicle,
-}
-
-cases["passes carrier"] := {
-	"passes": true,
-	"question": base.carrier,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: no zone file"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/zone_file", "value": {"installed": false, "signed": false, "digest": null}}]),
-}
-
-cases["denies: zone file is not signed"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/zone_file/signed", "value": false}]),
-}
-
-cases["denies: zone file is not installed"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/zone_file/installed", "value": false}]),
-}
-
-cases["denies: zone file has no digest"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/zone_file/digest", "value": null}]),
-}
-
-cases["denies without context.profile.jurisdiction"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/profile/jurisdiction"}]),
-}
-
-cases["denies without context.zone_file.digest"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/zone_file/digest"}]),
-}
-
-cases["denies without context.zone_file.installed"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/zone_file/installed"}]),
-}
-
-cases["denies without context.zone_file.signed"] := {
-	"passes": false,
-	"question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/zone_file/signed"}]),
+cases := {
+	"passes vehicle": {"passes": true, "question": base.vehicle},
+	"passes carrier": {"passes": true, "question": base.carrier},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: no zone file": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/zone_file", "value": {"installed": false, "signed": false, "digest": null}}])},
+	"denies: zone file is not signed": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/zone_file/signed", "value": false}])},
+	"denies: zone file is not installed": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/zone_file/installed", "value": false}])},
+	"denies: zone file has no digest": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/zone_file/digest", "value": null}])},
+	"denies without context.profile.jurisdiction": {"passes": false, "question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/profile/jurisdiction"}])},
+	"denies without context.zone_file.digest": {"passes": false, "question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/zone_file/digest"}])},
+	"denies without context.zone_file.installed": {"passes": false, "question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/zone_file/installed"}])},
+	"denies without context.zone_file.signed": {"passes": false, "question": json.patch(base.vehicle, [{"op": "remove", "path": "/context/zone_file/signed"}])},
 }

@@ -14,32 +14,11 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes two_operators"] := {
-	"passes": true,
-	"question": base.two_operators,
-}
-
-cases["passes one_operator"] := {
-	"passes": true,
-	"question": base.one_operator,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: the release has expired"] := {
-	"passes": false,
-	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/expires_at", "value": "2026-05-02T12:00:00Z"}]),
-}
-
-cases["denies without context.expires_at"] := {
-	"passes": false,
-	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/expires_at"}]),
-}
-
-cases["denies without context.time"] := {
-	"passes": false,
-	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/time"}]),
+cases := {
+	"passes two_operators": {"passes": true, "question": base.two_operators},
+	"passes one_operator": {"passes": true, "question": base.one_operator},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: the release has expired": {"passes": false, "question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/expires_at", "value": "2026-05-02T12:00:00Z"}])},
+	"denies without context.expires_at": {"passes": false, "question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/expires_at"}])},
+	"denies without context.time": {"passes": false, "question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/time"}])},
 }

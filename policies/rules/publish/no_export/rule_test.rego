@@ -14,42 +14,13 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes two_operators"] := {
-	"passes": true,
-	"question": base.two_operators,
-}
-
-cases["passes one_operator"] := {
-	"passes": true,
-	"question": base.one_operator,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: foreign publisher"] := {
-	"passes": false,
-	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/subject/nationality", "value": "US"}]),
-}
-
-cases["denies: foreign entity"] := {
-	"passes": false,
-	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/subject/entity_country", "value": "US"}]),
-}
-
-cases["denies: EU profile refuses a third country"] := {
-	"passes": false,
-	"question": json.patch(base.eu, [{"op": "replace", "path": "/subject/entity_country", "value": "US"}]),
-}
-
-cases["denies without subject.entity_country"] := {
-	"passes": false,
-	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/subject/entity_country"}]),
-}
-
-cases["denies without subject.nationality"] := {
-	"passes": false,
-	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/subject/nationality"}]),
+cases := {
+	"passes two_operators": {"passes": true, "question": base.two_operators},
+	"passes one_operator": {"passes": true, "question": base.one_operator},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: foreign publisher": {"passes": false, "question": json.patch(base.two_operators, [{"op": "replace", "path": "/subject/nationality", "value": "US"}])},
+	"denies: foreign entity": {"passes": false, "question": json.patch(base.two_operators, [{"op": "replace", "path": "/subject/entity_country", "value": "US"}])},
+	"denies: EU profile refuses a third country": {"passes": false, "question": json.patch(base.eu, [{"op": "replace", "path": "/subject/entity_country", "value": "US"}])},
+	"denies without subject.entity_country": {"passes": false, "question": json.patch(base.two_operators, [{"op": "remove", "path": "/subject/entity_country"}])},
+	"denies without subject.nationality": {"passes": false, "question": json.patch(base.two_operators, [{"op": "remove", "path": "/subject/nationality"}])},
 }

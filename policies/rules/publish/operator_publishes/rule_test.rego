@@ -14,27 +14,10 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes two_operators"] := {
-	"passes": true,
-	"question": base.two_operators,
-}
-
-cases["passes one_operator"] := {
-	"passes": true,
-	"question": base.one_operator,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: an administrator publishes"] := {
-	"passes": false,
-	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/subject/roles", "value": ["administrator"]}]),
-}
-
-cases["denies without subject.roles"] := {
-	"passes": false,
-	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/subject/roles"}]),
+cases := {
+	"passes two_operators": {"passes": true, "question": base.two_operators},
+	"passes one_operator": {"passes": true, "question": base.one_operator},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: an administrator publishes": {"passes": false, "question": json.patch(base.two_operators, [{"op": "replace", "path": "/subject/roles", "value": ["administrator"]}])},
+	"denies without subject.roles": {"passes": false, "question": json.patch(base.two_operators, [{"op": "remove", "path": "/subject/roles"}])},
 }

@@ -14,32 +14,11 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes two_operators"] := {
-	"passes": true,
-	"question": base.two_operators,
-}
-
-cases["passes one_operator"] := {
-	"passes": true,
-	"question": base.one_operator,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: policy is not signed"] := {
-	"passes": false,
-	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/policy/signed", "value": false}]),
-}
-
-cases["denies without context.policy"] := {
-	"passes": false,
-	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/policy"}]),
-}
-
-cases["denies without context.time"] := {
-	"passes": false,
-	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/time"}]),
+cases := {
+	"passes two_operators": {"passes": true, "question": base.two_operators},
+	"passes one_operator": {"passes": true, "question": base.one_operator},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: policy is not signed": {"passes": false, "question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/policy/signed", "value": false}])},
+	"denies without context.policy": {"passes": false, "question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/policy"}])},
+	"denies without context.time": {"passes": false, "question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/time"}])},
 }

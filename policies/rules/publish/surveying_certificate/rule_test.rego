@@ -14,42 +14,13 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes two_operators"] := {
-	"passes": true,
-	"question": base.two_operators,
-}
-
-cases["passes one_operator"] := {
-	"passes": true,
-	"question": base.one_operator,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: the certificate has expired since"] := {
-	"passes": false,
-	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/certificate/valid_to", "value": "2026-05-02T12:00:00Z"}]),
-}
-
-cases["denies: the certificate is of another kind"] := {
-	"passes": false,
-	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/certificate/kinds", "value": []}]),
-}
-
-cases["denies: no certificate"] := {
-	"passes": false,
-	"question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/certificate", "value": null}]),
-}
-
-cases["denies without context.certificate"] := {
-	"passes": false,
-	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/certificate"}]),
-}
-
-cases["denies without context.profile.jurisdiction"] := {
-	"passes": false,
-	"question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/profile/jurisdiction"}]),
+cases := {
+	"passes two_operators": {"passes": true, "question": base.two_operators},
+	"passes one_operator": {"passes": true, "question": base.one_operator},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: the certificate has expired since": {"passes": false, "question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/certificate/valid_to", "value": "2026-05-02T12:00:00Z"}])},
+	"denies: the certificate is of another kind": {"passes": false, "question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/certificate/kinds", "value": []}])},
+	"denies: no certificate": {"passes": false, "question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/certificate", "value": null}])},
+	"denies without context.certificate": {"passes": false, "question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/certificate"}])},
+	"denies without context.profile.jurisdiction": {"passes": false, "question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/profile/jurisdiction"}])},
 }

@@ -14,52 +14,15 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes local"] := {
-	"passes": true,
-	"question": base.local,
-}
-
-cases["passes offset"] := {
-	"passes": true,
-	"question": base.offset,
-}
-
-cases["passes approved"] := {
-	"passes": true,
-	"question": base.approved,
-}
-
-cases["passes public"] := {
-	"passes": true,
-	"question": base.public,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: evidence does not verify"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/evidence_verified", "value": false}]),
-}
-
-cases["denies: item is held"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/held", "value": true}]),
-}
-
-cases["denies: treated under another profile"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/profile_digest", "value": "0000000000000000000000000000000000000000000000000000000000000000"}]),
-}
-
-cases["denies without context.profile.digest"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/context/profile/digest"}]),
-}
-
-cases["denies without resource.items"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}]),
+cases := {
+	"passes local": {"passes": true, "question": base.local},
+	"passes offset": {"passes": true, "question": base.offset},
+	"passes approved": {"passes": true, "question": base.approved},
+	"passes public": {"passes": true, "question": base.public},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: evidence does not verify": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/evidence_verified", "value": false}])},
+	"denies: item is held": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/held", "value": true}])},
+	"denies: treated under another profile": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/profile_digest", "value": "0000000000000000000000000000000000000000000000000000000000000000"}])},
+	"denies without context.profile.digest": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/context/profile/digest"}])},
+	"denies without resource.items": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}])},
 }

@@ -14,42 +14,13 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes local"] := {
-	"passes": true,
-	"question": base.local,
-}
-
-cases["passes offset"] := {
-	"passes": true,
-	"question": base.offset,
-}
-
-cases["passes approved"] := {
-	"passes": true,
-	"question": base.approved,
-}
-
-cases["passes public"] := {
-	"passes": true,
-	"question": base.public,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: release expires at this instant"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/context/expires_at", "value": "2026-05-02T10:00:00Z"}]),
-}
-
-cases["denies without context.expires_at"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/context/expires_at"}]),
-}
-
-cases["denies without context.time"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/context/time"}]),
+cases := {
+	"passes local": {"passes": true, "question": base.local},
+	"passes offset": {"passes": true, "question": base.offset},
+	"passes approved": {"passes": true, "question": base.approved},
+	"passes public": {"passes": true, "question": base.public},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: release expires at this instant": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/context/expires_at", "value": "2026-05-02T10:00:00Z"}])},
+	"denies without context.expires_at": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/context/expires_at"}])},
+	"denies without context.time": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/context/time"}])},
 }

@@ -14,92 +14,23 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes local"] := {
-	"passes": true,
-	"question": base.local,
-}
-
-cases["passes offset"] := {
-	"passes": true,
-	"question": base.offset,
-}
-
-cases["passes approved"] := {
-	"passes": true,
-	"question": base.approved,
-}
-
-cases["passes public"] := {
-	"passes": true,
-	"question": base.public,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: no detector is required"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/context/detectors_required", "value": []}]),
-}
-
-cases["denies: the plate detector did not run"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/detectors_ran", "value": ["face"]}]),
-}
-
-cases["denies: an image filed under another class"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/kind", "value": "image"}]),
-}
-
-cases["denies: a video frame class filed under another kind"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/class", "value": "EXT_VIDEO"}]),
-}
-
-cases["denies: one face is not masked"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/masked", "value": {"face": 1, "plate": 1}}]),
-}
-
-cases["denies: the plate is not masked"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/masked", "value": {"face": 2, "plate": 0}}]),
-}
-
-cases["denies: masked but not encoded anew"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/treatments", "value": ["strip_metadata", "mask_mean"]}]),
-}
-
-cases["denies: blur is no mask"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/treatments", "value": ["blur", "reencode"]}]),
-}
-
-cases["denies: a plate was tagged but none found"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/findings", "value": {"face": 0, "plate": 0}}, {"op": "replace", "path": "/resource/items/0/treatments", "value": ["reencode"]}]),
-}
-
-cases["denies: a face was found though not tagged"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/tags", "value": []}, {"op": "replace", "path": "/resource/items/0/findings", "value": {"face": 2, "plate": 0}}, {"op": "replace", "path": "/resource/items/0/treatments", "value": ["reencode"]}]),
-}
-
-cases["denies: a plate was found though not tagged"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/tags", "value": []}, {"op": "replace", "path": "/resource/items/0/findings", "value": {"face": 0, "plate": 1}}, {"op": "replace", "path": "/resource/items/0/treatments", "value": ["reencode"]}]),
-}
-
-cases["denies without context.detectors_required"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/context/detectors_required"}]),
-}
-
-cases["denies without resource.items"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}]),
+cases := {
+	"passes local": {"passes": true, "question": base.local},
+	"passes offset": {"passes": true, "question": base.offset},
+	"passes approved": {"passes": true, "question": base.approved},
+	"passes public": {"passes": true, "question": base.public},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: no detector is required": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/context/detectors_required", "value": []}])},
+	"denies: the plate detector did not run": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/detectors_ran", "value": ["face"]}])},
+	"denies: an image filed under another class": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/kind", "value": "image"}])},
+	"denies: a video frame class filed under another kind": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/class", "value": "EXT_VIDEO"}])},
+	"denies: one face is not masked": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/masked", "value": {"face": 1, "plate": 1}}])},
+	"denies: the plate is not masked": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/masked", "value": {"face": 2, "plate": 0}}])},
+	"denies: masked but not encoded anew": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/treatments", "value": ["strip_metadata", "mask_mean"]}])},
+	"denies: blur is no mask": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/treatments", "value": ["blur", "reencode"]}])},
+	"denies: a plate was tagged but none found": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/findings", "value": {"face": 0, "plate": 0}}, {"op": "replace", "path": "/resource/items/0/treatments", "value": ["reencode"]}])},
+	"denies: a face was found though not tagged": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/tags", "value": []}, {"op": "replace", "path": "/resource/items/0/findings", "value": {"face": 2, "plate": 0}}, {"op": "replace", "path": "/resource/items/0/treatments", "value": ["reencode"]}])},
+	"denies: a plate was found though not tagged": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/tags", "value": []}, {"op": "replace", "path": "/resource/items/0/findings", "value": {"face": 0, "plate": 1}}, {"op": "replace", "path": "/resource/items/0/treatments", "value": ["reencode"]}])},
+	"denies without context.detectors_required": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/context/detectors_required"}])},
+	"denies without resource.items": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}])},
 }

@@ -14,47 +14,14 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes local"] := {
-	"passes": true,
-	"question": base.local,
-}
-
-cases["passes offset"] := {
-	"passes": true,
-	"question": base.offset,
-}
-
-cases["passes approved"] := {
-	"passes": true,
-	"question": base.approved,
-}
-
-cases["passes public"] := {
-	"passes": true,
-	"question": base.public,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: a VIN is left"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/vin_found", "value": 1}]),
-}
-
-cases["denies: absolute time is left"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/absolute_time", "value": "raw"}]),
-}
-
-cases["denies: metadata is left"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/metadata_stripped", "value": false}]),
-}
-
-cases["denies without resource.items"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}]),
+cases := {
+	"passes local": {"passes": true, "question": base.local},
+	"passes offset": {"passes": true, "question": base.offset},
+	"passes approved": {"passes": true, "question": base.approved},
+	"passes public": {"passes": true, "question": base.public},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: a VIN is left": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/vin_found", "value": 1}])},
+	"denies: absolute time is left": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/absolute_time", "value": "raw"}])},
+	"denies: metadata is left": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/metadata_stripped", "value": false}])},
+	"denies without resource.items": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}])},
 }

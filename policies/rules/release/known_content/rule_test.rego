@@ -14,57 +14,16 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes local"] := {
-	"passes": true,
-	"question": base.local,
-}
-
-cases["passes offset"] := {
-	"passes": true,
-	"question": base.offset,
-}
-
-cases["passes approved"] := {
-	"passes": true,
-	"question": base.approved,
-}
-
-cases["passes public"] := {
-	"passes": true,
-	"question": base.public,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: unknown class"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/class", "value": "RADAR_CUBE"}]),
-}
-
-cases["denies: unknown level"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/level_in", "value": "SX_UNKNOWN"}, {"op": "replace", "path": "/resource/items/0/level_out", "value": "SX_UNKNOWN"}]),
-}
-
-cases["denies: unknown source level though processed"] := {
-	"passes": false,
-	"question": json.patch(base.approved, [{"op": "replace", "path": "/resource/items/1/level_in", "value": "SX_UNKNOWN"}]),
-}
-
-cases["denies: unknown coordinate system"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/crs", "value": "BEIJING54"}]),
-}
-
-cases["denies: unknown tag"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/tags", "value": ["TRACK", "DRAGON"]}]),
-}
-
-cases["denies without resource.items"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}]),
+cases := {
+	"passes local": {"passes": true, "question": base.local},
+	"passes offset": {"passes": true, "question": base.offset},
+	"passes approved": {"passes": true, "question": base.approved},
+	"passes public": {"passes": true, "question": base.public},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: unknown class": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/class", "value": "RADAR_CUBE"}])},
+	"denies: unknown level": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/level_in", "value": "SX_UNKNOWN"}, {"op": "replace", "path": "/resource/items/0/level_out", "value": "SX_UNKNOWN"}])},
+	"denies: unknown source level though processed": {"passes": false, "question": json.patch(base.approved, [{"op": "replace", "path": "/resource/items/1/level_in", "value": "SX_UNKNOWN"}])},
+	"denies: unknown coordinate system": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/crs", "value": "BEIJING54"}])},
+	"denies: unknown tag": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/tags", "value": ["TRACK", "DRAGON"]}])},
+	"denies without resource.items": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}])},
 }

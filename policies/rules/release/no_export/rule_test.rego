@@ -14,72 +14,19 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes local"] := {
-	"passes": true,
-	"question": base.local,
-}
-
-cases["passes offset"] := {
-	"passes": true,
-	"question": base.offset,
-}
-
-cases["passes approved"] := {
-	"passes": true,
-	"question": base.approved,
-}
-
-cases["passes public"] := {
-	"passes": true,
-	"question": base.public,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: foreign submitter"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/subject/nationality", "value": "US"}]),
-}
-
-cases["denies: foreign entity"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/subject/entity_country", "value": "DE"}]),
-}
-
-cases["denies: foreign recipient"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/context/recipient/country", "value": "US"}]),
-}
-
-cases["denies: foreign destination"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/context/destination_zone", "value": "foreign"}]),
-}
-
-cases["denies: EU profile refuses a third country"] := {
-	"passes": false,
-	"question": json.patch(base.eu, [{"op": "replace", "path": "/context/recipient/country", "value": "US"}]),
-}
-
-cases["denies without context.destination_zone"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/context/destination_zone"}]),
-}
-
-cases["denies without context.recipient.country"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/context/recipient/country"}]),
-}
-
-cases["denies without subject.entity_country"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/subject/entity_country"}]),
-}
-
-cases["denies without subject.nationality"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/subject/nationality"}]),
+cases := {
+	"passes local": {"passes": true, "question": base.local},
+	"passes offset": {"passes": true, "question": base.offset},
+	"passes approved": {"passes": true, "question": base.approved},
+	"passes public": {"passes": true, "question": base.public},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: foreign submitter": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/subject/nationality", "value": "US"}])},
+	"denies: foreign entity": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/subject/entity_country", "value": "DE"}])},
+	"denies: foreign recipient": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/context/recipient/country", "value": "US"}])},
+	"denies: foreign destination": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/context/destination_zone", "value": "foreign"}])},
+	"denies: EU profile refuses a third country": {"passes": false, "question": json.patch(base.eu, [{"op": "replace", "path": "/context/recipient/country", "value": "US"}])},
+	"denies without context.destination_zone": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/context/destination_zone"}])},
+	"denies without context.recipient.country": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/context/recipient/country"}])},
+	"denies without subject.entity_country": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/subject/entity_country"}])},
+	"denies without subject.nationality": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/subject/nationality"}])},
 }

@@ -14,42 +14,13 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes local"] := {
-	"passes": true,
-	"question": base.local,
-}
-
-cases["passes offset"] := {
-	"passes": true,
-	"question": base.offset,
-}
-
-cases["passes approved"] := {
-	"passes": true,
-	"question": base.approved,
-}
-
-cases["passes public"] := {
-	"passes": true,
-	"question": base.public,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: unknown level"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/level_in", "value": "SX_UNKNOWN"}, {"op": "replace", "path": "/resource/items/0/level_out", "value": "SX_UNKNOWN"}]),
-}
-
-cases["denies: state secret"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/level_in", "value": "S4_STATE_SECRET"}, {"op": "replace", "path": "/resource/items/1/level_out", "value": "S4_STATE_SECRET"}]),
-}
-
-cases["denies without resource.items"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}]),
+cases := {
+	"passes local": {"passes": true, "question": base.local},
+	"passes offset": {"passes": true, "question": base.offset},
+	"passes approved": {"passes": true, "question": base.approved},
+	"passes public": {"passes": true, "question": base.public},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: unknown level": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/level_in", "value": "SX_UNKNOWN"}, {"op": "replace", "path": "/resource/items/0/level_out", "value": "SX_UNKNOWN"}])},
+	"denies: state secret": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/level_in", "value": "S4_STATE_SECRET"}, {"op": "replace", "path": "/resource/items/1/level_out", "value": "S4_STATE_SECRET"}])},
+	"denies without resource.items": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}])},
 }

@@ -14,52 +14,15 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes local"] := {
-	"passes": true,
-	"question": base.local,
-}
-
-cases["passes offset"] := {
-	"passes": true,
-	"question": base.offset,
-}
-
-cases["passes approved"] := {
-	"passes": true,
-	"question": base.approved,
-}
-
-cases["passes public"] := {
-	"passes": true,
-	"question": base.public,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: a raw position"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/position_handling", "value": "raw"}]),
-}
-
-cases["denies: a raw position lowers nothing"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/position_handling", "value": "raw"}]),
-}
-
-cases["denies: two offset contexts"] := {
-	"passes": false,
-	"question": json.patch(base.offset, [{"op": "replace", "path": "/resource/items/1/position_handling", "value": "local"}]),
-}
-
-cases["denies without resource.items"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}]),
-}
-
-cases["denies without resource.mode"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/mode"}]),
+cases := {
+	"passes local": {"passes": true, "question": base.local},
+	"passes offset": {"passes": true, "question": base.offset},
+	"passes approved": {"passes": true, "question": base.approved},
+	"passes public": {"passes": true, "question": base.public},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: a raw position": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/position_handling", "value": "raw"}])},
+	"denies: a raw position lowers nothing": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/position_handling", "value": "raw"}])},
+	"denies: two offset contexts": {"passes": false, "question": json.patch(base.offset, [{"op": "replace", "path": "/resource/items/1/position_handling", "value": "local"}])},
+	"denies without resource.items": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}])},
+	"denies without resource.mode": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/resource/mode"}])},
 }

@@ -14,37 +14,12 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes local"] := {
-	"passes": true,
-	"question": base.local,
-}
-
-cases["passes offset"] := {
-	"passes": true,
-	"question": base.offset,
-}
-
-cases["passes approved"] := {
-	"passes": true,
-	"question": base.approved,
-}
-
-cases["passes public"] := {
-	"passes": true,
-	"question": base.public,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: an engineer submits"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/subject/roles", "value": ["engineer"]}]),
-}
-
-cases["denies without subject.roles"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/subject/roles"}]),
+cases := {
+	"passes local": {"passes": true, "question": base.local},
+	"passes offset": {"passes": true, "question": base.offset},
+	"passes approved": {"passes": true, "question": base.approved},
+	"passes public": {"passes": true, "question": base.public},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: an engineer submits": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/subject/roles", "value": ["engineer"]}])},
+	"denies without subject.roles": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/subject/roles"}])},
 }

@@ -14,42 +14,13 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes local"] := {
-	"passes": true,
-	"question": base.local,
-}
-
-cases["passes offset"] := {
-	"passes": true,
-	"question": base.offset,
-}
-
-cases["passes approved"] := {
-	"passes": true,
-	"question": base.approved,
-}
-
-cases["passes public"] := {
-	"passes": true,
-	"question": base.public,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: purpose is not registered"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/context/purpose", "value": "marketing"}]),
-}
-
-cases["denies without context.purpose"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/context/purpose"}]),
-}
-
-cases["denies without context.purposes_registered"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/context/purposes_registered"}]),
+cases := {
+	"passes local": {"passes": true, "question": base.local},
+	"passes offset": {"passes": true, "question": base.offset},
+	"passes approved": {"passes": true, "question": base.approved},
+	"passes public": {"passes": true, "question": base.public},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: purpose is not registered": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/context/purpose", "value": "marketing"}])},
+	"denies without context.purpose": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/context/purpose"}])},
+	"denies without context.purposes_registered": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/context/purposes_registered"}])},
 }

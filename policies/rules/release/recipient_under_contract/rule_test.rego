@@ -14,47 +14,14 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes local"] := {
-	"passes": true,
-	"question": base.local,
-}
-
-cases["passes offset"] := {
-	"passes": true,
-	"question": base.offset,
-}
-
-cases["passes approved"] := {
-	"passes": true,
-	"question": base.approved,
-}
-
-cases["passes public"] := {
-	"passes": true,
-	"question": base.public,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: recipient is not registered"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/context/recipient/registered", "value": false}]),
-}
-
-cases["denies: recipient has no contract"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/context/recipient/contract", "value": false}]),
-}
-
-cases["denies without context.recipient.contract"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/context/recipient/contract"}]),
-}
-
-cases["denies without context.recipient.registered"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/context/recipient/registered"}]),
+cases := {
+	"passes local": {"passes": true, "question": base.local},
+	"passes offset": {"passes": true, "question": base.offset},
+	"passes approved": {"passes": true, "question": base.approved},
+	"passes public": {"passes": true, "question": base.public},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: recipient is not registered": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/context/recipient/registered", "value": false}])},
+	"denies: recipient has no contract": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/context/recipient/contract", "value": false}])},
+	"denies without context.recipient.contract": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/context/recipient/contract"}])},
+	"denies without context.recipient.registered": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/context/recipient/registered"}])},
 }

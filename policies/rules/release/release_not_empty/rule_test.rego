@@ -14,52 +14,15 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes local"] := {
-	"passes": true,
-	"question": base.local,
-}
-
-cases["passes offset"] := {
-	"passes": true,
-	"question": base.offset,
-}
-
-cases["passes approved"] := {
-	"passes": true,
-	"question": base.approved,
-}
-
-cases["passes public"] := {
-	"passes": true,
-	"question": base.public,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: no items"] := {
-	"passes": false,
-	"question": json.patch(base.approved, [{"op": "replace", "path": "/resource/items", "value": []}]),
-}
-
-cases["denies: no recordings"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/recordings", "value": []}]),
-}
-
-cases["denies: one item twice"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/id", "value": "image-1"}]),
-}
-
-cases["denies without resource.items"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}]),
-}
-
-cases["denies without resource.recordings"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/recordings"}]),
+cases := {
+	"passes local": {"passes": true, "question": base.local},
+	"passes offset": {"passes": true, "question": base.offset},
+	"passes approved": {"passes": true, "question": base.approved},
+	"passes public": {"passes": true, "question": base.public},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: no items": {"passes": false, "question": json.patch(base.approved, [{"op": "replace", "path": "/resource/items", "value": []}])},
+	"denies: no recordings": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/recordings", "value": []}])},
+	"denies: one item twice": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/id", "value": "image-1"}])},
+	"denies without resource.items": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}])},
+	"denies without resource.recordings": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/resource/recordings"}])},
 }

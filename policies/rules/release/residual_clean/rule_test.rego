@@ -14,42 +14,13 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes local"] := {
-	"passes": true,
-	"question": base.local,
-}
-
-cases["passes offset"] := {
-	"passes": true,
-	"question": base.offset,
-}
-
-cases["passes approved"] := {
-	"passes": true,
-	"question": base.approved,
-}
-
-cases["passes public"] := {
-	"passes": true,
-	"question": base.public,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: no residual scan"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/residual_scanned", "value": false}]),
-}
-
-cases["denies: residual hit"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/residual_hits", "value": 1}]),
-}
-
-cases["denies without resource.items"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}]),
+cases := {
+	"passes local": {"passes": true, "question": base.local},
+	"passes offset": {"passes": true, "question": base.offset},
+	"passes approved": {"passes": true, "question": base.approved},
+	"passes public": {"passes": true, "question": base.public},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: no residual scan": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/residual_scanned", "value": false}])},
+	"denies: residual hit": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/residual_hits", "value": 1}])},
+	"denies without resource.items": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}])},
 }

@@ -14,62 +14,17 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes local"] := {
-	"passes": true,
-	"question": base.local,
-}
-
-cases["passes offset"] := {
-	"passes": true,
-	"question": base.offset,
-}
-
-cases["passes approved"] := {
-	"passes": true,
-	"question": base.approved,
-}
-
-cases["passes public"] := {
-	"passes": true,
-	"question": base.public,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: zones were not checked"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/zone_check", "value": "none"}]),
-}
-
-cases["denies: an absolute position needs a test and not a word"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/zone_check", "value": "attested"}]),
-}
-
-cases["denies: a zone hit was not cut"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/zone_hits_cut", "value": false}]),
-}
-
-cases["denies: a military site in view"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/tags", "value": ["FACE", "PLATE", "MIL"]}]),
-}
-
-cases["denies: a defence works on a track"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/tags", "value": ["DEF_IND"]}]),
-}
-
-cases["denies without context.profile.jurisdiction"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/context/profile/jurisdiction"}]),
-}
-
-cases["denies without resource.items"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}]),
+cases := {
+	"passes local": {"passes": true, "question": base.local},
+	"passes offset": {"passes": true, "question": base.offset},
+	"passes approved": {"passes": true, "question": base.approved},
+	"passes public": {"passes": true, "question": base.public},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: zones were not checked": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/zone_check", "value": "none"}])},
+	"denies: an absolute position needs a test and not a word": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/zone_check", "value": "attested"}])},
+	"denies: a zone hit was not cut": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/zone_hits_cut", "value": false}])},
+	"denies: a military site in view": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/tags", "value": ["FACE", "PLATE", "MIL"]}])},
+	"denies: a defence works on a track": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/tags", "value": ["DEF_IND"]}])},
+	"denies without context.profile.jurisdiction": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/context/profile/jurisdiction"}])},
+	"denies without resource.items": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}])},
 }

@@ -14,37 +14,12 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes local"] := {
-	"passes": true,
-	"question": base.local,
-}
-
-cases["passes offset"] := {
-	"passes": true,
-	"question": base.offset,
-}
-
-cases["passes approved"] := {
-	"passes": true,
-	"question": base.approved,
-}
-
-cases["passes public"] := {
-	"passes": true,
-	"question": base.public,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: 100 000 subjects without an assessment"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/context/cumulative/subjects", "value": 99960}]),
-}
-
-cases["denies without context.profile.jurisdiction"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/context/profile/jurisdiction"}]),
+cases := {
+	"passes local": {"passes": true, "question": base.local},
+	"passes offset": {"passes": true, "question": base.offset},
+	"passes approved": {"passes": true, "question": base.approved},
+	"passes public": {"passes": true, "question": base.public},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: 100 000 subjects without an assessment": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/context/cumulative/subjects", "value": 99960}])},
+	"denies without context.profile.jurisdiction": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/context/profile/jurisdiction"}])},
 }

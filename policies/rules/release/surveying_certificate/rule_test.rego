@@ -14,57 +14,16 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes local"] := {
-	"passes": true,
-	"question": base.local,
-}
-
-cases["passes offset"] := {
-	"passes": true,
-	"question": base.offset,
-}
-
-cases["passes approved"] := {
-	"passes": true,
-	"question": base.approved,
-}
-
-cases["passes public"] := {
-	"passes": true,
-	"question": base.public,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: certificate has expired"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/context/certificate/valid_to", "value": "2026-05-01T00:00:00Z"}]),
-}
-
-cases["denies: one recording outside the certificate's regions"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/resource/recordings/1/region", "value": "310115"}]),
-}
-
-cases["denies: no certificate"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "replace", "path": "/context/certificate", "value": null}]),
-}
-
-cases["denies without context.certificate"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/context/certificate"}]),
-}
-
-cases["denies without context.profile.jurisdiction"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/context/profile/jurisdiction"}]),
-}
-
-cases["denies without resource.recordings"] := {
-	"passes": false,
-	"question": json.patch(base.local, [{"op": "remove", "path": "/resource/recordings"}]),
+cases := {
+	"passes local": {"passes": true, "question": base.local},
+	"passes offset": {"passes": true, "question": base.offset},
+	"passes approved": {"passes": true, "question": base.approved},
+	"passes public": {"passes": true, "question": base.public},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: certificate has expired": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/context/certificate/valid_to", "value": "2026-05-01T00:00:00Z"}])},
+	"denies: one recording outside the certificate's regions": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/recordings/1/region", "value": "310115"}])},
+	"denies: no certificate": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/context/certificate", "value": null}])},
+	"denies without context.certificate": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/context/certificate"}])},
+	"denies without context.profile.jurisdiction": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/context/profile/jurisdiction"}])},
+	"denies without resource.recordings": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/resource/recordings"}])},
 }

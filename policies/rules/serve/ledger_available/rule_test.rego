@@ -14,22 +14,9 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes engineer"] := {
-	"passes": true,
-	"question": base.engineer,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: no ledger"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/ledger_available", "value": false}]),
-}
-
-cases["denies without context.ledger_available"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/ledger_available"}]),
+cases := {
+	"passes engineer": {"passes": true, "question": base.engineer},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: no ledger": {"passes": false, "question": json.patch(base.engineer, [{"op": "replace", "path": "/context/ledger_available", "value": false}])},
+	"denies without context.ledger_available": {"passes": false, "question": json.patch(base.engineer, [{"op": "remove", "path": "/context/ledger_available"}])},
 }

@@ -14,22 +14,9 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes engineer"] := {
-	"passes": true,
-	"question": base.engineer,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: release manifest does not verify"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "replace", "path": "/resource/manifest_signature_verified", "value": false}]),
-}
-
-cases["denies without resource.manifest_signature_verified"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "remove", "path": "/resource/manifest_signature_verified"}]),
+cases := {
+	"passes engineer": {"passes": true, "question": base.engineer},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: release manifest does not verify": {"passes": false, "question": json.patch(base.engineer, [{"op": "replace", "path": "/resource/manifest_signature_verified", "value": false}])},
+	"denies without resource.manifest_signature_verified": {"passes": false, "question": json.patch(base.engineer, [{"op": "remove", "path": "/resource/manifest_signature_verified"}])},
 }

@@ -14,27 +14,10 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes engineer"] := {
-	"passes": true,
-	"question": base.engineer,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: policy has expired"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/policy/not_after", "value": "2026-05-03T08:00:00Z"}]),
-}
-
-cases["denies without context.policy"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/policy"}]),
-}
-
-cases["denies without context.time"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/time"}]),
+cases := {
+	"passes engineer": {"passes": true, "question": base.engineer},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: policy has expired": {"passes": false, "question": json.patch(base.engineer, [{"op": "replace", "path": "/context/policy/not_after", "value": "2026-05-03T08:00:00Z"}])},
+	"denies without context.policy": {"passes": false, "question": json.patch(base.engineer, [{"op": "remove", "path": "/context/policy"}])},
+	"denies without context.time": {"passes": false, "question": json.patch(base.engineer, [{"op": "remove", "path": "/context/time"}])},
 }

@@ -14,42 +14,13 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes engineer"] := {
-	"passes": true,
-	"question": base.engineer,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: another purpose"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/purpose", "value": "marketing"}]),
-}
-
-cases["denies: grant for another purpose"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/grant/purpose", "value": "simulation"}]),
-}
-
-cases["denies: release for another purpose"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/release/purpose", "value": "simulation"}]),
-}
-
-cases["denies without context.grant.purpose"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/grant/purpose"}]),
-}
-
-cases["denies without context.purpose"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/purpose"}]),
-}
-
-cases["denies without context.release.purpose"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/release/purpose"}]),
+cases := {
+	"passes engineer": {"passes": true, "question": base.engineer},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: another purpose": {"passes": false, "question": json.patch(base.engineer, [{"op": "replace", "path": "/context/purpose", "value": "marketing"}])},
+	"denies: grant for another purpose": {"passes": false, "question": json.patch(base.engineer, [{"op": "replace", "path": "/context/grant/purpose", "value": "simulation"}])},
+	"denies: release for another purpose": {"passes": false, "question": json.patch(base.engineer, [{"op": "replace", "path": "/context/release/purpose", "value": "simulation"}])},
+	"denies without context.grant.purpose": {"passes": false, "question": json.patch(base.engineer, [{"op": "remove", "path": "/context/grant/purpose"}])},
+	"denies without context.purpose": {"passes": false, "question": json.patch(base.engineer, [{"op": "remove", "path": "/context/purpose"}])},
+	"denies without context.release.purpose": {"passes": false, "question": json.patch(base.engineer, [{"op": "remove", "path": "/context/release/purpose"}])},
 }

@@ -14,27 +14,10 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes engineer"] := {
-	"passes": true,
-	"question": base.engineer,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: an annotator downloads"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "replace", "path": "/subject/roles", "value": ["annotator"]}]),
-}
-
-cases["denies: a reader without a role"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "replace", "path": "/subject/roles", "value": []}]),
-}
-
-cases["denies without subject.roles"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "remove", "path": "/subject/roles"}]),
+cases := {
+	"passes engineer": {"passes": true, "question": base.engineer},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: an annotator downloads": {"passes": false, "question": json.patch(base.engineer, [{"op": "replace", "path": "/subject/roles", "value": ["annotator"]}])},
+	"denies: a reader without a role": {"passes": false, "question": json.patch(base.engineer, [{"op": "replace", "path": "/subject/roles", "value": []}])},
+	"denies without subject.roles": {"passes": false, "question": json.patch(base.engineer, [{"op": "remove", "path": "/subject/roles"}])},
 }

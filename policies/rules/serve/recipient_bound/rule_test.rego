@@ -14,27 +14,10 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes engineer"] := {
-	"passes": true,
-	"question": base.engineer,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: reader of another recipient"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/release/subject_recipient", "value": "lab-2"}]),
-}
-
-cases["denies without context.release.recipient"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/release/recipient"}]),
-}
-
-cases["denies without context.release.subject_recipient"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/release/subject_recipient"}]),
+cases := {
+	"passes engineer": {"passes": true, "question": base.engineer},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: reader of another recipient": {"passes": false, "question": json.patch(base.engineer, [{"op": "replace", "path": "/context/release/subject_recipient", "value": "lab-2"}])},
+	"denies without context.release.recipient": {"passes": false, "question": json.patch(base.engineer, [{"op": "remove", "path": "/context/release/recipient"}])},
+	"denies without context.release.subject_recipient": {"passes": false, "question": json.patch(base.engineer, [{"op": "remove", "path": "/context/release/subject_recipient"}])},
 }

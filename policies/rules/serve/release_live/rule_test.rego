@@ -14,52 +14,15 @@ failed contains name if {
 	passes != case.passes
 }
 
-cases["passes engineer"] := {
-	"passes": true,
-	"question": base.engineer,
-}
-
-cases["passes eu"] := {
-	"passes": true,
-	"question": base.eu,
-}
-
-cases["denies: release is only approved"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "replace", "path": "/resource/state", "value": "Approved"}]),
-}
-
-cases["denies: release is revoked"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/release/revoked", "value": true}]),
-}
-
-cases["denies: release is erased"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "replace", "path": "/resource/state", "value": "Erased"}]),
-}
-
-cases["denies: release has expired"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "replace", "path": "/context/release/expires_at", "value": "2026-05-03T08:00:00Z"}]),
-}
-
-cases["denies without context.release.expires_at"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/release/expires_at"}]),
-}
-
-cases["denies without context.release.revoked"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/release/revoked"}]),
-}
-
-cases["denies without context.time"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "remove", "path": "/context/time"}]),
-}
-
-cases["denies without resource.state"] := {
-	"passes": false,
-	"question": json.patch(base.engineer, [{"op": "remove", "path": "/resource/state"}]),
+cases := {
+	"passes engineer": {"passes": true, "question": base.engineer},
+	"passes eu": {"passes": true, "question": base.eu},
+	"denies: release is only approved": {"passes": false, "question": json.patch(base.engineer, [{"op": "replace", "path": "/resource/state", "value": "Approved"}])},
+	"denies: release is revoked": {"passes": false, "question": json.patch(base.engineer, [{"op": "replace", "path": "/context/release/revoked", "value": true}])},
+	"denies: release is erased": {"passes": false, "question": json.patch(base.engineer, [{"op": "replace", "path": "/resource/state", "value": "Erased"}])},
+	"denies: release has expired": {"passes": false, "question": json.patch(base.engineer, [{"op": "replace", "path": "/context/release/expires_at", "value": "2026-05-03T08:00:00Z"}])},
+	"denies without context.release.expires_at": {"passes": false, "question": json.patch(base.engineer, [{"op": "remove", "path": "/context/release/expires_at"}])},
+	"denies without context.release.revoked": {"passes": false, "question": json.patch(base.engineer, [{"op": "remove", "path": "/context/release/revoked"}])},
+	"denies without context.time": {"passes": false, "question": json.patch(base.engineer, [{"op": "remove", "path": "/context/time"}])},
+	"denies without resource.state": {"passes": false, "question": json.patch(base.engineer, [{"op": "remove", "path": "/resource/state"}])},
 }
