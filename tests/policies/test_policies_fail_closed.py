@@ -54,7 +54,7 @@ def test_a_spoilt_fact_is_refused_or_denies(point: Point, bundle: Bundle, embedd
         if of is not point:
             continue
         for path in _paths(base):
-            for value in (ABSENT, None, [7], {"wrong": "x"}) if name in _FIRST else (ABSENT, None):
+            for value in (ABSENT, None, [7], {"wrong": "x"}) if name in _FIRST else (ABSENT,):
                 if value == _leaf(base, path) or (value is ABSENT and isinstance(path[-1], int)):
                     continue
                 spoilt = _with(base, path, value)
