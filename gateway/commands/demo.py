@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import secrets
 import socket
@@ -184,7 +185,7 @@ def _serving(gate: Gate) -> Iterator[str]:
     """The real server on a loopback port for as long as the context lasts."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(gate), log_level="error", access_log=False, server_header=False)
+    config = uvicorn.Config(create_app(gate), log_config=None, access_log=False, server_header=False)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -339,6 +340,7 @@ def demo(
     place = _folder(folder.absolute())
     passphrase = secrets.token_urlsafe(24)
     _write_secret(place / "passphrase", passphrase)
+    logging.basicConfig(filename=place / "gate.log", level=logging.INFO, force=True)
     settings = Settings(home=place / "home", passphrase=SecretStr(passphrase))
     initialise(settings)
     with open_gate(settings) as gate:
@@ -428,6 +430,7 @@ def _closing(place: Path) -> str:
         "  released/            what the engineer received\n"
         "  home/objects/        sealed files: nothing readable\n"
         "  ledger-export.jsonl  every act, provable offline\n"
+        "  gate.log             what the gate logged meanwhile\n"
         f"  Use the same gate:   export FLEETGATE_HOME={place / 'home'} "
         f"FLEETGATE_PASSPHRASE_FILE={place / 'passphrase'}"
     )

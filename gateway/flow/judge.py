@@ -185,7 +185,8 @@ def _item_facts(item: BuiltItem, cleansed: Cleansed) -> dict[str, Any]:
         # A plate number in a text is redacted, not masked; these facts speak of pixels.
         "findings": {kind.value: int(counts.get(kind.value, 0)) if image else 0 for kind in _DETECTED},
         "masked": {kind.value: int(treated.get(kind.value, 0)) if image else 0 for kind in _DETECTED},
-        "metadata_stripped": True if not image else "strip_metadata" in _treatment_kinds(payload),
+        # An image is written anew from its pixels, so that nothing beside them survives.
+        "metadata_stripped": not image or "reencode" in _treatment_kinds(payload),
         "vin_found": sum(f["kind"] == FindingKind.VIN.value for f in residual),
         "absolute_time": item.payload["absolute_time"],
         "profile_digest": payload["profile"]["digest"],
