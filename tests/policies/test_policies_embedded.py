@@ -37,7 +37,25 @@ def test_a_closed_engine_refuses(bundle: Bundle, vectors: tuple[Vector, ...]) ->
         pass
     with pytest.raises(EngineError, match="closed"):
         engine.decide(vectors[0].question)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("policy") and not engine]
+    refused: list[EngineError] = []
+
+    def ask() -> None:
+        try:
+            engine.decide(vectors[0].question)
+        except EngineError as error:
+            refused.append(error)
+
+    other = threading.Thread(target=ask)
+    other.start()
+    other.join()
+    assert len(refused) == 1
+
+
+def test_threads_come_and_go(embedded: EmbeddedEngine, vectors: tuple[Vector, ...]) -> None:
+    """An interpreter dies with its thread; its errors may be seen by another one."""
+    for _ in range(3):
+        with ThreadPoolExecutor(2) as threads:
+            assert threads.submit(embedded.decide, vectors[0].question).result().allowed
 
 
 @pytest.mark.parametrize(
