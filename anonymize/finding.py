@@ -59,7 +59,7 @@ class PixelBox:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextSpan:
-    """Half-open span of Unicode code points in the string at ``path`` (RFC 6901 pointer; empty: the whole text)."""
+    """Half-open span of code points in the string at ``path`` (RFC 6901 pointer; empty: the whole text)."""
 
     start: int
     end: int

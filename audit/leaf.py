@@ -105,7 +105,7 @@ def decode_leaf(leaf: bytes, index: int) -> Entry:
     try:
         record = parse_canonical(leaf)
         if missing := _REQUIRED - record.keys():
-            raise ValueError(f"leaf lacks fields (expected {', '.join(sorted(missing))})")  # noqa: TRY301 - one handler
+            raise ValueError(f"leaf lacks fields (expected {', '.join(sorted(missing))})")
         return _entry_of(record, leaf, index)
     except (ValueError, TypeError, InvalidEventError) as exc:
         raise VerificationError(index, f"leaf is malformed: {exc}") from exc

@@ -203,7 +203,8 @@ def _bundle_in_force(database: Database, keystore: Keystore, clock: Clock) -> Ve
         )
     if row is None:
         raise ConfigurationError(
-            f"no signed statement puts the installed policy bundle {bundle.digest} into force (run: fleetgate init)"
+            f"no signed statement puts the installed policy bundle {bundle.digest} into force "
+            "(run: fleetgate init)"
         )
     return verify_bundle(bundle, row.statement, keystore.signing_key("policy"), clock())
 

@@ -142,7 +142,9 @@ class House:
         with open_gate(self.settings(), keystore=self.keystore) as gate:
             yield gate
 
-    def enrol(self, gate: Gate, person: str, *roles: str, recipient: str | None = None, **more: str) -> Person:
+    def enrol(
+        self, gate: Gate, person: str, *roles: str, recipient: str | None = None, **more: str
+    ) -> Person:
         key = generate_person_key()
         enrol_person(
             gate,

@@ -41,7 +41,8 @@ def verify(*, as_json: Json = False) -> None:
     report(
         result,
         as_json=as_json,
-        line=f"ledger verifies: {verified.size} entries, {verified.checkpoints} checkpoints, root {result['root']}",
+        line=f"ledger verifies: {verified.size} entries, {verified.checkpoints} checkpoints, "
+        f"root {result['root']}",
     )
 
 

@@ -1,4 +1,4 @@
-"""Evidence, not flags (law 6): what a stage rests on, sealed, chained, attested by the ledger, verified on loading."""
+"""Evidence, not flags (law 6): what a stage rests on; sealed, chained, in the ledger, verified on loading."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ def _context(owner: str, stage: Stage) -> bytes:
     return rfc8785.dumps({"owner": owner, "role": "evidence", "stage": stage.value})
 
 
-def attest(
+def attest(  # noqa: PLR0913 (each argument is one field of the evidence)
     gate: Gate,
     intent: Intent,
     *,
