@@ -59,6 +59,34 @@ class StageOrderError(GatewayError):
     reason = "stage_order"
 
 
+class ForbiddenError(GatewayError):
+    """The caller proved who they are but holds none of the roles that the act needs."""
+
+    reason = "forbidden"
+
+
+class ApprovalInvalidError(EvidenceError):
+    """A statement that was offered as an approval does not verify; nothing was recorded but the attempt."""
+
+    reason = "approval_invalid"
+
+
+class RangeNotSatisfiableError(GatewayError):
+    """The bytes asked for do not exist (RFC 9110 §15.5.17).
+
+    Attributes:
+        size: Bytes of the whole item.
+    """
+
+    reason = "range_not_satisfiable"
+
+    def __init__(self, wanted: str, size: int) -> None:
+        super().__init__(
+            f"range cannot be satisfied (got {wanted!r}, expected one range within {size} bytes)"
+        )
+        self.size = size
+
+
 class DeniedError(GatewayError):
     """Policy refused; the decision says which rules, with clauses."""
 

@@ -81,11 +81,12 @@ def create_app(gate: Gate) -> FastAPI:
             )
             yield
 
-    app = FastAPI(title="Fleetgate", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="Fleetgate", version="0.1.0", lifespan=lifespan, openapi_url=None)
     problems.install(app)
+    app.add_middleware(problems.SecurityHeaders)
     nonces = MemoryNonceStore()
     app.include_router(
-        vehicles.vehicle_routes(gate, nonces, lambda recording: state["worker"].received(recording))
+        vehicles.vehicle_routes(gate, nonces, lambda recording: state["worker"].received(recording))  # noqa: PLW0108 (the worker starts later)
     )
     app.include_router(operators.operator_routes(gate, nonces))
     app.include_router(auditors.auditor_routes(gate, nonces))

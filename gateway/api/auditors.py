@@ -11,11 +11,12 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from audit.events import EventType, Outcome
 from audit.export import export_ledger
 from audit.query import EntryFilter, find_page
-from gateway.api.authentication import authenticate, require_role
+from gateway.api.authentication import authenticate
 from gateway.api.nonces import NonceStore
 from gateway.errors import InvalidRequestError
 from gateway.flow.acts import intended
 from gateway.flow.gate import Gate
+from gateway.people.registry import LEDGER_READERS, require_role
 
 PREFIX = "/auditors/v1/ledger"
 _CHUNK = 256 * 1024
@@ -46,7 +47,7 @@ def auditor_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
         after: int | None = None,
     ) -> dict[str, Any]:
         caller = authenticate(gate, nonces, request, kind="person")
-        auditor = require_role(caller, "auditor", "compliance_officer")
+        auditor = require_role(gate, caller.actor, caller.act, *LEDGER_READERS)
         try:
             wanted = EntryFilter(
                 actor=actor,
@@ -83,7 +84,7 @@ def auditor_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
     @router.get("/checkpoint")
     def get_checkpoint(request: Request) -> PlainTextResponse:
         caller = authenticate(gate, nonces, request, kind="person")
-        auditor = require_role(caller, "auditor", "compliance_officer")
+        auditor = require_role(gate, caller.actor, caller.act, *LEDGER_READERS)
         event = intended(
             EventType.AUDIT_LEDGER_CHECKPOINT, actor=auditor.id, object_id="ledger", digests=auditor.digests
         )
@@ -94,7 +95,7 @@ def auditor_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
     @router.get("/export")
     def get_export(request: Request) -> StreamingResponse:
         caller = authenticate(gate, nonces, request, kind="person")
-        auditor = require_role(caller, "auditor", "compliance_officer")
+        auditor = require_role(gate, caller.actor, caller.act, *LEDGER_READERS)
         event = intended(
             EventType.AUDIT_LEDGER_EXPORT, actor=auditor.id, object_id="ledger", digests=auditor.digests
         )

@@ -22,21 +22,20 @@ from gateway.vault.jws import public_key_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """An authenticated caller and the request that proved it."""
+    """An authenticated caller and the request that proved it; ``act`` names that request in the ledger."""
 
     actor: Actor
+    act: str
     request: VerifiedRequest
     public_key: OKPKey
 
 
+def _act(request: Request) -> str:
+    return f"{request.method}:{hashlib.sha256(request.url.path.encode()).hexdigest()[:16]}"
+
+
 def _refuse(gate: Gate, request: Request, reason: str) -> None:
-    refused(
-        gate,
-        EventType.AUTH_REQUEST_REFUSE,
-        actor="unknown",
-        object_id=f"{request.method}:{hashlib.sha256(request.url.path.encode()).hexdigest()[:16]}",
-        reason=reason,
-    )
+    refused(gate, EventType.AUTH_REQUEST_REFUSE, actor="unknown", object_id=_act(request), reason=reason)
 
 
 def authenticate(gate: Gate, nonces: NonceStore, request: Request, *, kind: str) -> Caller:
@@ -82,7 +81,12 @@ def authenticate(gate: Gate, nonces: NonceStore, request: Request, *, kind: str)
         _refuse(gate, request, UnauthenticatedError.reason)
         raise UnauthenticatedError(f"nobody active has this key (got {verified.keyid!r})")
     proof = hashlib.sha256(f"{verified.keyid}/{verified.nonce}".encode()).hexdigest()
-    return Caller(actor=_actor(gate, row, proof), request=verified, public_key=public_key_of(row.public_jwk))
+    return Caller(
+        actor=_actor(gate, row, proof),
+        act=_act(request),
+        request=verified,
+        public_key=public_key_of(row.public_jwk),
+    )
 
 
 def _actor(gate: Gate, row: PersonRow | VehicleRow, proof: str) -> Actor:
@@ -107,17 +111,6 @@ def checked_body(caller: Caller, body: bytes) -> bytes:
     """
     check_content(caller.request, hashlib.sha256(body).digest())
     return body
-
-
-def require_role(caller: Caller, *roles: str) -> Actor:
-    """The caller as an actor, if they hold one of the roles.
-
-    Raises:
-        UnauthenticatedError: They hold none of them.
-    """
-    if not set(roles) & set(caller.actor.roles):
-        raise UnauthenticatedError(f"needs one of the roles {sorted(roles)} (got {list(caller.actor.roles)})")
-    return caller.actor
 
 
 def json_object(body: bytes) -> dict[str, Any]:

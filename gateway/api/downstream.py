@@ -15,7 +15,7 @@ from gateway.flow.acts import recorded
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
 from gateway.flow.records import GrantRow, ReleaseRow
-from gateway.flow.serve import read_item, read_manifest
+from gateway.flow.serve import entity_tag, read_item, read_manifest
 
 PREFIX = "/downstream/v1/releases"
 
@@ -68,27 +68,30 @@ def downstream_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
     def get_manifest(release: str, request: Request) -> PlainTextResponse:
         caller = authenticate(gate, nonces, request, kind="person")
         statement = read_manifest(gate, release, actor=caller.actor, purpose=_purpose(caller))
-        return PlainTextResponse(
-            statement, media_type="application/jose", headers={"Cache-Control": "no-store"}
-        )
+        return PlainTextResponse(statement, media_type="application/jose")
 
     @router.get(PREFIX + "/{release}/items/{name:path}")
     def get_item(release: str, name: str, request: Request) -> StreamingResponse:
         caller = authenticate(gate, nonces, request, kind="person")
-        wanted = request.headers.get("range")
-        reading = read_item(gate, release, name, actor=caller.actor, purpose=_purpose(caller), wanted=wanted)
+        reading = read_item(
+            gate,
+            release,
+            name,
+            actor=caller.actor,
+            purpose=_purpose(caller),
+            wanted=request.headers.get("range"),
+            only_if=request.headers.get("if-range"),
+        )
         headers = {
             "Accept-Ranges": "bytes",
-            "Cache-Control": "no-store",
             "Content-Length": str(reading.range.end - reading.range.start),
-            "ETag": f'"{reading.sha256}"',
-            "X-Content-Type-Options": "nosniff",
+            "ETag": entity_tag(reading.sha256),
         }
-        if wanted is not None:
+        if reading.partial:
             headers["Content-Range"] = f"bytes {reading.range.start}-{reading.range.end - 1}/{reading.size}"
         return StreamingResponse(
             _closing(reading.chunks),
-            status_code=200 if wanted is None else 206,
+            status_code=206 if reading.partial else 200,
             media_type=reading.media_type,
             headers=headers,
         )

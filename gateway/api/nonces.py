@@ -6,7 +6,7 @@ from datetime import datetime
 from threading import Lock
 from typing import Protocol
 
-from gateway.api.refusals import SignatureReason, SignatureRefusedError
+from gateway.api.refusals import NoncesExhaustedError
 
 
 class NonceStore(Protocol):
@@ -25,7 +25,7 @@ class NonceStore(Protocol):
             True the first time, False where the nonce was spent before.
 
         Raises:
-            SignatureRefusedError: The store has no room to remember it (``nonces_exhausted``).
+            NoncesExhaustedError: The store has no room to remember it.
         """
 
 
@@ -58,8 +58,7 @@ class MemoryNonceStore:
             if (keyid, nonce) in self._live:
                 return False
             if len(self._live) >= self._capacity or self._held[keyid] >= self._per_key:
-                raise SignatureRefusedError(
-                    SignatureReason.NONCES_EXHAUSTED,
+                raise NoncesExhaustedError(
                     f"live nonces (got {len(self._live)} of which {self._held[keyid]} of {keyid!r}, "
                     f"expected < {self._capacity} and < {self._per_key})",
                 )

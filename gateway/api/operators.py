@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from gateway.api.authentication import Caller, authenticate, checked_body, require_role
+from gateway.api.authentication import Caller, authenticate, checked_body
 from gateway.api.nonces import NonceStore
 from gateway.api.vehicles import read_body
 from gateway.errors import InvalidRequestError
@@ -18,6 +18,7 @@ from gateway.flow.gate import Gate
 from gateway.flow.judge import judge_release
 from gateway.flow.recording import ReleaseMode
 from gateway.flow.release import GrantTerms, issue_grant, load_approved, release, revoke_grant, revoke_release
+from gateway.people.registry import require_role
 
 PREFIX = "/operators/v1"
 
@@ -69,7 +70,7 @@ def operator_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
 
     async def called(request: Request) -> Caller:
         caller = await run_in_threadpool(authenticate, gate, nonces, request, kind="person")
-        require_role(caller, "operator")
+        await run_in_threadpool(require_role, gate, caller.actor, caller.act, "operator")
         return caller
 
     @router.post("/releases", status_code=201)

@@ -35,3 +35,10 @@ class SignatureRefusedError(UnauthenticatedError):
         super().__init__(f"{reason.value}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class NoncesExhaustedError(SignatureRefusedError):
+    """There is no room to remember another nonce: the gate is overloaded, the caller did nothing wrong."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(SignatureReason.NONCES_EXHAUSTED, detail)

@@ -12,7 +12,7 @@ from audit.query import EntryFilter, find_page
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
 from gateway.flow.acts import intended
 from gateway.flow.gate import Gate
-from gateway.people.registry import Actor
+from gateway.people.registry import LEDGER_READERS, Actor
 
 app = typer.Typer(help="The transparency log.", no_args_is_help=True)
 
@@ -20,7 +20,7 @@ Text = Annotated[str | None, typer.Option()]
 
 
 def _auditor(gate: Gate, person: str, key: Path, passphrase: Path, act: str) -> Actor:
-    actor, _ = acting(gate, person, key, passphrase, act)
+    actor, _ = acting(gate, person, key, passphrase, act, *LEDGER_READERS)
     return actor
 
 

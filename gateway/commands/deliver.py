@@ -26,6 +26,7 @@ from gateway.vehicles.manifest import Manifest, ManifestItem, parse_manifest
 from gateway.workers import Advance, Progress, advance, stalled
 
 app = typer.Typer(no_args_is_help=True)
+KEEPERS = ("operator", "compliance_officer", "auditor")
 _CHUNK = 1024 * 1024
 
 
@@ -33,14 +34,19 @@ def collect(paths: Sequence[Path]) -> dict[str, Path]:
     """Item names and files below the paths, in a stable order; names are relative to each path given.
 
     Raises:
-        InvalidRequestError: A path does not exist, there is no file, or two files would have one name.
+        InvalidRequestError: A path does not exist, there is no file, two files would have one name, or an
+            entry is neither file nor folder: a link on a carrier may point anywhere on this machine.
     """
     found: dict[str, Path] = {}
     for path in paths:
         if not path.exists():
             raise InvalidRequestError(f"no such file or folder (got {str(path)!r})")
-        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        for file in files:
+        entries = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in entries:
+            if file.is_dir() and not file.is_symlink():
+                continue
+            if file.is_symlink() or not file.is_file():
+                raise InvalidRequestError(f"neither file nor folder (got {str(file)!r}, links are refused)")
             name = file.relative_to(path).as_posix() if path.is_dir() else file.name
             if name in found:
                 raise InvalidRequestError(f"two files of one name (got {name!r})")
@@ -129,7 +135,7 @@ def ingest(
     """Ingest files from a carrier that a compliance officer checks in; safe to repeat after an interruption."""
     files = collect(paths)
     with opened() as gate, _progress(quiet=as_json) as progress:
-        actor, private = acting(gate, person, key, key_passphrase_file, "ingest")
+        actor, private = acting(gate, person, key, key_passphrase_file, "ingest", "compliance_officer")
         check_in_carrier(gate, carrier, actor=actor, key=private)
         manifest = carrier_manifest(gate, carrier, files, region=region, crs=crs)
         ingest_files(gate, manifest, files, actor=actor, attestation=attest_outside_zones, progress=progress)
@@ -180,7 +186,7 @@ def status(
 ) -> None:
     """Show where a recording and each of its items stand, and why held items are held."""
     with opened() as gate:
-        acting(gate, person, key, key_passphrase_file, "status")
+        acting(gate, person, key, key_passphrase_file, "status", *KEEPERS)
         summary = recording_summary(gate, recording)
     report(summary, as_json=as_json, line=recording_lines(summary))
 
@@ -223,6 +229,6 @@ def erase(
 ) -> None:
     """Destroy a recording's key: every copy becomes unreadable, releases that draw on it are revoked."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "erase")
+        actor, _ = acting(gate, person, key, key_passphrase_file, "erase", "compliance_officer")
         erase_recording(gate, recording, actor=actor)
     report({"recording": recording, "erased": True}, as_json=as_json, line=f"{recording}: erased")

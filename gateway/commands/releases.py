@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.app import release_public_jwk
+from gateway.commands.deliver import KEEPERS
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
 from gateway.flow.approve import approve, sign_approval
 from gateway.flow.build import ReleaseRequest, build_release, request_release
@@ -14,6 +15,7 @@ from gateway.flow.dossier import release_summary
 from gateway.flow.judge import judge_release, load_judged
 from gateway.flow.recording import ReleaseMode
 from gateway.flow.release import (
+    REVOKERS,
     GrantTerms,
     issue_grant,
     load_approved,
@@ -71,7 +73,7 @@ def release_request(
 ) -> None:
     """Build a release candidate out of recordings and put it before policy."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "release.request")
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.request", "operator")
         made = request_release(
             gate,
             ReleaseRequest(
@@ -99,7 +101,7 @@ def release_resume(
 ) -> None:
     """Go on with a release whose building or judging was interrupted."""
     with opened() as gate:
-        acting(gate, person, key, key_passphrase_file, "release.resume")
+        acting(gate, person, key, key_passphrase_file, "release.resume", "operator")
         if release_summary(gate, release_id)["state"] == "requested":
             build_release(gate, release_id)
         if release_summary(gate, release_id)["state"] == "built":
@@ -115,7 +117,7 @@ def release_show(
 ) -> None:
     """Show what an approval would rest on: terms, digest, items, findings, decision, approvals."""
     with opened() as gate:
-        acting(gate, person, key, key_passphrase_file, "release.show")
+        acting(gate, person, key, key_passphrase_file, "release.show", *KEEPERS)
         summary = release_summary(gate, release_id)
     report(summary, as_json=as_json, line=release_lines(summary))
 
@@ -127,7 +129,7 @@ def release_approve(
 ) -> None:
     """Sign the release digest with your own key."""
     with opened() as gate:
-        actor, private = acting(gate, person, key, key_passphrase_file, "release.approve")
+        actor, private = acting(gate, person, key, key_passphrase_file, "release.approve", "operator")
         with gate.database.read() as session:
             judged = load_judged(gate, session, release_id)
         statement = sign_approval(judged, actor.id, private, gate.clock())
@@ -143,7 +145,7 @@ def release_publish(
 ) -> None:
     """Let an approved release out under a signed manifest."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "release.publish")
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.publish", "operator")
         approved = load_approved(gate, release_id, actor=actor)
         released = release(gate, approved, actor=actor)
     report(
@@ -164,7 +166,7 @@ def release_revoke(
 ) -> None:
     """Stop serving a release for good."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "release.revoke")
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.revoke", *REVOKERS)
         revoke_release(gate, release_id, actor=actor)
     report({"release": release_id, "revoked": True}, as_json=as_json, line=f"{release_id}: revoked")
 
@@ -199,7 +201,7 @@ def grant_issue(
 ) -> None:
     """Give a principal of the recipient a time-boxed right to read a release for its purpose."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "grant.issue")
+        actor, _ = acting(gate, person, key, key_passphrase_file, "grant.issue", "operator")
         end = until.replace(tzinfo=UTC) if until else gate.clock() + timedelta(days=days)
         terms = GrantTerms(release=release_id, principal=principal, not_after=end)
         grant = issue_grant(gate, terms, actor=actor)
@@ -218,6 +220,6 @@ def grant_revoke(
 ) -> None:
     """End a grant now."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "grant.revoke")
+        actor, _ = acting(gate, person, key, key_passphrase_file, "grant.revoke", *REVOKERS)
         revoke_grant(gate, grant, actor=actor)
     report({"grant": grant, "revoked": True}, as_json=as_json, line=f"{grant}: revoked")

@@ -11,13 +11,14 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import pydantic
 import typer
 from joserfc.jwk import OKPKey
+from sqlalchemy.exc import SQLAlchemyError
 
 from anonymize.errors import AnonymizeError
 from audit.errors import LedgerError
 from gateway.app import open_gate
 from gateway.errors import DeniedError, GatewayError
 from gateway.flow.gate import Gate
-from gateway.people.registry import Actor, prove
+from gateway.people.registry import Actor, prove, require_role
 from gateway.settings import Settings
 from gateway.vault.errors import VaultError
 from gateway.vault.jws import load_private_key
@@ -66,15 +67,39 @@ def first_line(path: Path) -> str:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise typer.BadParameter(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{path} is not UTF-8 (got byte {error.start})") from error
     if not lines or not lines[0]:
         raise typer.BadParameter(f"{path} (got an empty first line, expected a passphrase)")
     return lines[0]
 
 
-def acting(gate: Gate, person: str, key_file: Path, passphrase_file: Path, act: str) -> tuple[Actor, OKPKey]:
-    """Prove who is acting, by possession of the enrolled key."""
+def acting(
+    gate: Gate, person: str, key_file: Path, passphrase_file: Path, act: str, *roles: str
+) -> tuple[Actor, OKPKey]:
+    """Prove who is acting, by possession of the enrolled key, and that they hold one of the roles.
+
+    Raises:
+        StatementError: The key file does not open.
+        UnauthenticatedError: The key is not that person's; the attempt is in the ledger.
+        ForbiddenError: The person holds none of the roles; the attempt is in the ledger.
+    """
     key = load_private_key(key_file, first_line(passphrase_file))
-    return prove(gate, person, key, act), key
+    return require_role(gate, prove(gate, person, key, act), act, *roles), key
+
+
+def text_of(path: Path) -> str:
+    """The text of a small file that the user names, such as a public key.
+
+    Raises:
+        typer.BadParameter: It cannot be read or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise typer.BadParameter(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{path} is not UTF-8 (got byte {error.start})") from error
 
 
 def reporting(command: Callable[P, R]) -> Callable[P, R]:
@@ -88,7 +113,7 @@ def reporting(command: Callable[P, R]) -> Callable[P, R]:
         except (GatewayError, AnonymizeError, LedgerError, VaultError, PolicyError) as error:
             fail(error, as_json=as_json)
             raise typer.Exit(EXIT_REFUSED) from error
-        except OSError as error:
+        except (OSError, SQLAlchemyError) as error:
             fail(error, as_json=as_json)
             raise typer.Exit(EXIT_REFUSED) from error
 

@@ -20,10 +20,12 @@ from gateway.commands.session import (
     report,
     reporting,
     settings,
+    text_of,
 )
 from gateway.errors import InvalidRequestError, UnauthenticatedError
 from gateway.people.records import PersonRow
 from gateway.people.registry import (
+    REGISTRARS,
     NewCertificate,
     NewPerson,
     enrol_person,
@@ -114,11 +116,7 @@ def person_add(
                 raise UnauthenticatedError(
                     "an administrator enrols people (expected --as, --key, --key-passphrase-file)"
                 )
-            actor, _ = acting(gate, admin, key, key_passphrase_file, "person.add")
-            if "administrator" not in actor.roles:
-                raise UnauthenticatedError(
-                    f"only an administrator enrols people (got roles {list(actor.roles)})"
-                )
+            actor, _ = acting(gate, admin, key, key_passphrase_file, "person.add", "administrator")
             by = actor.id
         enrol_person(
             gate,
@@ -127,7 +125,7 @@ def person_add(
                 roles=role,
                 nationality=nationality,
                 entity_country=entity_country,
-                public_jwk=public_key.read_text(encoding="utf-8").strip(),
+                public_jwk=text_of(public_key),
                 recipient=recipient,
             ),
             by=by,
@@ -148,8 +146,8 @@ def vehicle_add(
 ) -> None:
     """Enrol a collection vehicle."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "vehicle.add")
-        enrol_vehicle(gate, vehicle, public_key.read_text(encoding="utf-8").strip(), actor=actor)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "vehicle.add", *REGISTRARS)
+        enrol_vehicle(gate, vehicle, text_of(public_key), actor=actor)
     report({"vehicle": vehicle}, as_json=as_json, line=f"{vehicle}: enrolled")
 
 
@@ -173,7 +171,7 @@ def certificate_add(
 ) -> None:
     """Register a surveying certificate with kind, regions and period."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "certificate.add")
+        actor, _ = acting(gate, person, key, key_passphrase_file, "certificate.add", *REGISTRARS)
         register_certificate(
             gate,
             NewCertificate(
@@ -204,7 +202,7 @@ def recipient_add(
 ) -> None:
     """Register an organisation that may receive releases."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "recipient.add")
+        actor, _ = acting(gate, person, key, key_passphrase_file, "recipient.add", *REGISTRARS)
         register_recipient(gate, recipient, country=country, contract=contract, actor=actor)
     report({"recipient": recipient}, as_json=as_json, line=f"{recipient}: registered")
 
@@ -222,7 +220,7 @@ def purpose_add(
 ) -> None:
     """Register a purpose."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "purpose.add")
+        actor, _ = acting(gate, person, key, key_passphrase_file, "purpose.add", *REGISTRARS)
         register_purpose(gate, purpose, assessment=assessment, actor=actor)
     report({"purpose": purpose}, as_json=as_json, line=f"{purpose}: registered")
 
@@ -239,7 +237,7 @@ def zones_install(
 ) -> None:
     """Install a restricted-zone file under a compliance officer's signature."""
     with opened() as gate:
-        actor, private = acting(gate, person, key, key_passphrase_file, "zones.install")
+        actor, private = acting(gate, person, key, key_passphrase_file, "zones.install", "compliance_officer")
         zones = install_zones(gate, file.read_bytes(), actor=actor, key=private)
     report(
         {"digest": zones.digest, "version": zones.version},

@@ -8,7 +8,13 @@ from joserfc.jwk import OKPKey
 
 from audit.events import EventType
 from gateway.database import ReadSession, WriteSession
-from gateway.errors import EvidenceError, InvalidRequestError, StageOrderError, UnauthenticatedError
+from gateway.errors import (
+    ApprovalInvalidError,
+    EvidenceError,
+    InvalidRequestError,
+    StageOrderError,
+    UnauthenticatedError,
+)
 from gateway.flow.acts import recorded, refused
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
@@ -69,12 +75,19 @@ def verify_approval(judged: Judged, statement: str, person: PersonRow) -> dict[s
     return payload
 
 
+def _offered(judged: Judged, statement: str, person: PersonRow) -> dict[str, Any]:
+    try:
+        return verify_approval(judged, statement, person)
+    except EvidenceError as error:
+        raise ApprovalInvalidError(str(error)) from error
+
+
 def approve(gate: Gate, release: str, statement: str, *, actor: Actor) -> None:
     """Record an operator's approval; the same person's earlier approval of this digest is kept.
 
     Raises:
         StageOrderError: The release is not judged, or already out.
-        EvidenceError: The signature or its terms do not verify; the attempt is in the ledger.
+        ApprovalInvalidError: The signature or its terms do not verify; the attempt is in the ledger.
         InvalidRequestError: The person is no operator, or submitted the release themselves (law 8).
     """
     with gate.database.read() as session:
@@ -92,8 +105,8 @@ def approve(gate: Gate, release: str, statement: str, *, actor: Actor) -> None:
             raise InvalidRequestError(f"only an operator approves (got roles {person.roles})")
         if person.id == judged.built.terms.submitter:
             raise InvalidRequestError(f"the submitter cannot approve (got {person.id!r})")
-        payload = verify_approval(judged, statement, person)
-    except (EvidenceError, InvalidRequestError, UnauthenticatedError) as error:
+        payload = _offered(judged, statement, person)
+    except (ApprovalInvalidError, InvalidRequestError, UnauthenticatedError) as error:
         refused(
             gate,
             EventType.APPROVE_RELEASE_SIGN,

@@ -18,11 +18,12 @@ from gateway.flow.judge import ask, load_judged, prior_live_releases
 from gateway.flow.recording import Approved, GrantId, Judged, Level, Released, ReleaseId, ReleaseState
 from gateway.flow.records import GrantRow, RecordingRow, ReleaseRow
 from gateway.people.records import PersonRow
-from gateway.people.registry import Actor, actor_of, require_person
+from gateway.people.registry import Actor, actor_of, require_person, require_role
 from gateway.vault.errors import StatementError
 from gateway.vault.jws import sign_statement, thumbprint, verify_statement
 
 MANIFEST_TYPE = "fleetgate-release+jwt"
+REVOKERS = ("operator", "compliance_officer")
 
 
 def load_approved(gate: Gate, release: str, *, actor: Actor) -> Approved:
@@ -182,8 +183,10 @@ def revoke_release(gate: Gate, release_id: str, *, actor: Actor) -> None:
     """Stop serving a release for good; every grant on it ends.
 
     Raises:
+        ForbiddenError: The person is neither operator nor compliance officer.
         StageOrderError: The release is not out.
     """
+    require_role(gate, actor, "release.revoke", *REVOKERS)
     with recorded(
         gate,
         EventType.RELEASE_RELEASE_REVOKE,
@@ -265,8 +268,10 @@ def revoke_grant(gate: Gate, grant: str, *, actor: Actor) -> None:
     """End a grant now.
 
     Raises:
+        ForbiddenError: The person is neither operator nor compliance officer.
         NotFoundError: There is no such grant.
     """
+    require_role(gate, actor, "grant.revoke", *REVOKERS)
     with recorded(
         gate,
         EventType.GRANT_GRANT_REVOKE,

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from audit.events import EventType
 from audit.intent import Intent
 from gateway.database import ReadSession
-from gateway.errors import DeniedError, GatewayError, InvalidRequestError, NotFoundError
+from gateway.errors import DeniedError, GatewayError, NotFoundError, RangeNotSatisfiableError
 from gateway.flow.acts import intended
 from gateway.flow.deciding import decide, instant, policy_facts, profile_facts
 from gateway.flow.gate import Gate
@@ -38,11 +38,15 @@ class ByteRange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """An open item: its size and media type, the range served, and its bytes as they are authenticated."""
+    """An open item: its size and media type, the range served, and its bytes as they are authenticated.
+
+    ``partial`` tells an answer to a Range request, whose bytes may still be all of them.
+    """
 
     media_type: str
     size: int
     sha256: str
+    partial: bool
     range: ByteRange
     chunks: Iterator[bytes]
 
@@ -175,17 +179,31 @@ def _item_intent(gate: Gate, *, actor: Actor, release: str, name: str, purpose: 
 
 
 def read_item(
-    gate: Gate, release: str, name: str, *, actor: Actor, purpose: str, wanted: str | None
+    gate: Gate,
+    release: str,
+    name: str,
+    *,
+    actor: Actor,
+    purpose: str,
+    wanted: str | None,
+    only_if: str | None = None,
 ) -> Reading:
     """Open one item for reading; the ledger entry completes when its last byte was handed over.
 
-    ``wanted`` is a ``Range`` header (RFC 9110 §14.2) with one range of bytes, or ``None``.
+    Args:
+        gate: The gate.
+        release: Id of the release.
+        name: Name of the item in it.
+        actor: Who reads.
+        purpose: What for, as the reader states.
+        wanted: A ``Range`` header (RFC 9110 §14.2) with one range of bytes, or ``None``.
+        only_if: An ``If-Range`` header (§13.1.5): unless it is the item's entity tag, ``wanted`` is ignored.
 
     Raises:
         NoGrantError: The reader holds no grant.
         DeniedError: Policy refuses, with reasons.
         NotFoundError: The release has no such item.
-        InvalidRequestError: The range cannot be satisfied.
+        RangeNotSatisfiableError: The range is malformed, one of several, or outside the item.
         SealBrokenError: The stored file was altered.
         LedgerUnavailableError: No ledger, no service.
     """
@@ -205,14 +223,16 @@ def read_item(
             intent.refuse(facts={"reason": NotFoundError.reason})
             raise NotFoundError(f"the release has no such item (got {name!r})")
         try:
-            span = _span(wanted, entry["size"])
-        except InvalidRequestError as error:
+            asked = wanted if only_if in (None, entity_tag(entry["sha256"])) else None
+            span = _span(asked, entry["size"])
+        except RangeNotSatisfiableError as error:
             intent.refuse(facts={"reason": error.reason})
             raise
         reader = gate.vault.open(row.seal, Context(owner=release, object=name, role="release"))
         if reader.length != entry["size"]:
             raise VaultError(f"item {name} has {reader.length} bytes (expected {entry['size']})")
-        pending = reader.chunks(span.start, span.end)
+        whole = ByteRange(start=0, end=reader.length)
+        pending = reader.chunks((span or whole).start, (span or whole).end)
         # The first segment is authenticated before the status line is sent: a tampered file yields no byte.
         first = next(pending, b"")
         kept = stack.pop_all()
@@ -220,7 +240,8 @@ def read_item(
         media_type=entry["media_type"],
         size=entry["size"],
         sha256=entry["sha256"],
-        range=span,
+        partial=span is not None,
+        range=span or whole,
         chunks=_deliver(kept, intent, first, pending),
     )
 
@@ -236,18 +257,24 @@ def _deliver(stack: ExitStack, intent: Intent, first: bytes, rest: Iterator[byte
         intent.complete(facts={"bytes": sent})
 
 
-def _span(wanted: str | None, size: int) -> ByteRange:
-    if wanted is None:
-        return ByteRange(start=0, end=size)
-    unit, _, spec = wanted.partition("=")
+def entity_tag(sha256: str) -> str:
+    """The strong validator of an item (RFC 9110 §8.8.3); its content never changes."""
+    return f'"{sha256}"'
+
+
+def _span(wanted: str | None, size: int) -> ByteRange | None:
+    """The range to serve, ``None`` for the whole: where none is asked for or in units other than bytes."""
+    unit, _, spec = (wanted or "").partition("=")
+    if unit.strip().lower() != "bytes":
+        return None
     first, dash, last = spec.strip().partition("-")
     plain = all(part == "" or (part.isascii() and part.isdigit()) for part in (first, last))
-    if unit.strip() != "bytes" or not dash or not plain or not (first or last):
-        raise InvalidRequestError(f"unsupported range (got {wanted!r}, expected one range of bytes)")
+    if not dash or not plain or not (first or last):
+        raise RangeNotSatisfiableError(str(wanted), size)
     if first == "":
         span = ByteRange(start=max(0, size - int(last)), end=size)
     else:
         span = ByteRange(start=int(first), end=min(size, int(last) + 1) if last else size)
     if span.start >= span.end:
-        raise InvalidRequestError(f"range cannot be satisfied (got {wanted!r} of {size} bytes)")
+        raise RangeNotSatisfiableError(str(wanted), size)
     return span

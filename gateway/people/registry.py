@@ -10,7 +10,13 @@ from joserfc.jwk import OKPKey
 
 from audit.events import EventType
 from gateway.database import ReadSession, WriteSession
-from gateway.errors import ConflictError, InvalidRequestError, NotFoundError, UnauthenticatedError
+from gateway.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidRequestError,
+    NotFoundError,
+    UnauthenticatedError,
+)
 from gateway.flow.acts import recorded, refused
 from gateway.flow.gate import Gate
 from gateway.people.records import (
@@ -25,6 +31,8 @@ from gateway.vault.errors import StatementError
 from gateway.vault.jws import public_key_of, sign_statement, thumbprint, verify_statement
 
 ROLES = frozenset({"operator", "auditor", "compliance_officer", "annotator", "engineer", "administrator"})
+LEDGER_READERS = ("auditor", "compliance_officer")
+REGISTRARS = ("administrator", "compliance_officer")
 ACT_TYPE = "fleetgate-act+jwt"
 
 
@@ -118,6 +126,25 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def require_role(gate: Gate, actor: Actor, act: str, *roles: str) -> Actor:
+    """The actor, if they hold one of the roles.
+
+    Raises:
+        ForbiddenError: They hold none of them; the attempt is in the ledger.
+    """
+    if not set(roles) & set(actor.roles):
+        refused(
+            gate,
+            EventType.AUTH_REQUEST_REFUSE,
+            actor=actor.id,
+            object_id=act,
+            reason=ForbiddenError.reason,
+            digests=actor.digests,
+        )
+        raise ForbiddenError(f"{act} needs a role (got {list(actor.roles)}, expected one of {sorted(roles)})")
+    return actor
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewPerson:
     """A person to enrol."""
@@ -134,7 +161,7 @@ def enrol_person(gate: Gate, person: NewPerson, *, by: str) -> None:
     """Enrol a person; enrolling the same person with the same key again changes nothing.
 
     Raises:
-        InvalidRequestError: A role or country code is unknown.
+        InvalidRequestError: A role, country code or recipient is unknown.
         ConflictError: The id or key belongs to somebody else.
     """
     unknown = sorted(set(person.roles) - ROLES)
@@ -145,6 +172,10 @@ def enrol_person(gate: Gate, person: NewPerson, *, by: str) -> None:
     for code in (person.nationality, person.entity_country):
         if len(code) != 2 or not code.isalpha() or not code.isupper():  # noqa: PLR2004 (ISO 3166-1 alpha-2)
             raise InvalidRequestError(f"not an ISO 3166-1 alpha-2 country code (got {code!r})")
+    if person.recipient is not None:
+        with gate.database.read() as session:
+            if session.get(RecipientRow, person.recipient) is None:
+                raise InvalidRequestError(f"recipient is not registered (got {person.recipient!r})")
     thumb = thumbprint(public_key_of(person.public_jwk))
     with recorded(
         gate,
@@ -175,8 +206,10 @@ def enrol_vehicle(gate: Gate, vehicle_id: str, public_jwk: str, *, actor: Actor)
     """Enrol a vehicle by its public key (rule 3).
 
     Raises:
+        ForbiddenError: The person is neither administrator nor compliance officer.
         ConflictError: The id or key belongs to another vehicle.
     """
+    require_role(gate, actor, "vehicle.add", *REGISTRARS)
     thumb = thumbprint(public_key_of(public_jwk))
     with recorded(
         gate,
@@ -251,8 +284,10 @@ def register_certificate(gate: Gate, certificate: NewCertificate, *, actor: Acto
     """Register a surveying certificate.
 
     Raises:
+        ForbiddenError: The person is neither administrator nor compliance officer.
         InvalidRequestError: The period is empty, or no kind or region is named.
     """
+    require_role(gate, actor, "certificate.add", *REGISTRARS)
     if certificate.valid_to <= certificate.valid_from or not certificate.kinds or not certificate.regions:
         raise InvalidRequestError(f"certificate needs a period, kinds and regions (got {certificate})")
     with recorded(
@@ -290,7 +325,12 @@ def certificate_for(session: ReadSession | WriteSession, region: str, now: datet
 
 
 def register_recipient(gate: Gate, recipient_id: str, *, country: str, contract: str, actor: Actor) -> None:
-    """Register an organisation that may receive releases."""
+    """Register an organisation that may receive releases.
+
+    Raises:
+        ForbiddenError: The person is neither administrator nor compliance officer.
+    """
+    require_role(gate, actor, "recipient.add", *REGISTRARS)
     with recorded(
         gate,
         EventType.PEOPLE_RECIPIENT_REGISTER,
@@ -306,7 +346,12 @@ def register_recipient(gate: Gate, recipient_id: str, *, country: str, contract:
 
 
 def register_purpose(gate: Gate, name: str, *, assessment: str, actor: Actor) -> None:
-    """Register a purpose with the assessment that covers it."""
+    """Register a purpose with the assessment that covers it.
+
+    Raises:
+        ForbiddenError: The person is neither administrator nor compliance officer.
+    """
+    require_role(gate, actor, "purpose.add", *REGISTRARS)
     with recorded(
         gate,
         EventType.PEOPLE_PURPOSE_REGISTER,
