@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from anonymize.finding import FindingKind
 from anonymize.media.detection import Detector, embedded_detectors
-from anonymize.profile import PinnedProfile, Profile
+from anonymize.profile import PinnedProfile, Profile, TextProfile
 from audit.ledger import Ledger
 from gateway.database import Database
 from gateway.errors import ConfigurationError
@@ -21,6 +21,14 @@ from policies.engine import Engine
 if TYPE_CHECKING:
     # Importing Presidio takes seconds; whoever only fetches or serves never needs it.
     from anonymize.text.analyzer import TextAnalyzer
+
+
+@lru_cache(maxsize=4)
+def _analyzer_of(profile: TextProfile) -> "TextAnalyzer":
+    """One analyzer per profile and process: building it takes seconds, and it is thread-safe."""
+    from anonymize.text.analyzer import TextAnalyzer  # noqa: PLC0415 (see above)
+
+    return TextAnalyzer(profile)
 
 
 class Instruments:
@@ -55,9 +63,7 @@ class Instruments:
     @cached_property
     def analyzer(self) -> "TextAnalyzer":
         """The text analyzer of the profile."""
-        from anonymize.text.analyzer import TextAnalyzer  # noqa: PLC0415 (see above)
-
-        return TextAnalyzer(self._profile.text)
+        return _analyzer_of(self._profile.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,13 +16,23 @@ from gateway.flow.classify import IMAGE_KINDS
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.deciding import certificate_facts, decide, instant, policy_facts, profile_facts
 from gateway.flow.gate import Gate
-from gateway.flow.recording import Built, BuiltItem, Cleansed, Judged, ReleaseMode, ReleaseState, Stage
+from gateway.flow.recording import (
+    Built,
+    BuiltItem,
+    Cleansed,
+    ItemState,
+    Judged,
+    ReleaseMode,
+    ReleaseState,
+    Stage,
+)
 from gateway.flow.records import ItemRow, RecordingRow, ReleaseItemRow, ReleaseRecordingRow, ReleaseRow
 from gateway.people.records import PersonRow, PurposeRow, RecipientRow
 from gateway.people.registry import Actor, actor_of
 from policies.decision import Decision
 
 _LIVED = (ReleaseState.RELEASED, ReleaseState.REVOKED)
+_NULLED_TAGS = frozenset({"LIMIT_HWW", "BRIDGE_LOAD", "ELEV"})
 _DETECTED = (FindingKind.FACE, FindingKind.PLATE)
 
 
@@ -126,7 +136,10 @@ def release_question(gate: Gate, session: ReadSession, built: Built, submitter: 
                 }
                 for row in recordings
             ],
-            "items": [_item_facts(item, cleansed[item.source]) for item in built.items],
+            "items": [
+                _item_facts(item, cleansed[item.source], state=session.get_one(ItemRow, item.source).state)
+                for item in built.items
+            ],
             "counts": {"subjects": sum(_subjects(cleansed[item.source]) for item in built.items)},
             "offset": _offset_facts(built),
         },
@@ -159,7 +172,7 @@ def _subjects(cleansed: Cleansed) -> int:
     return sum(int(counts.get(kind.value, 0)) for kind in _DETECTED)
 
 
-def _item_facts(item: BuiltItem, cleansed: Cleansed) -> dict[str, Any]:
+def _item_facts(item: BuiltItem, cleansed: Cleansed, *, state: str) -> dict[str, Any]:
     payload = cleansed.payload
     counts: Mapping[str, int] = payload["counts"]
     treated: Mapping[str, int] = payload["treated"]
@@ -191,9 +204,20 @@ def _item_facts(item: BuiltItem, cleansed: Cleansed) -> dict[str, Any]:
         "absolute_time": item.payload["absolute_time"],
         "profile_digest": payload["profile"]["digest"],
         "evidence_verified": item.payload["cleansed"] == cleansed.evidence.digest,
-        "sign_attributes_nulled": True,
-        "held": False,
+        "sign_attributes_nulled": _attributes_nulled(payload),
+        "held": state != ItemState.CLEANSED,
     }
+
+
+def _attributes_nulled(payload: Mapping[str, Any]) -> bool:
+    """Whether every attribute that rule 14 wants nulled was removed.
+
+    Elevations are the only such attribute that this gate can remove yet: a limit or load tag without a treatment
+    of its own denies.
+    """
+    found = _NULLED_TAGS & set(payload["tags"])
+    removed = {"ELEV"} if payload["treated"].get(FindingKind.ELEVATION.value) else set()
+    return found <= removed
 
 
 def _treatment_kinds(payload: Mapping[str, Any]) -> set[str]:
