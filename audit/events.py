@@ -45,6 +45,8 @@ class EventType(StrEnum):
     JUDGE_RELEASE_JUDGE = "judge:release:judge"
     JUDGE_SERVE_DECIDE = "judge:serve:decide"
     JUDGE_PUBLISH_DECIDE = "judge:publish:decide"
+    REVIEW_RELEASE_READ = "review:release:read"
+    REVIEW_RECORDING_READ = "review:recording:read"
     APPROVE_RELEASE_SIGN = "approve:release:sign"
     GRANT_GRANT_ISSUE = "grant:grant:issue"
     GRANT_GRANT_REVOKE = "grant:grant:revoke"

@@ -13,7 +13,7 @@ from gateway.api.vehicles import read_body
 from gateway.errors import InvalidRequestError
 from gateway.flow.approve import approve
 from gateway.flow.build import ReleaseRequest, build_release, request_release
-from gateway.flow.dossier import release_summary
+from gateway.flow.dossier import release_summary, review_release
 from gateway.flow.gate import Gate
 from gateway.flow.judge import judge_release
 from gateway.flow.recording import ReleaseMode
@@ -89,8 +89,8 @@ def operator_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
 
     @router.get("/releases/{release_id}")
     async def get_release(release_id: str, request: Request) -> dict[str, Any]:
-        await called(request)
-        return await run_in_threadpool(release_summary, gate, release_id)
+        caller = await called(request)
+        return await run_in_threadpool(review_release, gate, release_id, actor=caller.actor)
 
     @router.post("/releases/{release_id}/approvals", status_code=201)
     async def post_approval(release_id: str, request: Request) -> dict[str, Any]:

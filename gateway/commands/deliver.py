@@ -16,7 +16,7 @@ from rich.progress import Progress as ProgressBar
 
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
 from gateway.errors import InvalidRequestError
-from gateway.flow.dossier import recording_summary
+from gateway.flow.dossier import REVIEWERS, recording_summary, review_recording
 from gateway.flow.erase import erase_recording
 from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, receive_item
@@ -186,8 +186,8 @@ def status(
 ) -> None:
     """Show where a recording and each of its items stand, and why held items are held."""
     with opened() as gate:
-        acting(gate, person, key, key_passphrase_file, "status", *KEEPERS)
-        summary = recording_summary(gate, recording)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "status", *REVIEWERS)
+        summary = review_recording(gate, recording, actor=actor)
     report(summary, as_json=as_json, line=recording_lines(summary))
 
 

@@ -7,11 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from gateway.app import release_public_jwk
-from gateway.commands.deliver import KEEPERS
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
 from gateway.flow.approve import approve, sign_approval
 from gateway.flow.build import ReleaseRequest, build_release, request_release
-from gateway.flow.dossier import release_summary
+from gateway.flow.dossier import REVIEWERS, release_summary, review_release
 from gateway.flow.judge import judge_release, load_judged
 from gateway.flow.recording import ReleaseMode
 from gateway.flow.release import (
@@ -117,8 +116,8 @@ def release_show(
 ) -> None:
     """Show what an approval would rest on: terms, digest, items, findings, decision, approvals."""
     with opened() as gate:
-        acting(gate, person, key, key_passphrase_file, "release.show", *KEEPERS)
-        summary = release_summary(gate, release_id)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.show", *REVIEWERS)
+        summary = review_release(gate, release_id, actor=actor)
     report(summary, as_json=as_json, line=release_lines(summary))
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from audit.events import EventType
 from gateway.errors import NotFoundError
+from gateway.flow.acts import intended
 from gateway.flow.build import load_built
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.deciding import instant
@@ -14,10 +16,52 @@ from gateway.flow.intake import load_manifest
 from gateway.flow.judge import load_judged
 from gateway.flow.recording import RecordingState, ReleaseState
 from gateway.flow.records import ApprovalRow, GrantRow, ItemRow, RecordingRow, ReleaseRow
+from gateway.people.registry import Actor, require_role
 from gateway.vault.values import open_value
 from gateway.workers import hold_context
 
+REVIEWERS = ("operator", "compliance_officer", "auditor")
 _JUDGED = (ReleaseState.JUDGED, ReleaseState.APPROVED, ReleaseState.RELEASED, ReleaseState.REVOKED)
+
+
+def review_release(gate: Gate, release: str, *, actor: Actor) -> dict[str, Any]:
+    """``release_summary`` for a person; looking is itself an entry.
+
+    Raises:
+        ForbiddenError: The person holds none of the roles that review.
+    """
+    require_role(gate, actor, "release.review", *REVIEWERS)
+    event = intended(
+        EventType.REVIEW_RELEASE_READ,
+        actor=actor.id,
+        object_id=release,
+        release=release,
+        digests=actor.digests,
+    )
+    with gate.ledger.intent(event) as intent:
+        summary = release_summary(gate, release)
+        intent.complete()
+        return summary
+
+
+def review_recording(gate: Gate, recording: str, *, actor: Actor) -> dict[str, Any]:
+    """``recording_summary`` for a person; looking is itself an entry.
+
+    Raises:
+        ForbiddenError: The person holds none of the roles that review.
+    """
+    require_role(gate, actor, "recording.review", *REVIEWERS)
+    event = intended(
+        EventType.REVIEW_RECORDING_READ,
+        actor=actor.id,
+        object_id=recording,
+        recording=recording,
+        digests=actor.digests,
+    )
+    with gate.ledger.intent(event) as intent:
+        summary = recording_summary(gate, recording)
+        intent.complete()
+        return summary
 
 
 def release_summary(gate: Gate, release: str) -> dict[str, Any]:
