@@ -26,7 +26,6 @@ from gateway.vehicles.manifest import Manifest, ManifestItem, parse_manifest
 from gateway.workers import Advance, Progress, advance, stalled
 
 app = typer.Typer(no_args_is_help=True)
-KEEPERS = ("operator", "compliance_officer", "auditor")
 _CHUNK = 1024 * 1024
 
 
