@@ -76,9 +76,12 @@ def plaintext_of(gate: Gate, quarantined: Quarantined, *, encoding: str | None) 
     """The original in memory, expanded within the profile's limits.
 
     Raises:
+        EvidenceError: The original is no longer held.
         SealBrokenError: The sealed original was altered.
         LimitExceededError: It expands beyond the profile's ratio.
     """
+    if quarantined.seal is None:
+        raise EvidenceError(f"the original of {quarantined.item} is no longer held")
     context = Context(owner=quarantined.recording, object=quarantined.item, role="original")
     content = gate.vault.read_all(quarantined.seal, context)
     if encoding is None:

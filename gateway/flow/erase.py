@@ -1,5 +1,6 @@
 """Erase: destroy a recording's key (law 9), expire raw originals (rule 21)."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import sqlalchemy as sa
@@ -18,6 +19,8 @@ from gateway.flow.records import (
     ReleaseRow,
 )
 from gateway.people.registry import GATE_ACTOR, Actor
+
+_UNTREATED = (ItemState.AWAITED, ItemState.QUARANTINED, ItemState.CLASSIFIED, ItemState.HELD)
 
 
 def erase_recording(gate: Gate, recording: str, *, actor: Actor) -> None:
@@ -44,30 +47,37 @@ def erase_recording(gate: Gate, recording: str, *, actor: Actor) -> None:
     )
     with gate.ledger.intent(event) as intent:
         destroyed = gate.keystore.destroy_kek(row.kek_id)
-        for seal in _mark_erased(gate, recording):
-            gate.vault.delete(gate.vault.verified(seal).blob_id, missing_ok=True)
+        # The rows forget a blob only once it is gone: a repeated erasure finds what a killed one left.
+        _delete(gate, _every_seal(gate, recording))
+        _mark_erased(gate, recording)
         intent.complete(digests={"fingerprint": destroyed.fingerprint}, facts={"kek": row.kek_id})
 
 
-def _mark_erased(gate: Gate, recording: str) -> list[str]:
+def _delete(gate: Gate, seals: Sequence[str]) -> None:
+    for seal in seals:
+        gate.vault.delete(gate.vault.verified(seal).blob_id, missing_ok=True)
+
+
+def _every_seal(gate: Gate, recording: str) -> list[str]:
+    items = sa.select(ItemRow.id).where(ItemRow.recording_id == recording)
+    statements = (
+        sa.select(ItemRow.original_seal).where(ItemRow.recording_id == recording),
+        sa.select(ItemRow.treated_seal).where(ItemRow.recording_id == recording),
+        sa.select(ReleaseItemRow.seal).where(ReleaseItemRow.item_id.in_(items)),
+        sa.select(RejectedUploadRow.seal).where(RejectedUploadRow.item_id.in_(items)),
+    )
+    with gate.database.read() as session:
+        return [seal for statement in statements for seal in session.scalars(statement) if seal is not None]
+
+
+def _mark_erased(gate: Gate, recording: str) -> None:
     now = gate.clock()
     drawing = sa.select(ReleaseRecordingRow.release_id).where(ReleaseRecordingRow.recording_id == recording)
+    items = sa.select(ItemRow.id).where(ItemRow.recording_id == recording)
     with gate.database.transaction() as session:
         current = session.get_one(RecordingRow, recording, with_for_update=True)
         current.state = RecordingState.ERASED
         current.erased_at = current.erased_at or now
-        items = sa.select(ItemRow.id).where(ItemRow.recording_id == recording)
-        seals = [
-            seal
-            for statement in (
-                sa.select(ItemRow.original_seal).where(ItemRow.recording_id == recording),
-                sa.select(ItemRow.treated_seal).where(ItemRow.recording_id == recording),
-                sa.select(ReleaseItemRow.seal).where(ReleaseItemRow.item_id.in_(items)),
-                sa.select(RejectedUploadRow.seal).where(RejectedUploadRow.item_id.in_(items)),
-            )
-            for seal in session.scalars(statement)
-            if seal is not None
-        ]
         session.execute(
             sa.update(ItemRow)
             .where(ItemRow.recording_id == recording)
@@ -79,7 +89,6 @@ def _mark_erased(gate: Gate, recording: str) -> list[str]:
             .where(ReleaseRow.id.in_(drawing), ReleaseRow.state == ReleaseState.RELEASED)
             .values(state=ReleaseState.REVOKED, revoked_at=now)
         )
-        return seals
 
 
 def expire_raw(gate: Gate, *, days: int) -> int:
@@ -101,22 +110,34 @@ def expire_raw(gate: Gate, *, days: int) -> int:
     for row in due:
         event = intended(EventType.ERASE_RAW_EXPIRE, actor=GATE_ACTOR.id, object_id=row.id, recording=row.id)
         with gate.ledger.intent(event) as intent:
-            seals = _forget_originals(gate, row.id)
-            for seal in seals:
-                gate.vault.delete(gate.vault.verified(seal).blob_id, missing_ok=True)
+            seals = _originals(gate, row.id)
+            _delete(gate, seals)
+            _forget_originals(gate, row.id, deleted=seals)
             intent.complete(facts={"originals": len(seals)})
         deleted += len(seals)
     return deleted
 
 
-def _forget_originals(gate: Gate, recording: str) -> list[str]:
+def _originals(gate: Gate, recording: str) -> list[str]:
+    """Seals of a recording's originals, and of whatever arrived that was not as announced."""
+    items = sa.select(ItemRow.id).where(ItemRow.recording_id == recording)
+    statements = (
+        sa.select(ItemRow.original_seal).where(ItemRow.recording_id == recording),
+        sa.select(RejectedUploadRow.seal).where(RejectedUploadRow.item_id.in_(items)),
+    )
+    with gate.database.read() as session:
+        return [seal for statement in statements for seal in session.scalars(statement) if seal is not None]
+
+
+def _forget_originals(gate: Gate, recording: str, *, deleted: Sequence[str]) -> None:
     with gate.database.transaction() as session:
+        row = session.get_one(RecordingRow, recording, with_for_update=True)
         items = list(session.scalars(sa.select(ItemRow).where(ItemRow.recording_id == recording)))
-        seals = [item.original_seal for item in items if item.original_seal]
+        if any(item.original_seal and item.original_seal not in deleted for item in items):
+            # An original arrived in this very moment; the next run takes it along.
+            return
         for item in items:
             item.original_seal = None
-            if item.state in (ItemState.AWAITED, ItemState.QUARANTINED, ItemState.CLASSIFIED, ItemState.HELD):
+            if item.state in _UNTREATED:
                 item.state = ItemState.ERASED
-        row = session.get_one(RecordingRow, recording)
         row.raw_expired_at = gate.clock()
-        return seals

@@ -286,8 +286,7 @@ def receive_item(
         if (sealed.plaintext_length, sealed.plaintext_sha256) != (announced.size, announced.sha256):
             _keep_rejected(gate, intent, row=row, sealed=sealed)
             raise DigestMismatchError(_mismatch(announced, sealed))
-        _store_received(gate, intent, row=row, owner=owner, sealed=sealed)
-    return ItemState.QUARANTINED
+        return _store_received(gate, intent, row=row, owner=owner, sealed=sealed)
 
 
 def _mismatch(announced: ManifestItem, sealed: SealedObject) -> str:
@@ -323,7 +322,7 @@ def _keep_rejected(gate: Gate, intent: Intent, *, row: ItemRow, sealed: SealedOb
 
 def _store_received(
     gate: Gate, intent: Intent, *, row: ItemRow, owner: RecordingRow, sealed: SealedObject
-) -> None:
+) -> ItemState:
     attested = evidence.attest(
         gate,
         intent,
@@ -341,9 +340,11 @@ def _store_received(
         digests={"content": sealed.content_digest, "manifest": owner.manifest_digest},
     )
     with gate.database.transaction() as session:
+        # Two last items that arrive at once would each see the other awaited: they take turns at the recording.
+        recording = session.get_one(RecordingRow, owner.id, with_for_update=True)
         current = session.get_one(ItemRow, row.id, with_for_update=True)
         if current.state != ItemState.AWAITED:
-            return
+            return ItemState(current.state)
         session.add(attested)
         current.original_seal = sealed.manifest_jws
         current.content_digest = sealed.content_digest
@@ -355,11 +356,14 @@ def _store_received(
             )
         )
         if awaited == 0:
-            session.get_one(RecordingRow, owner.id).state = RecordingState.QUARANTINED
+            recording.state = RecordingState.QUARANTINED
+        return ItemState.QUARANTINED
 
 
 def load_quarantined(gate: Gate, session: ReadSession | WriteSession, item: str) -> Quarantined:
     """Load an item in quarantine and verify what its evidence says of the sealed original.
+
+    Where the original expired (rule 21), the evidence still holds its digests and later stages rest on them.
 
     Raises:
         StageOrderError: The item was not received.
@@ -368,13 +372,14 @@ def load_quarantined(gate: Gate, session: ReadSession | WriteSession, item: str)
     verified = evidence.load(gate, session, owner=item, stage=Stage.RECEIVED, previous=evidence.GENESIS)
     row = session.get_one(ItemRow, item)
     owner = session.get_one(RecordingRow, row.recording_id)
-    if row.original_seal is None:
-        raise EvidenceError(f"the original of {item} is no longer held")
-    seal_digest = hashlib.sha256(row.original_seal.encode()).hexdigest()
-    expected = (seal_digest, row.content_digest, owner.manifest_digest)
     payload = verified.payload
-    if (payload["seal"], payload["content_digest"], payload["manifest"]) != expected:
+    if (payload["content_digest"], payload["manifest"]) != (row.content_digest, owner.manifest_digest):
         raise EvidenceError(f"evidence of {item} speaks of another original")
+    if row.original_seal is None:
+        if owner.raw_expired_at is None:
+            raise EvidenceError(f"the original of {item} is no longer held")
+    elif payload["seal"] != hashlib.sha256(row.original_seal.encode()).hexdigest():
+        raise EvidenceError(f"evidence of {item} speaks of another sealed original")
     return Quarantined(
         recording=RecordingId(owner.id),
         item=ItemId(item),

@@ -106,13 +106,16 @@ class EvidenceRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantined:
-    """An item whose original lies sealed in quarantine and matches the signed manifest."""
+    """An item whose original lay sealed in quarantine and matched the signed manifest.
+
+    ``seal`` is the sealed original, ``None`` once its retention ended.
+    """
 
     recording: RecordingId
     item: ItemId
     index: int
     kek: str
-    seal: str
+    seal: str | None
     content_digest: str
     evidence: EvidenceRef
 
