@@ -13,6 +13,7 @@ import rfc8785
 import sqlalchemy as sa
 
 from anonymize.errors import AnonymizeError, ResidualError
+from anonymize.finding import FindingKind
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
 from anonymize.geo.local import to_local, write_local_csv
@@ -69,6 +70,7 @@ _EXTENSIONS = {
     ItemKind.JSON: "json",
     ItemKind.TEXT: "txt",
 }
+SUBJECTS = (FindingKind.FACE, FindingKind.PLATE)
 _DESTINATIONS = frozenset({"in_zone", "partner", "public", "foreign"})
 
 
@@ -250,6 +252,7 @@ def _finish_build(
 ) -> None:
     with gate.database.read() as session:
         items = _load_items(gate, session, terms.release)
+        subjects = sum(subjects_of(load_cleansed(gate, session, item.source)) for item in items)
     if not items:
         raise InvalidRequestError(f"release has no item to offer (got {terms.release!r})")
     digest = release_digest(terms, items)
@@ -260,7 +263,13 @@ def _finish_build(
         stage=Stage.BUILT,
         kek_id=kek,
         previous=evidence.GENESIS,
-        payload={"digest": digest, "items": len(items), "left_out": dict(left_out)},
+        payload={
+            "digest": digest,
+            "items": len(items),
+            "left_out": dict(left_out),
+            # Counted here and kept with the release: later releases add it up after a recording is erased.
+            "subjects": subjects,
+        },
         digests={"release": digest},
         facts={"items": len(items), "left_out": len(left_out)},
     )
@@ -271,6 +280,12 @@ def _finish_build(
             session.add(attested)
             current.digest = digest
             current.state = ReleaseState.BUILT
+
+
+def subjects_of(cleansed: Cleansed) -> int:
+    """Faces and plates that were found in an item: persons that its recipient might learn of (rule 19)."""
+    counts: Mapping[str, int] = cleansed.payload["counts"]
+    return sum(int(counts.get(kind.value, 0)) for kind in SUBJECTS)
 
 
 def release_digest(terms: ReleaseTerms, items: Sequence[BuiltItem]) -> str:

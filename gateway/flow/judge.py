@@ -11,7 +11,7 @@ from gateway.database import ReadSession, WriteSession
 from gateway.errors import DeniedError, EvidenceError, ObligationError, StageOrderError
 from gateway.flow import evidence
 from gateway.flow.acts import intended
-from gateway.flow.build import load_built
+from gateway.flow.build import SUBJECTS, load_built, subjects_of
 from gateway.flow.classify import IMAGE_KINDS
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.deciding import certificate_facts, decide, instant, policy_facts, profile_facts
@@ -26,14 +26,13 @@ from gateway.flow.recording import (
     ReleaseState,
     Stage,
 )
-from gateway.flow.records import ItemRow, RecordingRow, ReleaseItemRow, ReleaseRecordingRow, ReleaseRow
+from gateway.flow.records import ItemRow, RecordingRow, ReleaseRecordingRow, ReleaseRow
 from gateway.people.records import PersonRow, PurposeRow, RecipientRow
 from gateway.people.registry import Actor, actor_of
 from policies.decision import Decision
 
 _LIVED = (ReleaseState.RELEASED, ReleaseState.REVOKED)
 _NULLED_TAGS = frozenset({"LIMIT_HWW", "BRIDGE_LOAD", "ELEV"})
-_DETECTED = (FindingKind.FACE, FindingKind.PLATE)
 
 
 def judge_release(gate: Gate, release: str) -> Judged:
@@ -140,7 +139,7 @@ def release_question(gate: Gate, session: ReadSession, built: Built, submitter: 
                 _item_facts(item, cleansed[item.source], state=session.get_one(ItemRow, item.source).state)
                 for item in built.items
             ],
-            "counts": {"subjects": sum(_subjects(cleansed[item.source]) for item in built.items)},
+            "counts": {"subjects": sum(subjects_of(cleansed[item.source]) for item in built.items)},
             "offset": _offset_facts(built),
         },
         "context": {
@@ -160,16 +159,11 @@ def release_question(gate: Gate, session: ReadSession, built: Built, submitter: 
             "policy": policy_facts(gate),
             "certificate": certificate_facts(gate, session, certificate_region),
             "cumulative": {"subjects": _cumulative_subjects(gate, session, terms.recipient, terms.release)},
-            "detectors_required": [kind.value for kind in _DETECTED],
+            "detectors_required": [kind.value for kind in SUBJECTS],
             "dpia_reference": terms.dpia_reference,
             "gov_county_hit": any("GOV_COUNTY" in c.payload["tags"] for c in cleansed.values()),
         },
     }
-
-
-def _subjects(cleansed: Cleansed) -> int:
-    counts: Mapping[str, int] = cleansed.payload["counts"]
-    return sum(int(counts.get(kind.value, 0)) for kind in _DETECTED)
 
 
 def _item_facts(item: BuiltItem, cleansed: Cleansed, *, state: str) -> dict[str, Any]:
@@ -194,10 +188,10 @@ def _item_facts(item: BuiltItem, cleansed: Cleansed, *, state: str) -> dict[str,
         "zone_hits_cut": not any(f["kind"] == FindingKind.RESTRICTED_ZONE.value for f in residual),
         "residual_scanned": bool(payload["residual"]["scanners"]),
         "residual_hits": len(residual),
-        "detectors_ran": [kind.value for kind in _DETECTED] if image and payload["detectors"] else [],
+        "detectors_ran": [kind.value for kind in SUBJECTS] if image and payload["detectors"] else [],
         # A plate number in a text is redacted, not masked; these facts speak of pixels.
-        "findings": {kind.value: int(counts.get(kind.value, 0)) if image else 0 for kind in _DETECTED},
-        "masked": {kind.value: int(treated.get(kind.value, 0)) if image else 0 for kind in _DETECTED},
+        "findings": {kind.value: int(counts.get(kind.value, 0)) if image else 0 for kind in SUBJECTS},
+        "masked": {kind.value: int(treated.get(kind.value, 0)) if image else 0 for kind in SUBJECTS},
         # An image is written anew from its pixels, so that nothing beside them survives.
         "metadata_stripped": not image or "reencode" in _treatment_kinds(payload),
         "vin_found": sum(f["kind"] == FindingKind.VIN.value for f in residual),
@@ -263,12 +257,18 @@ def prior_live_releases(session: ReadSession | WriteSession, recording: str, rel
 def _cumulative_subjects(
     gate: Gate, session: ReadSession | WriteSession, recipient: str, release: str
 ) -> int:
-    statement = (
-        sa.select(ReleaseItemRow.item_id)
-        .join(ReleaseRow, ReleaseRow.id == ReleaseItemRow.release_id)
-        .where(ReleaseRow.recipient == recipient, ReleaseRow.id != release, ReleaseRow.state.in_(_LIVED))
+    """Subjects in everything that the recipient ever received, as the evidence of those releases counts them."""
+    statement = sa.select(ReleaseRow.id).where(
+        ReleaseRow.recipient == recipient, ReleaseRow.id != release, ReleaseRow.state.in_(_LIVED)
     )
-    return sum(_subjects(load_cleansed(gate, session, item)) for item in session.scalars(statement))
+    return sum(
+        int(
+            evidence.load(gate, session, owner=earlier, stage=Stage.BUILT, previous=evidence.GENESIS).payload[
+                "subjects"
+            ]
+        )
+        for earlier in session.scalars(statement)
+    )
 
 
 def load_judged(gate: Gate, session: ReadSession | WriteSession, release: str) -> Judged:

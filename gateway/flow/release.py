@@ -17,7 +17,7 @@ from gateway.flow.gate import Gate
 from gateway.flow.judge import ask, load_judged, prior_live_releases
 from gateway.flow.recording import Approved, GrantId, Judged, Level, Released, ReleaseId, ReleaseState
 from gateway.flow.records import GrantRow, RecordingRow, ReleaseRow
-from gateway.people.records import PersonRow
+from gateway.people.records import GateSecretRow, PersonRow
 from gateway.people.registry import Actor, actor_of, require_person, require_role
 from gateway.vault.errors import StatementError
 from gateway.vault.jws import sign_statement, thumbprint, verify_statement
@@ -110,6 +110,7 @@ def release(gate: Gate, approved: Approved, *, actor: Actor) -> Released:
 
     Raises:
         ConflictError: Another release of one of its trips went out in the meantime (law 7).
+        StageOrderError: It was revoked in the meantime.
     """
     built = approved.judged.built
     terms = built.terms
@@ -140,7 +141,11 @@ def release(gate: Gate, approved: Approved, *, actor: Actor) -> Released:
         facts={"items": len(built.items)},
     ) as session:
         current = session.get_one(ReleaseRow, terms.release, with_for_update=True)
+        if current.state not in (ReleaseState.APPROVED, ReleaseState.RELEASED):
+            raise StageOrderError(f"release cannot be published (got state {current.state!r})")
         if current.state != ReleaseState.RELEASED:
+            # One publication at a time: two recordings with a file in common have no row of their own to lock.
+            session.get_one(GateSecretRow, 1, with_for_update=True)
             for recording in terms.recordings:
                 session.get_one(RecordingRow, recording, with_for_update=True)
                 if prior_live_releases(session, recording, terms.release):
