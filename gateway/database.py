@@ -13,6 +13,8 @@ from alembic.config import Config
 from sqlalchemy import event
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
+_MIGRATION_LOCK = 0x666C_6D67
+
 ReadSession = NewType("ReadSession", Session)
 WriteSession = NewType("WriteSession", Session)
 
@@ -105,9 +107,18 @@ class Database:
         logging.getLogger("alembic").setLevel(logging.WARNING)
         config = Config()
         config.set_main_option("script_location", str(resources.files("gateway") / "migrations"))
-        with self.engine.begin() as connection:
+        with self._exclusive() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[sa.Connection]:
+        """A transaction that one process at a time is in: two gates may start on one empty database."""
+        with self.engine.execution_options(fleetgate_write=True).begin() as connection:
+            if self.engine.dialect.name == "postgresql":
+                key = (_MIGRATION_LOCK, sa.func.hashtext(sa.func.current_schema()))
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(*key)))
+            yield connection
 
     def dispose(self) -> None:
         """Close every connection."""

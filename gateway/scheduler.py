@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
 from filelock import FileLock, Timeout
 
+from audit.errors import LedgerError
 from audit.events import EventType
 from gateway.flow.acts import intended
 from gateway.flow.erase import expire_raw
@@ -22,7 +23,7 @@ from gateway.workers import advance, stalled
 log = logging.getLogger(__name__)
 
 Job = Callable[[Gate], Mapping[str, int]]
-_ADVISORY_LOCK = 0x666C_6565_7467_6174
+_ADVISORY_LOCK = 0x666C_7367
 _MISFIRE_S = 3600
 
 
@@ -49,11 +50,22 @@ def checkpoint(gate: Gate) -> Mapping[str, int]:
 
 
 def retry_stalled(gate: Gate) -> Mapping[str, int]:
-    """Go on with recordings whose worker died."""
+    """Go on with recordings whose worker died; one that cannot go on does not keep the others waiting.
+
+    Raises:
+        LedgerError: No ledger, no work.
+    """
     waiting = stalled(gate)
+    failed = 0
     for recording in waiting:
-        advance(gate, recording)
-    return {"recordings": len(waiting)}
+        try:
+            advance(gate, recording)
+        except LedgerError:
+            raise
+        except Exception:  # counted in the ledger's entry of this run; the recording stays where it is
+            log.exception("recording %s stalls", recording)
+            failed += 1
+    return {"recordings": len(waiting), "failed": failed}
 
 
 def orphaned_intents(gate: Gate) -> Mapping[str, int]:
@@ -90,10 +102,16 @@ def run_job(gate: Gate, name: str) -> Mapping[str, int]:
 def sole_scheduler(gate: Gate) -> Iterator[bool]:
     """Hold the one right to schedule for this gate; false where another process holds it."""
     if gate.database.engine.dialect.name == "postgresql":
-        with gate.database.engine.connect() as connection:
-            held = bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(_ADVISORY_LOCK))))
-            connection.commit()
-            yield held
+        with gate.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            # Two gates may share a database in schemas of their own.
+            key = (_ADVISORY_LOCK, sa.func.hashtext(sa.func.current_schema()))
+            held = bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(*key))))
+            try:
+                yield held
+            finally:
+                if held:
+                    # The connection goes back to its pool alive, and the lock would go with it.
+                    connection.execute(sa.select(sa.func.pg_advisory_unlock(*key)))
         return
     lock = FileLock(gate.settings.home / "scheduler.lock")
     try:

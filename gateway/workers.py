@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,9 +73,11 @@ def hold(gate: Gate, item: ItemRow, kek_id: str, *, reason: str, detail: str) ->
         facts={"reason": reason},
     ) as session:
         current = session.get_one(ItemRow, item.id, with_for_update=True)
-        current.state = ItemState.HELD
-        current.held_reason = reason
-        current.held_sealed = sealed
+        # Another worker may have carried the item on, or its term may have ended, while this one failed.
+        if current.state == item.state:
+            current.state = ItemState.HELD
+            current.held_reason = reason
+            current.held_sealed = sealed
 
 
 @contextmanager
@@ -124,8 +127,8 @@ def _release_lease(gate: Gate, recording: str, owner: str) -> None:
 
 
 def worker_name() -> str:
-    """A name that no other live worker has."""
-    return f"{socket.gethostname()}:{os.getpid()}"[:64]
+    """A name that no other live worker has: the server's worker and its scheduler are threads of one process."""
+    return f"{socket.gethostname()[:32]}:{os.getpid()}:{threading.get_native_id()}"[:64]
 
 
 def advance(gate: Gate, recording: str, *, progress: Progress | None = None) -> Advance | None:
@@ -159,11 +162,13 @@ def _items(gate: Gate, recording: str, state: ItemState) -> list[ItemRow]:
 
 
 def _classify_all(gate: Gate, recording: str, owner: str, progress: Progress | None) -> None:
+    pending = _items(gate, recording, ItemState.QUARANTINED)
+    if not pending:
+        return
     with gate.database.read() as session:
         row = session.get_one(RecordingRow, recording)
         zones = zones_in_force(gate, session)
         manifest = load_manifest(gate, session, recording)
-    pending = _items(gate, recording, ItemState.QUARANTINED)
     zone_set: ZoneSet | None = zones.zones if zones else None
     for done, item in enumerate(pending):
         claim(gate, recording, owner)
