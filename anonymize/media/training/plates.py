@@ -10,6 +10,7 @@ ship, and the network starts from random weights. Evaluation data never enters.
 import argparse
 import importlib.util
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,8 @@ _PHOTOGRAPHS = {
 }  # fmt: skip
 _HALF_FROM_BYTES = 1024
 _RECIPE: dict[str, Any] = {
-    "exist_ok": True, "device": "cpu", "amp": False, "pretrained": False, "plots": False, "seed": 0,
-    "deterministic": True, "optimizer": "AdamW", "lr0": 0.002, "lrf": 0.02, "cos_lr": True,
+    "exist_ok": True, "device": "cpu", "amp": False, "pretrained": True, "plots": False, "seed": 0,
+    "deterministic": True, "optimizer": "AdamW", "lrf": 0.02, "cos_lr": True,
     "warmup_epochs": 0.5, "mosaic": 0.25, "close_mosaic": 1, "scale": 0.3, "translate": 0.1, "fliplr": 0.0,
     "hsv_s": 0.4, "hsv_v": 0.3, "erasing": 0.0, "save_period": -1,
 }  # fmt: skip
@@ -80,23 +81,51 @@ def render(out: Path, fonts: Fonts, *, split: str, count: int, side: int, seed: 
     (out / "data.yaml").write_text(json.dumps(description), encoding="utf-8")
 
 
-def train(out: Path, *, epochs: int, hours: float | None, side: int, batch: int, workers: int) -> Path:
-    """Train from random weights on the CPU; returns the best checkpoint."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """How long and how fast to train.
+
+    Attributes:
+        start: The network's description for random weights, or a checkpoint to train onwards from.
+        rate: Highest learning rate.
+        epochs: Passes over the images.
+        hours: Time after which training ends, whatever ``epochs`` says.
+        side: Side in pixels at which images are trained.
+        batch: Images per step.
+        workers: Processes that load images.
+    """
+
+    start: Path
+    rate: float
+    epochs: int
+    hours: float | None
+    side: int
+    batch: int
+    workers: int
+
+
+def train(out: Path, schedule: Schedule, *, run: str) -> Path:
+    """Train on the CPU; returns the best checkpoint of the run."""
     from anonymize.media.ultralytics_engine import import_ultralytics  # noqa: PLC0415 - imports torch
 
-    yolo = import_ultralytics().YOLO(str(_NETWORK), task="detect")
+    yolo = import_ultralytics().YOLO(str(schedule.start), task="detect")
     yolo.train(
         data=str(out / "data.yaml"),
         project=str(out.resolve() / "runs"),
-        name="plates",
-        epochs=epochs,
-        time=hours,
-        imgsz=side,
-        batch=batch,
-        workers=workers,
+        name=run,
+        lr0=schedule.rate,
+        epochs=schedule.epochs,
+        time=schedule.hours,
+        imgsz=schedule.side,
+        batch=schedule.batch,
+        workers=schedule.workers,
         **_RECIPE,
     )
-    return out / "runs" / "plates" / "weights" / "best.pt"
+    return _best(out, run)
+
+
+def _best(out: Path, run: str) -> Path:
+    return out / "runs" / run / "weights" / "best.pt"
 
 
 def export(weights: Path, target: Path, *, side: int) -> None:
@@ -143,6 +172,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--hours", type=float, help="stop after this time and fit the schedule to it")
+    parser.add_argument("--run", default="plates", help="name of the run below DIR/runs")
+    parser.add_argument("--start", type=Path, default=_NETWORK, help="checkpoint to train onwards from")
+    parser.add_argument("--lr", type=float, default=0.002, help="highest learning rate")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
@@ -163,17 +195,18 @@ def main() -> None:
         ):
             render(out, fonts, split=split, count=count, side=arguments.side, seed=seed)
     if "train" in arguments.steps:
-        train(
-            out,
+        schedule = Schedule(
+            start=arguments.start,
+            rate=arguments.lr,
             epochs=arguments.epochs,
             hours=arguments.hours,
             side=arguments.train_side,
             batch=arguments.batch,
             workers=arguments.workers,
         )
+        train(out, schedule, run=arguments.run)
     if "export" in arguments.steps:
-        best = out / "runs" / "plates" / "weights" / "best.pt"
-        export(best, out / "plate.onnx", side=640)
+        export(_best(out, arguments.run), out / "plate.onnx", side=640)
 
 
 if __name__ == "__main__":
