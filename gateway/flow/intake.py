@@ -109,27 +109,42 @@ def announce(gate: Gate, delivery: Delivery, *, actor: Actor) -> RecordingId:
     recording = RecordingId(manifest.recording)
     content = rfc8785.dumps(manifest.payload())
     digest = _keyed_digest(gate, content)
-    with gate.database.read() as session:
-        present = session.get(RecordingRow, recording)
-        question = None if present else _intake_question(gate, session, delivery, actor)
-    if present is not None:
-        if present.manifest_digest != digest or present.source_id != manifest.vehicle:
-            refused(
-                gate,
-                EventType.INTAKE_RECORDING_RECEIVE,
-                actor=actor.id,
-                object_id=recording,
-                reason="conflict",
-            )
-            raise ConflictError(f"recording is announced with another manifest (got {recording!r})")
+    if _announced(gate, manifest, digest, actor=actor):
         return recording
-    if question is None:
-        raise EvidenceError(f"no intake question for a new recording (got {recording!r})")
+    with gate.database.read() as session:
+        question = _intake_question(gate, session, delivery, actor)
     decide(
         gate, EventType.JUDGE_INTAKE_DECIDE, question, actor=actor, object_id=recording, recording=recording
     )
-    _store_announcement(gate, delivery, actor=actor, content=content, digest=digest)
+    try:
+        _store_announcement(gate, delivery, actor=actor, content=content, digest=digest)
+    except sa.exc.IntegrityError:
+        # The same id was announced in the same moment: the same manifest is no contradiction.
+        if not _announced(gate, manifest, digest, actor=actor):
+            raise
     return recording
+
+
+def _announced(gate: Gate, manifest: Manifest, digest: str, *, actor: Actor) -> bool:
+    """Whether exactly this manifest was announced.
+
+    Raises:
+        ConflictError: The recording id is taken by another manifest; the attempt is in the ledger.
+    """
+    with gate.database.read() as session:
+        present = session.get(RecordingRow, manifest.recording)
+    if present is None:
+        return False
+    if present.manifest_digest != digest or present.source_id != manifest.vehicle:
+        refused(
+            gate,
+            EventType.INTAKE_RECORDING_RECEIVE,
+            actor=actor.id,
+            object_id=manifest.recording,
+            reason="conflict",
+        )
+        raise ConflictError(f"recording is announced with another manifest (got {manifest.recording!r})")
+    return True
 
 
 def _store_announcement(gate: Gate, delivery: Delivery, *, actor: Actor, content: bytes, digest: str) -> None:
