@@ -253,10 +253,8 @@ def _plates(rng: np.random.Generator, image: Canvas, fonts: Fonts) -> list[Quad]
 
 def compose(rng: np.random.Generator, fonts: Fonts, photographs: Sequence[Canvas], *, side: int) -> Scene:
     """Draw one training image of ``side`` × ``side`` pixels."""
-    if photographs and _chance(rng, 0.6):
-        image = _photograph(rng, side, photographs)
-    else:
-        image = _procedural(rng, side)
+    photographic = bool(photographs) and _chance(rng, 0.6)
+    image = _photograph(rng, side, photographs) if photographic else _procedural(rng, side)
     for _ in range(int(rng.integers(0, 4))):
         panel = _sign(rng, fonts)
         width = float(np.exp(rng.uniform(np.log(15), np.log(side * 0.7))))
