@@ -18,6 +18,7 @@ from audit.errors import LedgerError
 from audit.events import EventType
 from gateway.errors import EvidenceError, HeldError
 from gateway.flow.acts import recorded
+from gateway.flow.attested import zone_attestation_of
 from gateway.flow.classify import (
     TRACK_KINDS,
     classify_item,
@@ -176,7 +177,7 @@ def _classify_all(gate: Gate, recording: str, owner: str, progress: Progress | N
             with gate.database.read() as session:
                 quarantined = load_quarantined(gate, session, item.id)
             announced = manifest.items[item.position]
-            classify_item(gate, quarantined, announced, crs=row.crs, zones=zone_set, actor=GATE_ACTOR.id)
+            classify_item(gate, quarantined, announced, crs=manifest.crs, zones=zone_set, actor=GATE_ACTOR.id)
         if progress:
             progress("classify", done + 1, len(pending))
 
@@ -221,7 +222,7 @@ def surroundings_of(gate: Gate, row: RecordingRow, manifest: Manifest) -> Surrou
             facts = classified.facts
             if classified.kind in TRACK_KINDS:
                 raw = plaintext_of(gate, classified.quarantined, encoding=classified.encoding)
-                tracks.append(read_track(gate, classified.kind, raw, crs=row.crs))
+                tracks.append(read_track(gate, classified.kind, raw, crs=manifest.crs))
             elif facts.get("latitude") is not None:
                 points.append((float(facts["latitude"]), float(facts["longitude"])))
     single = np.array(points, dtype=np.float64).reshape(-1, 2).T
@@ -231,7 +232,7 @@ def surroundings_of(gate: Gate, row: RecordingRow, manifest: Manifest) -> Surrou
         tracks=tuple(tracks),
         positions=positions,
         captured=captured,
-        attested=row.zone_attestation is not None,
+        attested=zone_attestation_of(gate, row) is not None,
         planted=(*(item.name.rsplit("/", 1)[-1] for item in manifest.items), row.source_id),
     )
 

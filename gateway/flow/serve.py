@@ -12,6 +12,7 @@ from audit.intent import Intent
 from gateway.database import ReadSession
 from gateway.errors import DeniedError, GatewayError, NotFoundError, RangeNotSatisfiableError
 from gateway.flow.acts import intended
+from gateway.flow.attested import verify_grant
 from gateway.flow.deciding import decide, instant, policy_facts, profile_facts
 from gateway.flow.gate import Gate
 from gateway.flow.recording import Released
@@ -111,12 +112,13 @@ def _question(
 def _admit(gate: Gate, intent: Intent, *, actor: Actor, release: str, purpose: str, item: str) -> Released:
     """Let a reader in, or refuse.
 
-    1. The release exists and its manifest verifies. 2. The reader holds a grant on it. 3. Policy allows this
-    read now, for the purpose that the reader states.
+    1. The release exists and its manifest verifies. 2. The reader holds a grant on it. 3. The ledger attests
+    the grant. 4. Policy allows this read now, for the purpose that the reader states.
 
     Raises:
         NoGrantError: Step 2, and step 1 to readers without a grant: which releases exist is not disclosed.
-        DeniedError: Step 3.
+        EvidenceError: Step 3.
+        DeniedError: Step 4.
     """
     try:
         with gate.database.read() as session:
@@ -124,6 +126,7 @@ def _admit(gate: Gate, intent: Intent, *, actor: Actor, release: str, purpose: s
             if grant is None:
                 raise NoGrantError(f"no grant on this release (got {release!r})")
             released = load_released(gate, session, release)
+        verify_grant(gate, grant, released)
         question = _question(gate, released, grant, actor=actor, purpose=purpose, item=item)
         decide(
             gate,
