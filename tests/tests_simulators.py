@@ -18,12 +18,13 @@ from PIL import Image
 
 from gateway.app import initialise, open_gate
 from gateway.flow.approve import approve, sign_approval
-from gateway.flow.build import ReleaseRequest, build_release, request_release
+from gateway.flow.build import build_release
 from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, receive_item
 from gateway.flow.judge import judge_release, load_judged
 from gateway.flow.recording import ReleaseMode
 from gateway.flow.release import GrantTerms, issue_grant, load_approved, release
+from gateway.flow.request import ReleaseRequest, request_release
 from gateway.people.registry import (
     Actor,
     NewCertificate,
@@ -39,7 +40,7 @@ from gateway.people.zones import install_zones
 from gateway.settings import Settings
 from gateway.vault.jws import generate_person_key, public_text
 from gateway.vault.keys import Keystore
-from gateway.vault.root import INSECURE_TEST_ARGON2
+from gateway.vault.root import INSECURE_TEST_ARGON2, Argon2Cost
 from gateway.vehicles.manifest import Manifest, ManifestItem, parse_manifest
 from gateway.workers import Advance, advance
 
@@ -125,10 +126,11 @@ class House:
     home: Path
     database_url: str | None = None
     settings_changes: dict[str, object] = field(default_factory=dict)
+    argon2: Argon2Cost = INSECURE_TEST_ARGON2
 
     def __post_init__(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
-        self.keystore = Keystore.create(self.home / "keystore", PASSPHRASE, argon2=INSECURE_TEST_ARGON2)
+        self.keystore = Keystore.create(self.home / "keystore", PASSPHRASE, argon2=self.argon2)
         self.people: dict[str, Person] = {}
         self.vehicle_key = generate_person_key()
         initialise(self.settings(), keystore=self.keystore)
