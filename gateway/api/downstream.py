@@ -1,11 +1,13 @@
 """Routes of engineers downstream: the only ones that hand out content, and only under a grant (law 1)."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import sqlalchemy as sa
+from anyio import CancelScope
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from audit.events import EventType
 from gateway.api.authentication import Caller, authenticate
@@ -15,7 +17,7 @@ from gateway.flow.acts import recorded
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
 from gateway.flow.records import GrantRow, ReleaseRow
-from gateway.flow.serve import entity_tag, read_item, read_manifest
+from gateway.flow.serve import Reading, entity_tag, read_item, read_manifest
 
 PREFIX = "/downstream/v1/releases"
 
@@ -89,21 +91,22 @@ def downstream_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
         }
         if reading.partial:
             headers["Content-Range"] = f"bytes {reading.range.start}-{reading.range.end - 1}/{reading.size}"
-        return StreamingResponse(
-            _closing(reading.chunks),
-            status_code=206 if reading.partial else 200,
-            media_type=reading.media_type,
-            headers=headers,
-        )
+        return _ItemResponse(reading, headers)
 
     return router
 
 
-def _closing(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Let a reader that goes away early leave its mark in the ledger: the generator is closed, not abandoned."""
-    try:
-        yield from chunks
-    finally:
-        close = getattr(chunks, "close", None)
-        if close is not None:
-            close()
+class _ItemResponse(StreamingResponse):
+    """Streams an item, and settles its read at once when the reader goes away early."""
+
+    def __init__(self, reading: Reading, headers: dict[str, str]) -> None:
+        status = 206 if reading.partial else 200
+        super().__init__(reading.chunks, status_code=status, media_type=reading.media_type, headers=headers)
+        self._reading = reading
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with CancelScope(shield=True):
+                await run_in_threadpool(self._reading.settle)

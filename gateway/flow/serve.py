@@ -1,6 +1,6 @@
 """Serve: the one way out (law 1). Every read is intended in the ledger before its first byte."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +41,8 @@ class ByteRange:
 class Reading:
     """An open item: its size and media type, the range served, and its bytes as they are authenticated.
 
-    ``partial`` tells an answer to a Range request, whose bytes may still be all of them.
+    ``partial`` tells an answer to a Range request, whose bytes may still be all of them. Whoever opens a reading
+    calls ``settle`` in the end: unless the last byte was handed over, the ledger then says that the read failed.
     """
 
     media_type: str
@@ -50,6 +51,7 @@ class Reading:
     partial: bool
     range: ByteRange
     chunks: Iterator[bytes]
+    settle: Callable[[], None]
 
 
 def _grant_of(session: ReadSession, release: str, principal: str) -> GrantRow | None:
@@ -239,17 +241,26 @@ def read_item(
         # The first segment is authenticated before the status line is sent: a tampered file yields no byte.
         first = next(pending, b"")
         kept = stack.pop_all()
+    chunks = _deliver(kept, intent, first, pending)
+
+    def settle() -> None:
+        chunks.close()
+        kept.close()  # a generator that was never started does not run its own clean-up
+
     return Reading(
         media_type=entry["media_type"],
         size=entry["size"],
         sha256=entry["sha256"],
         partial=span is not None,
         range=span or whole,
-        chunks=_deliver(kept, intent, first, pending),
+        chunks=chunks,
+        settle=settle,
     )
 
 
-def _deliver(stack: ExitStack, intent: Intent, first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+def _deliver(
+    stack: ExitStack, intent: Intent, first: bytes, rest: Iterator[bytes]
+) -> Generator[bytes, None, None]:
     sent = 0
     with stack:
         yield first

@@ -12,6 +12,7 @@ import pytest
 from audit.events import EventType, Outcome
 from gateway.api.signing import SignatureAuth
 from gateway.flow.release import load_released
+from gateway.flow.serve import read_item
 from gateway.vault.jws import verify_statement
 from tests_simulators import PURPOSE, released
 
@@ -143,7 +144,7 @@ def test_content_is_read_with_get_alone(served, points, is_problem):
 
 def settled(served, before):
     """The outcomes of the one read since ``before``, once it is settled."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 10  # far less than until the garbage collector comes by
     entries = []
     while len(entries) < 2 and time.monotonic() < deadline:
         new = (entry.event for entry in served.gate.ledger.entries(before))
@@ -178,4 +179,15 @@ def test_reader_who_goes_away_leaves_a_failed_entry(served):
         lines = [f"GET {parts.path} HTTP/1.1", *(f"{k}: {v}" for k, v in signed.headers.items()), "", ""]
         connection.sendall("\r\n".join(lines).encode())
         assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+    assert [event.outcome for event in settled(served, before)] == [Outcome.INTENT, Outcome.FAILED]
+
+
+def test_reading_that_was_opened_but_never_begun_is_settled_too(served, points):
+    """Law 2: the reader went away between the intent and the first byte."""
+    name = points[0].rpartition("/")[2]
+    engineer = served.house.people["engineer"].actor
+    before = served.gate.ledger.size
+    reading = read_item(served.gate, served.release, name, actor=engineer, purpose=PURPOSE, wanted=None)
+    reading.settle()
+    reading.settle()
     assert [event.outcome for event in settled(served, before)] == [Outcome.INTENT, Outcome.FAILED]
