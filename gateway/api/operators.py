@@ -12,12 +12,13 @@ from gateway.api.nonces import NonceStore
 from gateway.api.vehicles import read_body
 from gateway.errors import InvalidRequestError
 from gateway.flow.approve import approve
-from gateway.flow.build import ReleaseRequest, build_release, request_release
+from gateway.flow.build import build_release
 from gateway.flow.dossier import release_summary, review_release
 from gateway.flow.gate import Gate
 from gateway.flow.judge import judge_release
 from gateway.flow.recording import ReleaseMode
 from gateway.flow.release import GrantTerms, issue_grant, load_approved, release, revoke_grant, revoke_release
+from gateway.flow.request import ReleaseRequest, request_release
 from gateway.people.registry import require_role
 
 PREFIX = "/operators/v1"

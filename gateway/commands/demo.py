@@ -32,12 +32,13 @@ from gateway.commands.releases import release_lines
 from gateway.commands.session import Json, report, reporting
 from gateway.errors import GatewayError
 from gateway.flow.approve import approve, sign_approval
-from gateway.flow.build import ReleaseRequest, build_release, request_release
+from gateway.flow.build import build_release
 from gateway.flow.dossier import recording_summary, release_summary
 from gateway.flow.gate import Gate
 from gateway.flow.judge import judge_release, load_judged
 from gateway.flow.recording import RecordingState, ReleaseMode
 from gateway.flow.release import GrantTerms, issue_grant, load_approved, release
+from gateway.flow.request import ReleaseRequest, request_release
 from gateway.people.registry import (
     Actor,
     NewCertificate,

@@ -9,7 +9,7 @@ import typer
 from gateway.app import release_public_jwk
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
 from gateway.flow.approve import approve, sign_approval
-from gateway.flow.build import ReleaseRequest, build_release, request_release
+from gateway.flow.build import build_release
 from gateway.flow.dossier import REVIEWERS, release_summary, review_release
 from gateway.flow.judge import judge_release, load_judged
 from gateway.flow.recording import ReleaseMode
@@ -22,6 +22,7 @@ from gateway.flow.release import (
     revoke_grant,
     revoke_release,
 )
+from gateway.flow.request import ReleaseRequest, request_release
 
 release_app = typer.Typer(help="Releases.", no_args_is_help=True)
 grant_app = typer.Typer(help="Grants.", no_args_is_help=True)

@@ -1,4 +1,4 @@
-"""Rows that only the ledger can vouch for (law 6): grants, revocations and attestations that nothing else signs."""
+"""Rows that only the ledger can vouch for (law 6): grants, revocations, attestations that nothing else signs."""
 
 from audit.events import Event, EventType, Outcome
 from audit.query import EntryFilter, find_page

@@ -3,31 +3,21 @@
 import hashlib
 import hmac
 import json
-import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import rfc8785
 import sqlalchemy as sa
 
-from anonymize.errors import AnonymizeError, ResidualError
+from anonymize.errors import AnonymizeError
 from anonymize.finding import FindingKind
-from anonymize.formats.identify import ItemKind
-from anonymize.formats.track import Track
-from anonymize.geo.local import to_local, write_local_csv
-from anonymize.geo.offset import offset_track
-from anonymize.geo.residual import scan_track
-from anonymize.residual import ResidualReport
 from audit.events import EventType
 from audit.intent import Intent
 from gateway.database import ReadSession, WriteSession
-from gateway.errors import ConflictError, EvidenceError, InvalidRequestError, NotFoundError, StageOrderError
+from gateway.errors import ConflictError, EvidenceError, InvalidRequestError, StageOrderError
 from gateway.flow import evidence
-from gateway.flow.acts import intended, recorded
-from gateway.flow.classify import TRACK_KINDS, read_track
-from gateway.flow.cleanse import load_cleansed, write_track
+from gateway.flow.acts import intended
+from gateway.flow.cleanse import load_cleansed
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
 from gateway.flow.recording import (
@@ -38,11 +28,7 @@ from gateway.flow.recording import (
     ItemId,
     ItemState,
     Level,
-    PersonId,
     RecordingId,
-    RecordingState,
-    ReleaseId,
-    ReleaseMode,
     ReleaseState,
     ReleaseTerms,
     Stage,
@@ -50,151 +36,20 @@ from gateway.flow.recording import (
 from gateway.flow.records import (
     ApprovalRow,
     ItemRow,
-    RecordingRow,
     ReleaseItemRow,
-    ReleaseRecordingRow,
     ReleaseRow,
 )
-from gateway.people.records import PurposeRow, RecipientRow
-from gateway.people.registry import GATE_ACTOR, Actor
+from gateway.flow.request import terms_of, unlink_context
+from gateway.flow.unlink import unlink
+from gateway.people.registry import GATE_ACTOR
 from gateway.vault.store import Context
 from gateway.vault.values import open_value, seal_value
 
-_EXTENSIONS = {
-    ItemKind.JPEG: "jpg",
-    ItemKind.PNG: "png",
-    ItemKind.GPX: "gpx",
-    ItemKind.CSV_TRACK: "csv",
-    ItemKind.GEOJSON_TRACK: "geojson",
-    ItemKind.KITTI_POINTS: "bin",
-    ItemKind.JSON: "json",
-    ItemKind.TEXT: "txt",
-}
 SUBJECTS = (FindingKind.FACE, FindingKind.PLATE)
-_DESTINATIONS = frozenset({"in_zone", "partner", "public", "foreign"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseRequest:
-    """What somebody asks to be released."""
-
-    recordings: Sequence[str]
-    purpose: str
-    recipient: str
-    mode: ReleaseMode
-    expires_at: datetime
-    destination_zone: str = "in_zone"
-    map_number: str | None = None
-    dpia_reference: str | None = None
-
-
-def request_release(gate: Gate, request: ReleaseRequest, *, actor: Actor) -> ReleaseId:
-    """Record a request for a release; nothing is built yet.
-
-    Raises:
-        InvalidRequestError: No recordings, an unknown destination, or an expiry in the past.
-        NotFoundError: A recording, purpose or recipient does not exist.
-        StageOrderError: A recording is not cleansed.
-    """
-    if not request.recordings or len(set(request.recordings)) != len(request.recordings):
-        raise InvalidRequestError(f"name each recording once (got {list(request.recordings)})")
-    if request.destination_zone not in _DESTINATIONS:
-        raise InvalidRequestError(
-            f"unknown destination zone (got {request.destination_zone!r}, expected one of {sorted(_DESTINATIONS)})"
-        )
-    if request.expires_at <= gate.clock():
-        raise InvalidRequestError(f"expiry lies in the past (got {instant(request.expires_at)})")
-    release = ReleaseId(secrets.token_hex(16))
-    kek = f"rel-{release}"
-    with recorded(
-        gate,
-        EventType.RELEASE_RELEASE_REQUEST,
-        actor=actor.id,
-        object_id=release,
-        release=release,
-        purpose=request.purpose,
-        recipient=request.recipient,
-        digests=actor.digests,
-        facts={"mode": request.mode.value, "recordings": len(request.recordings)},
-    ) as session:
-        _check_references(session, request)
-        gate.keystore.ensure_kek(kek)
-        unlink = seal_value(
-            gate.keystore, kek_id=kek, context=_unlink_context(release), plaintext=secrets.token_bytes(32)
-        )
-        session.add(
-            ReleaseRow(
-                id=release,
-                submitter=actor.id,
-                purpose=request.purpose,
-                recipient=request.recipient,
-                mode=request.mode.value,
-                destination_zone=request.destination_zone,
-                map_number=request.map_number,
-                dpia_reference=request.dpia_reference,
-                profile_name=gate.profile.profile.name,
-                profile_digest=gate.profile.digest,
-                kek_id=kek,
-                unlink_sealed=unlink,
-                created_at=gate.clock(),
-                expires_at=request.expires_at,
-            )
-        )
-        session.flush()
-        session.add_all(ReleaseRecordingRow(release_id=release, recording_id=r) for r in request.recordings)
-    return release
-
-
-def _check_references(session: WriteSession, request: ReleaseRequest) -> None:
-    if session.get(PurposeRow, request.purpose) is None:
-        raise NotFoundError(f"purpose is not registered (got {request.purpose!r})")
-    if session.get(RecipientRow, request.recipient) is None:
-        raise NotFoundError(f"recipient is not registered (got {request.recipient!r})")
-    for recording in request.recordings:
-        row = session.get(RecordingRow, recording)
-        if row is None:
-            raise NotFoundError(f"no such recording (got {recording!r})")
-        if row.state != RecordingState.CLEANSED:
-            raise StageOrderError(f"recording is not cleansed (got {recording!r} in state {row.state!r})")
-
-
-def _unlink_context(release: str) -> bytes:
-    return rfc8785.dumps({"owner": release, "role": "unlink"})
 
 
 def _item_context(release: str, name: str) -> bytes:
     return rfc8785.dumps({"name": name, "owner": release, "role": "release-item"})
-
-
-def terms_of(session: ReadSession | WriteSession, release: str) -> ReleaseTerms:
-    """The terms of a release as requested.
-
-    Raises:
-        NotFoundError: There is no such release.
-    """
-    row = session.get(ReleaseRow, release)
-    if row is None:
-        raise NotFoundError(f"no such release (got {release!r})")
-    recordings = session.scalars(
-        sa.select(ReleaseRecordingRow.recording_id)
-        .where(ReleaseRecordingRow.release_id == release)
-        .order_by(ReleaseRecordingRow.recording_id)
-    )
-    return ReleaseTerms(
-        release=ReleaseId(release),
-        submitter=PersonId(row.submitter),
-        recordings=tuple(RecordingId(r) for r in recordings),
-        purpose=row.purpose,
-        recipient=row.recipient,
-        mode=ReleaseMode(row.mode),
-        destination_zone=row.destination_zone,
-        map_number=row.map_number,
-        dpia_reference=row.dpia_reference,
-        created_at=row.created_at,
-        expires_at=row.expires_at,
-        profile_name=row.profile_name,
-        profile_digest=row.profile_digest,
-    )
 
 
 def build_release(gate: Gate, release: str) -> None:
@@ -215,8 +70,8 @@ def build_release(gate: Gate, release: str) -> None:
             raise StageOrderError(f"release is past building (got state {row.state!r})")
         if terms.profile_digest != gate.profile.digest:
             raise ConflictError(f"profile changed since the request (got {gate.profile.digest})")
-        unlink = open_value(
-            gate.keystore, kek_id=row.kek_id, context=_unlink_context(release), sealed=row.unlink_sealed
+        secret = open_value(
+            gate.keystore, kek_id=row.kek_id, context=unlink_context(release), sealed=row.unlink_sealed
         )
         statement = (
             sa.select(ItemRow.id)
@@ -241,7 +96,7 @@ def build_release(gate: Gate, release: str) -> None:
         for item in pending:
             if item not in built:
                 try:
-                    _build_item(gate, terms, row.kek_id, unlink, item)
+                    _build_item(gate, terms, row.kek_id, secret, item)
                 except AnonymizeError as error:
                     left_out[item] = error.reason
         _finish_build(gate, terms, row.kek_id, intent, left_out)
@@ -305,14 +160,14 @@ def release_digest(terms: ReleaseTerms, items: Sequence[BuiltItem]) -> str:
     return hashlib.sha256(rfc8785.dumps(document)).hexdigest()
 
 
-def _build_item(gate: Gate, terms: ReleaseTerms, kek: str, unlink: bytes, item: str) -> None:
+def _build_item(gate: Gate, terms: ReleaseTerms, kek: str, secret: bytes, item: str) -> None:
     with gate.database.read() as session:
         cleansed = load_cleansed(gate, session, item)
     quarantined = cleansed.classified.quarantined
     context = Context(owner=quarantined.recording, object=item, role="treated")
     content = gate.vault.read_all(cleansed.seal, context)
-    unlinked = _unlink(gate, cleansed, content, mode=terms.mode, key=unlink)
-    token = hmac.new(unlink, f"name/{item}".encode(), hashlib.sha256).hexdigest()[:24]
+    unlinked = unlink(gate, cleansed, content, mode=terms.mode, key=secret)
+    token = hmac.new(secret, f"name/{item}".encode(), hashlib.sha256).hexdigest()[:24]
     name = f"{token}.{unlinked.extension}"
     payload: dict[str, Any] = {
         "source": item,
@@ -365,93 +220,6 @@ def _build_item(gate: Gate, terms: ReleaseTerms, kek: str, unlink: bytes, item: 
                 )
             )
         intent.complete(digests={"content": sealed.content_digest})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unlinked:
-    """One item after the second pass."""
-
-    content: bytes
-    extension: str
-    media_type: str
-    data_class: DataClass
-    position_handling: str
-    absolute_time: str
-    residual: ResidualReport | None
-    facts: dict[str, Any]
-
-
-def _unlink(gate: Gate, cleansed: Cleansed, content: bytes, *, mode: ReleaseMode, key: bytes) -> Unlinked:
-    """The second pass over one item.
-
-    Raises:
-        ResidualError: The result still shows an absolute position or time.
-    """
-    kind = cleansed.classified.kind
-    if kind not in TRACK_KINDS:
-        return Unlinked(
-            content=content,
-            extension=_EXTENSIONS[kind],
-            media_type=cleansed.media_type,
-            data_class=cleansed.classified.data_class,
-            position_handling=str(cleansed.payload["position_handling"]),
-            absolute_time="stripped",
-            residual=None,
-            facts={},
-        )
-    track = read_track(gate, kind, content, crs="EPSG:4326")
-    # Every track of a recording is moved alike: two copies of one drive under two shifts would undo each other.
-    context = cleansed.classified.quarantined.recording.encode()
-    unlinked = (
-        _to_local(gate, track, key, context)
-        if mode is ReleaseMode.LOCAL
-        else _to_offset(gate, kind, cleansed.media_type, track, key, context)
-    )
-    report = unlinked.residual
-    if report is None or not report.clean:
-        found = sorted({f.kind.value for f in report.residual}) if report else ["nothing was scanned"]
-        raise ResidualError(f"unlinked track still shows {', '.join(found)}")
-    return unlinked
-
-
-def _to_local(gate: Gate, track: Track, key: bytes, context: bytes) -> Unlinked:
-    profile = gate.profile.profile.tracks
-    clips = to_local(track, key=key, context=context, profile=profile)
-    content = write_local_csv(clips)
-    return Unlinked(
-        content=content,
-        extension="csv",
-        media_type="text/csv",
-        data_class=DataClass.TRAJ_REL,
-        position_handling="local",
-        absolute_time="stripped",
-        residual=scan_track(content, "text/csv", original=track, mode="LOCAL", profile=profile),
-        facts={},
-    )
-
-
-def _to_offset(
-    gate: Gate, kind: ItemKind, media_type: str, track: Track, key: bytes, context: bytes
-) -> Unlinked:
-    profile = gate.profile.profile.tracks
-    moved = offset_track(track, key=key, context=context, profile=profile)
-    content = write_track(kind, moved.track)
-    measured = moved.evidence
-    return Unlinked(
-        content=content,
-        extension=_EXTENSIONS[kind],
-        media_type=media_type,
-        data_class=DataClass.TRAJ_ABS,
-        position_handling="offset",
-        absolute_time="shifted",
-        residual=scan_track(content, media_type, original=moved.source, mode="OFFSET", profile=profile),
-        facts={
-            "max_distance_error": measured.max_distance_error,
-            "min_shift_m": measured.min_shift_m,
-            "mean_shift_m": measured.mean_shift_m,
-            "max_heading_error_deg": measured.max_heading_error_deg,
-        },
-    )
 
 
 def _load_items(gate: Gate, session: ReadSession | WriteSession, release: str) -> tuple[BuiltItem, ...]:

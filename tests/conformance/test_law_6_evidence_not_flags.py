@@ -16,7 +16,7 @@ from conformance.drives import CAPTURED, trip
 from conformance.evidence_of_state import altered
 from gateway.errors import GatewayError, StageOrderError
 from gateway.flow import evidence
-from gateway.flow.build import ReleaseRequest, build_release, load_built, request_release
+from gateway.flow.build import build_release, load_built
 from gateway.flow.classify import load_classified
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.gate import Gate
@@ -33,6 +33,7 @@ from gateway.flow.records import (
     ReleaseRow,
 )
 from gateway.flow.release import load_approved, revoke_grant, revoke_release
+from gateway.flow.request import ReleaseRequest, request_release
 from gateway.flow.serve import read_item, read_manifest
 from gateway.vault.errors import VaultError
 from gateway.workers import advance

@@ -31,7 +31,7 @@ from gateway.app import open_gate
 from gateway.database import Database
 from gateway.errors import EvidenceError
 from gateway.flow.approve import approve, sign_approval
-from gateway.flow.build import ReleaseRequest, build_release, request_release
+from gateway.flow.build import build_release
 from gateway.flow.classify import plaintext_of
 from gateway.flow.erase import erase_recording
 from gateway.flow.gate import Gate
@@ -49,6 +49,7 @@ from gateway.flow.records import (
     ReleaseRow,
 )
 from gateway.flow.release import GrantTerms, issue_grant, load_approved, load_released, release
+from gateway.flow.request import ReleaseRequest, request_release
 from gateway.flow.serve import read_item, read_manifest
 from gateway.scheduler import run_job
 from gateway.vault.errors import KeyDestroyedError, VaultError

@@ -12,13 +12,14 @@ from sqlalchemy.orm import Session
 
 from audit.events import Outcome
 from gateway.errors import ConflictError
-from gateway.flow.build import ReleaseRequest, build_release, request_release
+from gateway.flow.build import build_release
 from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, receive_item
 from gateway.flow.judge import judge_release
 from gateway.flow.recording import Released, ReleaseMode, ReleaseState
 from gateway.flow.records import EvidenceRow, ItemRow, RecordingRow, ReleaseRow
 from gateway.flow.release import load_approved, release
+from gateway.flow.request import ReleaseRequest, request_release
 from gateway.people.registry import Actor, enrol_vehicle
 from gateway.vault.jws import generate_person_key, public_text
 from gateway.workers import Advance, advance, claim, hold, stalled
