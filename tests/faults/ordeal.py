@@ -26,6 +26,7 @@ import sqlalchemy as sa
 import gateway.app
 from anonymize.profile import shipped_profile
 from anonymize.text.analyzer import TextAnalyzer
+from audit.events import Outcome
 from audit.ledger import Ledger
 from gateway.app import open_gate
 from gateway.database import Database
@@ -76,6 +77,13 @@ WATCHED = (
     (Keystore, "destroy_kek"),
 )
 LATER = timedelta(hours=1)
+EFFECTS = {
+    "intake:recording:receive": sa.select(sa.func.count(RecordingRow.id)),
+    "release:release:request": sa.select(sa.func.count(ReleaseRow.id)),
+    "approve:release:sign": sa.select(sa.func.count()).select_from(ApprovalRow),
+    "release:release:publish": sa.select(sa.func.count(ReleaseRow.released_at)),
+    "grant:grant:issue": sa.select(sa.func.count(GrantRow.id)),
+}
 
 
 class Deathwatch:
@@ -269,7 +277,20 @@ class Ordeal:
             "releases": {r.id: r.state for r in releases},
             "approvals": approvals,
             "built_once": len(built) == len(set(built)),
+            "unfounded": self._unfounded(gate),
         }
+
+    @staticmethod
+    def _unfounded(gate: Gate) -> list[str]:
+        """Acts that the ledger calls completed and that left nothing behind."""
+        claimed: dict[str, set[tuple[str, str]]] = {kind: set() for kind in EFFECTS}
+        for entry in gate.ledger.entries():
+            event = entry.event
+            if event.type.value in EFFECTS and event.outcome is Outcome.COMPLETED:
+                claimed[event.type.value].add((event.object, event.actor))
+        with gate.database.read() as session:
+            there = {kind: session.scalar(statement) or 0 for kind, statement in EFFECTS.items()}
+        return sorted(kind for kind in EFFECTS if len(claimed[kind]) > there[kind])
 
     @staticmethod
     def _intact(gate: Gate, items: list[ItemRow], contents: list[bytes]) -> list[int]:

@@ -96,6 +96,7 @@ def test_only_what_was_interrupted_is_an_orphan(carried: list[dict[str, Any]]):
         assert left["open_intents"] == len(left["orphans"]), report["point"]
         assert done["orphans"] == left["orphans"], report["point"]
         assert done["open_intents"] == left["open_intents"], report["point"]
+        assert left["unfounded"] == done["unfounded"] == [], report["point"]
 
 
 def test_nothing_is_out_that_was_not_approved(carried: list[dict[str, Any]]):
