@@ -23,9 +23,9 @@ class Settings(BaseSettings):
         opa_url: OPA server that judges instead of the embedded engine.
         opa_ca_file: CA certificates for ``opa_url``.
         opa_timeout_s: Longest wait for one decision, in seconds.
-        plate_weights: User-supplied detector weights (.pt or .onnx) that run beside the embedded plate detector.
-        plate_weights_sha256: Digest that ``plate_weights`` must have.
-        plate_weights_classes: Class names in ``plate_weights`` mapped to finding kinds.
+        detector_weights: User-supplied detector weights (.pt or .onnx) that run beside the embedded detectors.
+        detector_weights_sha256: Digest that ``detector_weights`` must have.
+        detector_weights_classes: Class names in ``detector_weights`` mapped to finding kinds.
         accredited_for_secrets: Whether this installation is accredited for state secrets (rule 26).
         network_zone: ``in_zone`` when the gate stands in a domestic compliance zone.
         country: ISO 3166-1 alpha-2 code of the country that the gate stands in.
@@ -48,9 +48,9 @@ class Settings(BaseSettings):
     opa_url: str | None = None
     opa_ca_file: Path | None = None
     opa_timeout_s: float = Field(default=2.0, gt=0)
-    plate_weights: Path | None = None
-    plate_weights_sha256: str | None = None
-    plate_weights_classes: dict[str, str] = Field(default_factory=dict)
+    detector_weights: Path | None = None
+    detector_weights_sha256: str | None = None
+    detector_weights_classes: dict[str, str] = Field(default_factory=dict)
     accredited_for_secrets: bool = False
     network_zone: str = "in_zone"
     country: str = Field(default="CN", pattern=r"^[A-Z]{2}$")
@@ -62,8 +62,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _weights_are_pinned(self) -> Self:
-        if self.plate_weights is not None and not (self.plate_weights_sha256 and self.plate_weights_classes):
-            raise ValueError("plate_weights needs plate_weights_sha256 and plate_weights_classes")
+        if self.detector_weights is not None and not (
+            self.detector_weights_sha256 and self.detector_weights_classes
+        ):
+            raise ValueError("detector_weights needs detector_weights_sha256 and detector_weights_classes")
         return self
 
     @property

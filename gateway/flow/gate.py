@@ -47,17 +47,19 @@ class Instruments:
             ConfigurationError: User weights name a class kind that does not exist.
         """
         embedded = embedded_detectors()
-        weights = self._settings.plate_weights
+        weights = self._settings.detector_weights
         if weights is None:
             return embedded
         # Imported here: torch and OpenCV are loaded only where an operator asks for their own weights.
         from anonymize.media.ultralytics_engine import UltralyticsDetector  # noqa: PLC0415
 
         try:
-            kinds = {name: FindingKind(kind) for name, kind in self._settings.plate_weights_classes.items()}
+            kinds = {
+                name: FindingKind(kind) for name, kind in self._settings.detector_weights_classes.items()
+            }
         except ValueError as error:
-            raise ConfigurationError(f"FLEETGATE_PLATE_WEIGHTS_CLASSES: {error}") from error
-        digest = self._settings.plate_weights_sha256 or ""
+            raise ConfigurationError(f"FLEETGATE_DETECTOR_WEIGHTS_CLASSES: {error}") from error
+        digest = self._settings.detector_weights_sha256 or ""
         return (*embedded, UltralyticsDetector(weights, sha256=digest, kinds=kinds))
 
     @cached_property

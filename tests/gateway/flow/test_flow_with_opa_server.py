@@ -30,7 +30,7 @@ def opa_url(opa_binary: Path, tmp_path: Path) -> Iterator[str]:
     directory = tmp_path / "bundle"
     write_bundle(shipped_bundle(), directory)
     address = f"127.0.0.1:{_free_port()}"
-    server = subprocess.Popen(
+    server = subprocess.Popen(  # noqa: S603 (the OPA binary of the fixture)
         opa_command(directory, address, opa_binary), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
