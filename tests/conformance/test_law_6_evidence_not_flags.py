@@ -1,7 +1,6 @@
 """Law 6, evidence, not flags: each stage carries digests of what it rests on, and loading verifies them again."""
 
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -218,9 +217,12 @@ def test_a_manifest_of_another_release_stops_reading(life: Life):
 def test_a_manifest_that_was_not_announced_stops_loading(life: Life):
     other = life.commons.cleansed()
     row = life.row(RecordingRow, id=other)
-    with altered(life.gate, "recording", "manifest_sealed", row.manifest_sealed, id=life.recording):
-        with life.gate.database.read() as session, pytest.raises(REFUSED):
-            load_manifest(life.gate, session, life.recording)
+    with (
+        altered(life.gate, "recording", "manifest_sealed", row.manifest_sealed, id=life.recording),
+        life.gate.database.read() as session,
+        pytest.raises(REFUSED),
+    ):
+        load_manifest(life.gate, session, life.recording)
 
 
 @pytest.mark.parametrize("state", [ItemState.CLASSIFIED, ItemState.CLEANSED])
@@ -263,11 +265,10 @@ def test_a_release_that_is_only_said_to_have_passed_a_stage_goes_no_further(life
         expires_at=gate.clock() + timedelta(days=1),
     )
     made = request_release(gate, request, actor=commons.actor("submitter"))
+    first = commons.actor("first")
+    built = state is ReleaseState.BUILT
     with altered(gate, "release", "state", state.value, id=made), pytest.raises(REFUSED):
-        if state is ReleaseState.BUILT:
-            judge_release(gate, made)
-        else:
-            load_approved(gate, made, actor=commons.actor("first"))
+        judge_release(gate, made) if built else load_approved(gate, made, actor=first)
 
 
 def test_a_candidate_set_to_released_by_sql_gives_nothing(life: Life):
@@ -355,8 +356,8 @@ def test_another_crs_by_sql_does_not_move_a_track(life: Life):
 
 
 @pytest.fixture
-def broken_ledger(own: Commons) -> Iterator[tuple[Commons, str]]:
-    yield own, own.cleansed()
+def broken_ledger(own: Commons) -> tuple[Commons, str]:
+    return own, own.cleansed()
 
 
 def execute(gate: Gate, statement: str, *values: object) -> None:

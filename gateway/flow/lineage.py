@@ -1,0 +1,103 @@
+"""Where a released byte comes from (law 10): recording, stages, treatments, rules, people and times."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from gateway.errors import NotFoundError
+from gateway.flow.cleanse import load_cleansed
+from gateway.flow.deciding import instant
+from gateway.flow.gate import Gate
+from gateway.flow.judge import load_judged
+from gateway.flow.recording import BuiltItem, Cleansed, EvidenceRef, Judged
+from gateway.flow.records import ApprovalRow, RecordingRow, ReleaseRow
+
+
+def item_lineage(gate: Gate, release: str, name: str) -> dict[str, Any]:
+    """An item of a release, back to its recording; every step is read through its evidence.
+
+    Args:
+        gate: The gate.
+        release: Id of the release.
+        name: Name of the item in the release's manifest.
+
+    Raises:
+        NotFoundError: The release has no such item.
+        StageOrderError: The release was not judged.
+        EvidenceError: A step does not verify, or the recording was erased.
+    """
+    with gate.database.read() as session:
+        judged = load_judged(gate, session, release)
+        item = next((each for each in judged.built.items if each.name == name), None)
+        if item is None:
+            raise NotFoundError(f"the release has no such item (got {name!r})")
+        cleansed = load_cleansed(gate, session, item.source)
+        recording = session.get_one(RecordingRow, item.recording)
+        row = session.get_one(ReleaseRow, release)
+        approvals = session.scalars(
+            sa.select(ApprovalRow).where(ApprovalRow.release_id == release).order_by(ApprovalRow.approver)
+        ).all()
+    return {
+        "release": release,
+        "name": name,
+        "sha256": item.sha256,
+        "recording": {
+            "id": recording.id,
+            "source": recording.source_kind,
+            "source_id": recording.source_id,
+            "item": item.source,
+            "position": cleansed.classified.quarantined.index,
+        },
+        "stages": _stages(gate, cleansed, judged),
+        "treatment": _treatment(cleansed, item),
+        "decision": _decision(judged.decision),
+        "people": {
+            "submitter": judged.built.terms.submitter,
+            "approvers": [{"id": a.approver, "signed_at": instant(a.signed_at)} for a in approvals],
+        },
+        "released_at": instant(row.released_at) if row.released_at else None,
+    }
+
+
+def _stages(gate: Gate, cleansed: Cleansed, judged: Judged) -> list[dict[str, Any]]:
+    passed: tuple[EvidenceRef, ...] = (
+        cleansed.classified.quarantined.evidence,
+        cleansed.classified.evidence,
+        cleansed.evidence,
+        judged.built.evidence,
+        judged.evidence,
+    )
+    return [
+        {
+            "stage": ref.stage.value,
+            "evidence": ref.digest,
+            "entry": ref.ledger_index,
+            "at": instant(gate.ledger.entry(ref.ledger_index).time),
+        }
+        for ref in passed
+    ]
+
+
+def _treatment(cleansed: Cleansed, item: BuiltItem) -> dict[str, Any]:
+    payload = cleansed.payload
+    return {
+        "profile": payload["profile"],
+        "detectors": payload["detectors"],
+        "zones": payload["zones"],
+        "zone_check": payload["zone_check"],
+        "class": item.data_class.value,
+        "level_in": cleansed.classified.level.name,
+        "level_out": item.level.name,
+        "found": payload["counts"],
+        "treatments": payload["treatments"],
+        "position_handling": item.payload["position_handling"],
+        "absolute_time": item.payload["absolute_time"],
+        "residual": [
+            report["scanners"] for report in (payload["residual"], item.payload["residual"]) if report
+        ],
+    }
+
+
+def _decision(decision: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: decision[name] for name in ("bundle_digest", "engine", "passed", "obligations")}
