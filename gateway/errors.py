@@ -1,6 +1,7 @@
 """Errors of the gate: each carries a stable ``reason`` and names the offending value."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from policies.decision import Decision
 
@@ -96,6 +97,19 @@ class DeniedError(GatewayError):
         self.decision = decision
         rules = ", ".join(v.rule for v in decision.violations)
         super().__init__(f"policy denies {decision.point}: {rules}")
+
+    def explained(self) -> list[dict[str, Any]]:
+        """Which rule, clause and fact (law 10), ready for JSON."""
+        return [
+            {
+                "rule": v.rule,
+                "clause": v.clause,
+                "text_zh": v.text_zh,
+                "text_en": v.text_en,
+                "facts": [dict(fact) for fact in v.facts],
+            }
+            for v in self.decision.violations
+        ]
 
 
 class HeldError(GatewayError):

@@ -94,11 +94,7 @@ def describe(error: Exception) -> JSONResponse:
     if isinstance(error, errors.RangeNotSatisfiableError):
         return problem(status, reason, str(error), headers={"Content-Range": f"bytes */{error.size}"})
     if isinstance(error, errors.DeniedError):
-        violations = [
-            {"rule": v.rule, "clause": v.clause, "text_zh": v.text_zh, "text_en": v.text_en}
-            for v in error.decision.violations
-        ]
-        return problem(status, reason, str(error), violations=violations)
+        return problem(status, reason, str(error), violations=error.explained())
     return problem(status, reason, str(error))
 
 

@@ -123,24 +123,16 @@ def reporting(command: Callable[P, R]) -> Callable[P, R]:
 def fail(error: Exception, *, as_json: bool) -> None:
     """Say what was refused and why: rule, clause and text in Chinese and English where policy decided."""
     reason = str(getattr(error, "reason", type(error).__name__))
-    violations = error.decision.violations if isinstance(error, DeniedError) else ()
+    violations = error.explained() if isinstance(error, DeniedError) else []
     if as_json:
-        document = {
-            "error": reason,
-            "detail": str(error),
-            "violations": [
-                {"rule": v.rule, "clause": v.clause, "text_zh": v.text_zh, "text_en": v.text_en}
-                for v in violations
-            ],
-        }
+        document = {"error": reason, "detail": str(error), "violations": violations}
         typer.echo(json.dumps(document, ensure_ascii=False))
         return
     typer.echo(f"refused ({reason}): {error}", file=sys.stderr)
     for violation in violations:
-        typer.echo(
-            f"  {violation.rule} [{violation.clause}] {violation.text_zh} / {violation.text_en}",
-            file=sys.stderr,
-        )
+        typer.echo("  {rule} [{clause}] {text_zh} / {text_en}".format(**violation), file=sys.stderr)
+        for fact in violation["facts"]:
+            typer.echo(f"    {json.dumps(fact, ensure_ascii=False)}", file=sys.stderr)
 
 
 def report(result: Mapping[str, Any], *, as_json: bool, line: str = "") -> None:
