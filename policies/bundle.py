@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -41,10 +41,10 @@ class Bundle:
         catalogue: What each rule demands and rests on, by point and rule.
     """
 
-    files: Mapping[str, bytes]
+    files: Mapping[str, bytes] = field(hash=False)
     digest: str
     version: str
-    catalogue: Catalogue
+    catalogue: Catalogue = field(hash=False)
 
     def modules(self) -> dict[str, str]:
         """Rego sources by path."""

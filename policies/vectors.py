@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import resources
 from typing import Any
 
@@ -47,6 +48,7 @@ class Vector:
         return None if got == expected else f"{self.name} (got {got}, expected {expected})"
 
 
+@lru_cache(maxsize=2)
 def shipped_vectors(bundle: Bundle) -> tuple[Vector, ...]:
     """Load the vectors that ship with Fleetgate, bound to a bundle's digest.
 

@@ -16,7 +16,9 @@ from gateway.people.registry import LEDGER_READERS, Actor
 
 app = typer.Typer(help="The transparency log.", no_args_is_help=True)
 
-Text = Annotated[str | None, typer.Option()]
+Actors = Annotated[str | None, typer.Option(help="Only acts of this person or vehicle.")]
+Recordings = Annotated[str | None, typer.Option(help="Only entries about this recording.")]
+Releases = Annotated[str | None, typer.Option(help="Only entries about this release.")]
 
 
 def _auditor(gate: Gate, person: str, key: Path, passphrase: Path, act: str) -> Actor:
@@ -62,21 +64,21 @@ def query(
     key: Key,
     key_passphrase_file: KeyPassphrase,
     *,
-    actor: Text = None,
-    object_id: Annotated[str | None, typer.Option("--object")] = None,
-    recording: Text = None,
-    item: Text = None,
-    release: Text = None,
-    grant: Text = None,
-    vehicle: Text = None,
-    recipient: Text = None,
-    purpose: Text = None,
-    rule: Text = None,
+    actor: Actors = None,
+    object_id: Annotated[str | None, typer.Option("--object", help="Only acts on this object.")] = None,
+    recording: Recordings = None,
+    item: Annotated[str | None, typer.Option(help="Only entries about this item.")] = None,
+    release: Releases = None,
+    grant: Annotated[str | None, typer.Option(help="Only acts that rest on this grant.")] = None,
+    vehicle: Annotated[str | None, typer.Option(help="Only entries about this vehicle.")] = None,
+    recipient: Annotated[str | None, typer.Option(help="Only entries about this recipient.")] = None,
+    purpose: Annotated[str | None, typer.Option(help="Only entries for this purpose.")] = None,
+    rule: Annotated[str | None, typer.Option(help="Only what this rule decided.")] = None,
     kind: Annotated[list[EventType] | None, typer.Option("--type", help="Type of act; repeat.")] = None,
-    outcome: Annotated[Outcome | None, typer.Option()] = None,
-    since: Annotated[datetime | None, typer.Option(help="UTC.")] = None,
-    until: Annotated[datetime | None, typer.Option(help="UTC.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    outcome: Annotated[Outcome | None, typer.Option(help="Only this outcome.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Not before, UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Before, UTC.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most entries to print.")] = 50,
     after: Annotated[int | None, typer.Option(help="Cursor of the page before.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -133,8 +135,8 @@ def export(
     key: Key,
     key_passphrase_file: KeyPassphrase,
     *,
-    release: Text = None,
-    recording: Text = None,
+    release: Releases = None,
+    recording: Recordings = None,
     as_json: Json = False,
 ) -> None:
     """Export entries with inclusion proofs under a fresh checkpoint."""
