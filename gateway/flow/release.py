@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from audit.events import EventType
 from gateway.database import ReadSession, WriteSession
 from gateway.errors import ConflictError, EvidenceError, InvalidRequestError, NotFoundError, StageOrderError
-from gateway.flow.acts import recorded
+from gateway.flow.acts import intended, recorded
 from gateway.flow.approve import verified_approvals
 from gateway.flow.deciding import certificate_facts, decide, instant, policy_facts, profile_facts
 from gateway.flow.gate import Gate
@@ -243,8 +243,7 @@ def issue_grant(gate: Gate, terms: GrantTerms, *, actor: Actor) -> GrantId:
             raise InvalidRequestError(f"grant outlives its release (got {instant(terms.not_after)})")
         purpose, recipient = row.purpose, row.recipient
     grant = GrantId(secrets.token_hex(16))
-    with recorded(
-        gate,
+    event = intended(
         EventType.GRANT_GRANT_ISSUE,
         actor=actor.id,
         object_id=grant,
@@ -253,19 +252,23 @@ def issue_grant(gate: Gate, terms: GrantTerms, *, actor: Actor) -> GrantId:
         purpose=purpose,
         recipient=recipient,
         digests=actor.digests,
-        facts={"principal": terms.principal, "not_after": instant(terms.not_after)},
-    ) as session:
-        session.add(
-            GrantRow(
-                id=grant,
-                release_id=terms.release,
-                principal=terms.principal,
-                purpose=purpose,
-                issued_by=actor.id,
-                not_before=gate.clock(),
-                not_after=terms.not_after,
+    )
+    with gate.ledger.intent(event) as intent:
+        # The entry precedes the row, which is worth nothing without it: a crash between them leaves a grant that
+        # nobody holds, never one that stands between its holder and a later, attested one.
+        intent.complete(facts={"principal": terms.principal, "not_after": instant(terms.not_after)})
+        with gate.database.transaction() as session:
+            session.add(
+                GrantRow(
+                    id=grant,
+                    release_id=terms.release,
+                    principal=terms.principal,
+                    purpose=purpose,
+                    issued_by=actor.id,
+                    not_before=gate.clock(),
+                    not_after=terms.not_after,
+                )
             )
-        )
     return grant
 
 

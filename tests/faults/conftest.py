@@ -33,8 +33,9 @@ class OrdealServer:
             self._send({"id": number, **order, "last": number == ids[-1]})
         found: dict[str, dict[str, Any]] = {}
         while "batch" not in (report := self._receive()):
-            assert "error" not in report, report["error"]
             found[report["id"]] = report
+        errors = [report["error"] for report in found.values() if "error" in report]
+        assert not errors, errors[0]
         return [found[number] for number in ids]
 
     def _send(self, order: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ from audit.events import Outcome
 from audit.ledger import Ledger
 from gateway.app import open_gate
 from gateway.database import Database
-from gateway.errors import EvidenceError
+from gateway.errors import EvidenceError, StageOrderError
 from gateway.flow.approve import approve, sign_approval
 from gateway.flow.build import build_release
 from gateway.flow.classify import plaintext_of
@@ -57,7 +57,10 @@ from gateway.vault.errors import KeyDestroyedError, VaultError
 from gateway.vault.keys import Keystore
 from gateway.vault.store import Vault
 from gateway.workers import advance, stalled
+from policies.bundle import shipped_bundle
 from policies.embedded import EmbeddedEngine
+from policies.engine import start_engine
+from policies.vectors import shipped_vectors
 from tests_simulators import (
     PASSPHRASE,
     PURPOSE,
@@ -82,7 +85,6 @@ EFFECTS = {
     "release:release:request": sa.select(sa.func.count(ReleaseRow.id)),
     "approve:release:sign": sa.select(sa.func.count()).select_from(ApprovalRow),
     "release:release:publish": sa.select(sa.func.count(ReleaseRow.released_at)),
-    "grant:grant:issue": sa.select(sa.func.count(GrantRow.id)),
 }
 
 
@@ -304,7 +306,7 @@ class Ordeal:
                     quarantined = load_quarantined(gate, session, item.id)
                 if plaintext_of(gate, quarantined, encoding=None) == contents[item.position]:
                     found.append(item.position)
-            except (EvidenceError, VaultError):
+            except (EvidenceError, StageOrderError, VaultError):
                 continue
         return found
 
@@ -429,8 +431,9 @@ def furnished(order: dict[str, Any], analyzer: TextAnalyzer) -> Ordeal:
 
 
 def main() -> None:
-    bundle_engine = EmbeddedEngine
-    gateway.app._start_engine = lambda _settings, bundle: bundle_engine(bundle.bundle)
+    bundle = shipped_bundle()
+    start_engine(EmbeddedEngine(bundle), shipped_vectors(bundle)).close()
+    gateway.app._start_engine = lambda _settings, bundle: EmbeddedEngine(bundle.bundle)
     analyzer = TextAnalyzer(shipped_profile("cn-2026").profile.text)
     houses: dict[str, Ordeal] = {}
     running: dict[int, tuple[str, Any]] = {}
