@@ -128,6 +128,8 @@ def initialise(settings: Settings, *, keystore: Keystore | None = None, clock: C
             session.add(
                 PolicyStatementRow(bundle_digest=bundle.digest, statement=statement, installed_at=now)
             )
+        # From the first checkpoint on, another key in the ledger key's place stops the next start (law 5).
+        ledger.checkpoint()
     ledger_engine.dispose()
     database.dispose()
 
@@ -148,7 +150,8 @@ def open_gate(
 ) -> Iterator[Gate]:
     """Open a gate and close it again.
 
-    1. The keystore opens. 2. The databases are there at the newest schema. 3. The ledger's tail verifies.
+    1. The keystore opens. 2. The databases are there at the newest schema. 3. The ledger has entries and its
+    tail verifies.
     4. A signed statement puts the installed policy bundle into force now. 5. The engine answers every golden
     vector as written. Any failure stops start-up.
 
@@ -168,6 +171,8 @@ def open_gate(
         database.migrate()  # step 2
         create_tables(ledger_engine)
         with _ledger(settings, keystore, ledger_engine, clock) as ledger:  # step 3
+            if not ledger.size:
+                raise NotInitialisedError(f"the ledger is empty (got 0 entries in {settings.origin})")
             bundle = _bundle_in_force(database, keystore, clock)  # step 4
             engine = _start_engine(settings, bundle)  # step 5
             try:

@@ -106,15 +106,22 @@ def bundle_of(files: Mapping[str, bytes]) -> Bundle:
 
 
 def shipped_bundle() -> Bundle:
-    """Load the bundle that ships with Fleetgate; unit tests of rules are not part of it."""
+    """Load the bundle that ships with Fleetgate; unit tests of rules are not part of it.
+
+    Raises:
+        BundleError: A file of it is missing or malformed.
+    """
     root = resources.files("policies")
-    files = {_CATALOGUE: (root / _CATALOGUE).read_bytes()}
-    for folder, suffix in _SHIPPED.items():
-        files |= {
-            path: content
-            for path, content in _walk(root / folder, folder)
-            if path.endswith(suffix) and not path.endswith("_test.rego")
-        }
+    try:
+        files = {_CATALOGUE: (root / _CATALOGUE).read_bytes()}
+        for folder, suffix in _SHIPPED.items():
+            files |= {
+                path: content
+                for path, content in _walk(root / folder, folder)
+                if path.endswith(suffix) and not path.endswith("_test.rego")
+            }
+    except OSError as error:
+        raise BundleError(f"shipped bundle cannot be read: {error}") from error
     return bundle_of(files)
 
 

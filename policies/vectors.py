@@ -149,8 +149,8 @@ def _read(point: Point) -> dict[str, Any]:
     source = resources.files("policies") / "vectors" / f"{point.value}.yaml"
     try:
         document = yaml.load(source.read_bytes(), Loader=yaml.CSafeLoader)
-    except yaml.YAMLError as error:
-        raise PolicyError(f"vectors of {point} are not YAML: {error}") from error
+    except (OSError, yaml.YAMLError) as error:
+        raise PolicyError(f"vectors of {point} cannot be read: {error}") from error
     if not isinstance(document, dict) or document.keys() != {"bases", "cases"}:
         raise PolicyError(f"vectors of {point} are malformed (expected 'bases' and 'cases')")
     return document
