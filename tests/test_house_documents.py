@@ -95,3 +95,11 @@ def test_every_decision_record_names_what_enforces_it():
         assert "## Enforced by" in text, path.name
         assert re.search(r"`(tests/|pyproject\.toml|\.ci/)", text.partition("## Enforced by")[2]), path.name
         assert len(text.splitlines()) <= 60, f"{path.name} is longer than a page"
+
+
+def test_every_benchmark_is_run_by_the_runner_and_told_in_its_readme():
+    scripts = {path.stem for path in (ROOT / "benchmarks").glob("*.py")} - {"run"}
+    runner = (ROOT / "benchmarks" / "run.py").read_text(encoding="utf-8")
+    assert set(re.findall(r'script="(\w+)"', runner)) == scripts
+    readme = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(\w+)\.py`", readme)) >= scripts

@@ -1,0 +1,246 @@
+"""Run every benchmark of this folder and print one table of ratios against their targets.
+
+    python benchmarks/run.py [--quick] [--only NAME …] [--data DIR] [--opa PATH] [--out FILE]
+
+Each benchmark is a process of its own that prints JSON; what it needs and does not find (real photographs, the OPA
+binary) is skipped with the reason. ``--quick`` takes small inputs and few rounds: enough to see that everything
+runs, too little to quote. ``--out`` writes the table with machine, date, commands and every figure as JSON.
+Exit status: 1 if a benchmark failed, 0 otherwise, whatever the ratios.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One figure beside its target; ``least`` says whether more is better."""
+
+    what: str
+    against: str
+    value: float
+    target: float
+    least: bool = True
+
+    @property
+    def reached(self) -> bool:
+        """Whether the target is met."""
+        return self.value >= self.target if self.least else self.value <= self.target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Benchmark:
+    """A script, its arguments in full and in quick runs, what it needs, and how its answer reads."""
+
+    script: str
+    rows: Callable[[Mapping[str, Any]], list[Row]]
+    full: tuple[str, ...] = ()
+    quick: tuple[str, ...] = ()
+    needs: str | None = None
+
+
+def ledger(answer: Mapping[str, Any]) -> list[Row]:
+    return [
+        Row(what="ledger, 32 clients", against="fdatasync/s of the disk", value=answer["ratio"], target=12),
+        Row(what="ledger p99", against="in fsyncs", value=answer["p99_fsyncs"], target=10, least=False),
+    ]
+
+
+def decision(answer: Mapping[str, Any]) -> list[Row]:
+    ratio = next(row["ratio"] for row in answer["rows"] if row["point"] == "all")
+    return [Row(what="decision p50, embedded", against="OPA server", value=ratio, target=0.25, least=False)]
+
+
+def offset(answer: Mapping[str, Any]) -> list[Row]:
+    drive, moved = answer["figures"]["drive"], answer["shift"]
+    error = moved["max_distance_error"] * 100
+    return [
+        Row(what="keyed offset, a drive", against="numpy GCJ-02", value=drive["ratio"], target=5 / 3.2),
+        Row(what="keyed offset, Mpt/s", against="–", value=drive["keyed_offset_mpts"], target=5),
+        Row(what="distance error, %", against="true distance", value=error, target=0.7, least=False),
+    ]
+
+
+def zones(answer: Mapping[str, Any]) -> list[Row]:
+    figures = answer["figures"]
+    return [
+        Row(
+            what=f"zone test, {name}",
+            against="STRtree join",
+            value=figures[name]["ratio_to_strtree"],
+            target=target,
+        )
+        for name, target in (("scattered", 6), ("lidar sweeps", 50))
+    ]
+
+
+def sealed(answer: Mapping[str, Any]) -> list[Row]:
+    write, read, span = (row["value"] for row in answer["rows"])
+    return [
+        Row(what="sealed write", against="AES-GCM, one buffer", value=write, target=0.6),
+        Row(what="sealed read", against="AES-GCM, one buffer", value=read, target=0.7),
+        Row(what="64 KiB range, µs", against="–", value=span, target=50, least=False),
+    ]
+
+
+def download(answer: Mapping[str, Any]) -> list[Row]:
+    figures = answer["figures"]
+    return [Row(what="release download", against=str(figures["peer"]), value=figures["ratio"], target=0.5)]
+
+
+def images(answer: Mapping[str, Any]) -> list[Row]:
+    rows = []
+    for name, entry in answer.items():
+        ours = entry["fleetgate"]["all"]
+        if "speed_ratio" in entry:
+            speed, found = entry["speed_ratio"], entry["found_ratio"]
+            rows += [
+                Row(what=f"{name}, frames/s", against="deface (faces only)", value=speed, target=2),
+                Row(what=f"{name}, recall", against="deface", value=found or 0.0, target=1),
+            ]
+        target = 0.95 if "deface" in entry else 0.92 if name == "plates_eu_dashcam" else 0.97
+        rows.append(
+            Row(what=f"{name}, covered ≥ 75 %", against="labels", value=ours["covered"], target=target)
+        )
+    return rows
+
+
+BENCHMARKS = (
+    Benchmark(script="ledger_append", rows=ledger, quick=("--seconds", "0.5", "--rounds", "1")),
+    Benchmark(script="decision", rows=decision, quick=("--rounds", "1"), needs="opa"),
+    Benchmark(script="keyed_offset", rows=offset, quick=("--points", "200000", "--rounds", "2")),
+    Benchmark(
+        script="zone_test",
+        rows=zones,
+        quick=("--points", "240000", "--peer-points", "24000", "--rounds", "2"),
+    ),
+    Benchmark(script="sealed_files", rows=sealed, quick=("--mib", "16", "--rounds", "2")),
+    Benchmark(script="release_download", rows=download, quick=("--mib", "32", "--rounds", "2")),
+    Benchmark(
+        script="image_cleansing",
+        rows=images,
+        full=("--limit", "40"),
+        quick=("--limit", "3", "--masked-only"),
+        needs="data",
+    ),
+)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on, and how busy it was beforehand."""
+    model = platform.processor()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text(encoding="utf-8").splitlines()
+        model = next(
+            (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model
+        )
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "load_before": round(os.getloadavg()[0], 1),
+    }
+
+
+def run_one(command: list[str]) -> tuple[Mapping[str, Any] | None, str]:
+    """The answer of a benchmark, or none and what it wrote last."""
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode != 0:
+        return None, (done.stderr.strip().splitlines() or ["no message"])[-1]
+    answer: Mapping[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])
+    return answer, ""
+
+
+def table(rows: list[Row]) -> str:
+    """The rows for people to read."""
+    lines = [f"{'what':34} {'against':32} {'value':>9}  {'target':>9}"]
+    for row in rows:
+        sign = "≥" if row.least else "≤"
+        lines.append(
+            f"{row.what:34} {row.against:32} {row.value:9.3g}  {sign} {row.target:<7.3g}  "
+            f"{'reached' if row.reached else 'missed'}"
+        )
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="small inputs, few rounds: not to be quoted")
+    parser.add_argument("--only", nargs="+", choices=[each.script for each in BENCHMARKS])
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "media")
+    parser.add_argument("--opa", type=Path, default=ROOT.parent / "shared" / "bin" / "opa")
+    parser.add_argument("--out", type=Path, help="write everything as JSON")
+    asked = parser.parse_args()
+    found = {
+        "opa": os.path.relpath(asked.opa, ROOT) if asked.opa.is_file() else shutil.which("opa"),
+        "data": os.path.relpath(asked.data, ROOT) if asked.data.is_dir() else None,
+    }
+    report: dict[str, Any] = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine(),
+        "quick": asked.quick,
+        "benchmarks": {},
+    }
+    rows: list[Row] = []
+    failed = False
+    for each in BENCHMARKS:
+        if asked.only and each.script not in asked.only:
+            continue
+        if each.needs and not found[each.needs]:
+            print(f"{each.script}: skipped, {each.needs} is not here (give --{each.needs})", file=sys.stderr)
+            continue
+        command = [sys.executable, str(HERE / f"{each.script}.py"), "--json"]
+        command += each.quick if asked.quick else each.full
+        if each.needs:
+            command += [f"--{each.needs}", str(found[each.needs])]
+        started = time.monotonic()
+        answer, complaint = run_one(command)
+        entry: dict[str, Any] = {
+            "command": " ".join(["python", f"benchmarks/{each.script}.py", *command[2:]]),
+            "seconds": round(time.monotonic() - started, 1),
+        }
+        print(f"{each.script}: {entry['seconds']} s {complaint}", file=sys.stderr)
+        if answer is None:
+            failed = True
+            entry["failed"] = complaint
+        else:
+            mine = each.rows(answer)
+            rows += mine
+            entry |= {
+                "rows": [{**_plain(row), "reached": row.reached} for row in mine],
+                "figures": answer,
+            }
+        report["benchmarks"][each.script] = entry
+    described = report["machine"]
+    print(f"\n{report['date']}  {described['processor']}, {described['cores']} cores")
+    print(f"load before: {described['load_before']}{'; QUICK, not to be quoted' if asked.quick else ''}\n")
+    print(table(rows))
+    if asked.out:
+        asked.out.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return 1 if failed else 0
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in ("what", "against", "value", "target", "least")}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
