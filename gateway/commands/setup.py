@@ -77,11 +77,14 @@ def key_new(
         Path, typer.Option("--key-passphrase-file", help="File whose first line protects the key.")
     ],
     *,
+    public: Annotated[Path | None, typer.Option(help="File to write the public half to as well.")] = None,
     as_json: Json = False,
 ) -> None:
     """Make an Ed25519 key pair; the private half is written encrypted, the public half printed."""
     key = generate_person_key()
     save_private_key(key, file, first_line(passphrase_file))
+    if public is not None:
+        public.write_text(public_text(key) + "\n", encoding="utf-8")
     report({"public_key": public_text(key), "thumbprint": thumbprint(key)}, as_json=as_json)
 
 
@@ -89,7 +92,9 @@ def key_new(
 @reporting
 def person_add(
     person: Annotated[str, typer.Argument(help="Pseudonymous id of the person.")],
-    public_key: Annotated[Path, typer.Option(help="File with the person's public JWK.")],
+    public_key: Annotated[
+        Path, typer.Option(help="File with the person's public key, as `key new` prints it.")
+    ],
     role: Annotated[list[str], typer.Option(help="Role; repeat for several.")],
     *,
     nationality: Annotated[str, typer.Option(help="ISO 3166-1 alpha-2.")] = "CN",
@@ -137,7 +142,9 @@ def person_add(
 @reporting
 def vehicle_add(
     vehicle: Annotated[str, typer.Argument(help="Id of the vehicle.")],
-    public_key: Annotated[Path, typer.Option(help="File with the vehicle's public JWK.")],
+    public_key: Annotated[
+        Path, typer.Option(help="File with the vehicle's public key, as `key new` prints it.")
+    ],
     person: As,
     key: Key,
     key_passphrase_file: KeyPassphrase,
