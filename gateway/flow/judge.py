@@ -16,6 +16,7 @@ from gateway.flow.classify import IMAGE_KINDS
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.deciding import certificate_facts, decide, instant, policy_facts, profile_facts
 from gateway.flow.gate import Gate
+from gateway.flow.intake import load_manifest
 from gateway.flow.recording import (
     Built,
     BuiltItem,
@@ -112,7 +113,8 @@ def release_question(gate: Gate, session: ReadSession, built: Built, submitter: 
     cleansed = {item.source: load_cleansed(gate, session, item.source) for item in built.items}
     recordings = [session.get_one(RecordingRow, r) for r in terms.recordings]
     recipient = session.get(RecipientRow, terms.recipient)
-    certificate_region = recordings[0].region
+    # From the sealed manifests: a column could be changed to fit a certificate (law 6).
+    regions = {row.id: load_manifest(gate, session, row.id).region for row in recordings}
     return {
         "point": "release",
         "subject": {
@@ -129,7 +131,7 @@ def release_question(gate: Gate, session: ReadSession, built: Built, submitter: 
             "recordings": [
                 {
                     "id": row.id,
-                    "region": row.region,
+                    "region": regions[row.id],
                     "prior_live_releases": prior_live_releases(session, row.id, terms.release),
                     "source": row.source_kind,
                 }
@@ -157,7 +159,7 @@ def release_question(gate: Gate, session: ReadSession, built: Built, submitter: 
             "expires_at": instant(terms.expires_at),
             "profile": profile_facts(gate),
             "policy": policy_facts(gate),
-            "certificate": certificate_facts(gate, session, certificate_region),
+            "certificate": certificate_facts(gate, session, regions[recordings[0].id]),
             "cumulative": {"subjects": _cumulative_subjects(gate, session, terms.recipient, terms.release)},
             "detectors_required": [kind.value for kind in SUBJECTS],
             "dpia_reference": terms.dpia_reference,

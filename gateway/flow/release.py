@@ -14,6 +14,7 @@ from gateway.flow.acts import intended, recorded
 from gateway.flow.approve import verified_approvals
 from gateway.flow.deciding import certificate_facts, decide, instant, policy_facts, profile_facts
 from gateway.flow.gate import Gate
+from gateway.flow.intake import load_manifest
 from gateway.flow.judge import ask, load_judged, prior_live_releases
 from gateway.flow.recording import Approved, GrantId, Judged, Level, Released, ReleaseId, ReleaseState
 from gateway.flow.records import GrantRow, RecordingRow, ReleaseRow
@@ -68,7 +69,7 @@ def _publish_question(
     gate: Gate, session: ReadSession, judged: Judged, actor: Actor
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     terms = judged.built.terms
-    region = session.get_one(RecordingRow, terms.recordings[0]).region
+    region = load_manifest(gate, session, terms.recordings[0]).region
     approvals = verified_approvals(gate, session, judged, region)
     levels_in = [Level[i.payload["level_in"]] for i in judged.built.items]
     question = {

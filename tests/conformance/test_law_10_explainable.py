@@ -23,6 +23,9 @@ from gateway.flow.serve import read_item, read_manifest
 from gateway.workers import advance
 from tests_simulators import PURPOSE, RECIPIENT, VEHICLE, candidate, deliver
 
+# No statement of this law is one of the database; the flow itself is tested on both.
+pytestmark = pytest.mark.parametrize("commons", ["sqlite"], indirect=True, scope="session")
+
 
 @pytest.fixture(scope="module", params=ReleaseMode)
 def out(commons: Commons, request: pytest.FixtureRequest) -> SimpleNamespace:

@@ -36,7 +36,7 @@ from gateway.flow.request import ReleaseRequest, request_release
 from gateway.flow.serve import read_item, read_manifest
 from gateway.vault.errors import VaultError
 from gateway.workers import advance
-from tests_simulators import PURPOSE, RECIPIENT, House, deliver, grant
+from tests_simulators import PURPOSE, RECIPIENT, House, candidate, deliver, grant, publish
 
 REFUSED = (GatewayError, VaultError, LedgerError, LedgerVerificationError, AnonymizeError)
 
@@ -342,6 +342,15 @@ def test_an_attestation_that_the_ledger_does_not_know_lets_nothing_through(life:
     with pytest.raises(REFUSED):
         advance(gate, recording)
     assert life.row(ItemRow, recording_id=recording).treated_seal is None
+
+
+def test_another_region_by_sql_does_not_change_what_the_certificate_is_held_against(life: Life):
+    """The certificate covers region 11; the signed manifest says where the drive was."""
+    commons = life.commons
+    recording = commons.cleansed()
+    with altered(life.gate, "recording", "region", "310101", id=recording):
+        made = candidate(life.gate, commons.house, recording)
+        publish(life.gate, commons.house, made)
 
 
 def test_another_crs_by_sql_does_not_move_a_track(life: Life):

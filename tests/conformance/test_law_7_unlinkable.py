@@ -23,6 +23,9 @@ from gateway.flow.serve import read_item
 from gateway.vault.jws import verify_statement
 from tests_simulators import PURPOSE, RECIPIENT, candidate, cleanse, grant, publish, sign
 
+# No statement of this law is one of the database; the flow itself is tested on both.
+pytestmark = pytest.mark.parametrize("commons", ["sqlite"], indirect=True, scope="session")
+
 # What every release of one gate says alike, because it is not about the trip: form, profile, policy, parties.
 COMMON = {
     "1", PURPOSE, RECIPIENT, "LOCAL", "OFFSET", "cn-2026", "text/csv", "application/octet-stream", "TRAJ_REL",
@@ -106,10 +109,11 @@ def test_neither_recording_item_nor_vehicle_id_is_told(
         with commons.gate.database.read() as session:
             ids = session.scalars(sa.select(ItemRow.id).filter_by(recording_id=out.recording)).all()
         values = told(commons.gate, commons, out.release)
-        for secret in (out.recording, "vehicle-01", "drive.csv", "000000.bin", *ids):
+        parts = [identifier[:8] for identifier in (out.recording, *ids)]
+        for secret in ("vehicle-01", "drive.csv", "000000.bin", *parts):
             assert all(secret not in value for value in values)
         for content in items(commons, out.release).values():
-            assert all(secret.encode() not in content for secret in (out.recording, "vehicle-01", *ids))
+            assert all(secret.encode() not in content for secret in ("vehicle-01", *parts))
 
 
 def test_names_and_their_order_say_nothing_of_the_recording(commons: Commons):

@@ -19,6 +19,9 @@ from gateway.flow.release import load_approved
 from gateway.vault.jws import generate_person_key, sign_statement, thumbprint
 from tests_simulators import sign
 
+# No statement of this law is one of the database; the flow itself is tested on both.
+pytestmark = pytest.mark.parametrize("commons", ["sqlite"], indirect=True, scope="session")
+
 
 def judged_of(commons: Commons, release: str):
     with commons.gate.database.read() as session:
