@@ -36,7 +36,7 @@ from gateway.flow.serve import read_manifest
 from gateway.vault.root import DEFAULT_ARGON2
 from pipeline.manifest import read_release_manifest
 from pipeline.signing import PurposeAuth
-from tests_simulators import PASSPHRASE, PURPOSE, START, House, csv_track, released
+from simulators import PASSPHRASE, PURPOSE, START, House, csv_track, released
 
 TARGET = 0.5
 BUFFER = 1024 * 1024

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from gateway.flow.gate import Gate
-from tests_simulators import House
+from simulators import House
 
 
 @pytest.fixture(scope="session")

@@ -277,7 +277,7 @@ def _tampered(folder: Path) -> Iterator[None]:
     for path in sorted((folder / "home" / "objects").rglob("*")):
         if path.is_file() and path.suffix != ".manifest":
             content = path.read_bytes()
-            position = len(content) - 1
+            position = min(len(content) - 1, 256)
             path.chmod(0o600)
             path.write_bytes(content[:position] + bytes([content[position] ^ 1]))
             changed.append((path, content))

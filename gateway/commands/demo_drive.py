@@ -19,7 +19,7 @@ from PIL import Image
 from gateway.errors import ConfigurationError
 
 REGION = "110000"
-VIN = "LSVNV2182E2100001"
+VIN = "LSVNV2187E2100001"
 RESIDENT_ID = "11010519491231002X"
 PHONE = "13800138000"
 PLATE = "京A88F72"

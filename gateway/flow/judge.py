@@ -21,6 +21,7 @@ from gateway.flow.recording import (
     Built,
     BuiltItem,
     Cleansed,
+    DataClass,
     ItemState,
     Judged,
     ReleaseMode,
@@ -32,6 +33,10 @@ from gateway.people.records import PersonRow, PurposeRow, RecipientRow
 from gateway.people.registry import Actor, actor_of
 from policies.decision import Decision
 
+_TRIP_CLASSES = frozenset(
+    {DataClass.EXT_IMAGE, DataClass.POINT_CLOUD, DataClass.TRAJ_ABS, DataClass.TRAJ_REL}
+)
+_CHUNK = 500
 _LIVED = (ReleaseState.RELEASED, ReleaseState.REVOKED)
 _NULLED_TAGS = frozenset({"LIMIT_HWW", "BRIDGE_LOAD", "ELEV"})
 
@@ -132,7 +137,7 @@ def release_question(gate: Gate, session: ReadSession, built: Built, submitter: 
                 {
                     "id": row.id,
                     "region": regions[row.id],
-                    "prior_live_releases": prior_live_releases(session, row.id, terms.release),
+                    "prior_live_releases": prior_live_releases(session, built, row.id),
                     "source": row.source_kind,
                 }
                 for row in recordings
@@ -232,28 +237,28 @@ def _offset_facts(built: Built) -> dict[str, float] | None:
     }
 
 
-def prior_live_releases(session: ReadSession | WriteSession, recording: str, release: str) -> int:
-    """Other releases that ever went out with this trip: the same recording, or one with a file in common.
+def prior_live_releases(session: ReadSession | WriteSession, built: Built, recording: str) -> int:
+    """Other releases that ever went out with this trip: the same recording, or one with a file of it in common.
 
-    One trip under two keys can be joined by its shape (law 7), also after a revocation.
+    One trip under two keys can be joined by its shape (law 7), also after a revocation. Files that show where
+    the trip went count: a calibration that every drive of a vehicle carries does not make them one trip.
     """
-    digests = sa.select(ItemRow.content_digest).where(
-        ItemRow.recording_id == recording, ItemRow.content_digest.is_not(None)
-    )
-    same_content = sa.select(ItemRow.recording_id).where(ItemRow.content_digest.in_(digests))
-    statement = (
-        sa.select(sa.func.count(sa.distinct(ReleaseRow.id)))
+    sources = [i.source for i in built.items if i.recording == recording and i.data_class in _TRIP_CLASSES]
+    found = set(session.scalars(_lived_releases(ReleaseRecordingRow.recording_id == recording)))
+    for start in range(0, len(sources), _CHUNK):
+        chunk = sources[start : start + _CHUNK]
+        digests = sa.select(ItemRow.content_digest).where(ItemRow.id.in_(chunk))
+        same_content = sa.select(ItemRow.recording_id).where(ItemRow.content_digest.in_(digests))
+        found |= set(session.scalars(_lived_releases(ReleaseRecordingRow.recording_id.in_(same_content))))
+    return len(found - {built.terms.release})
+
+
+def _lived_releases(drawing: sa.ColumnElement[bool]) -> sa.Select[str]:
+    return (
+        sa.select(ReleaseRow.id)
         .join(ReleaseRecordingRow, ReleaseRecordingRow.release_id == ReleaseRow.id)
-        .where(
-            ReleaseRow.id != release,
-            ReleaseRow.state.in_(_LIVED),
-            sa.or_(
-                ReleaseRecordingRow.recording_id == recording,
-                ReleaseRecordingRow.recording_id.in_(same_content),
-            ),
-        )
+        .where(ReleaseRow.state.in_(_LIVED), drawing)
     )
-    return int(session.scalar(statement) or 0)
 
 
 def _cumulative_subjects(

@@ -149,7 +149,7 @@ def release(gate: Gate, approved: Approved, *, actor: Actor) -> Released:
             session.get_one(GateSecretRow, 1, with_for_update=True)
             for recording in terms.recordings:
                 session.get_one(RecordingRow, recording, with_for_update=True)
-                if prior_live_releases(session, recording, terms.release):
+                if prior_live_releases(session, built, recording):
                     raise ConflictError(f"a trip of this release went out in another (got {recording!r})")
             current.manifest_jws = statement
             current.state = ReleaseState.RELEASED

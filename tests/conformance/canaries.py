@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from gateway.commands.demo_drive import photographs
-from tests_simulators import START
+from simulators import START
 
 VIN = "LSVNV2187E2100001"
 PLATE = "京A88F72"

@@ -11,7 +11,7 @@ import pytest
 from conformance.drives import CAPTURED, trip
 from gateway.flow.gate import Gate
 from gateway.flow.recording import ReleaseMode
-from tests_simulators import House, candidate, cleanse, grant, publish
+from simulators import House, candidate, cleanse, grant, publish
 
 _seeds = count()
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from tests_simulators import ORIGIN, START
+from simulators import ORIGIN, START
 
 CAPTURED: Mapping[str, datetime] = {"lidar/000000.bin": START + timedelta(seconds=30)}
 

@@ -22,7 +22,7 @@ from gateway.settings import Settings
 from gateway.vault.keys import Keystore
 from gateway.workers import advance
 from policies.vectors import shipped_vectors
-from tests_simulators import PASSPHRASE, deliver, png
+from simulators import PASSPHRASE, deliver, png
 
 INSTRUMENTS = {
     "plate model": "anonymize/media/models/plate.onnx",

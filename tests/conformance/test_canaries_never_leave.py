@@ -40,7 +40,7 @@ from gateway.flow.recording import ReleaseMode
 from gateway.vehicles.agent import Collection, VehicleAgent
 from pipeline.client import GatewayClient
 from pipeline.errors import RefusedError
-from tests_simulators import PURPOSE, REGION, START, VEHICLE, House, candidate, grant, publish
+from simulators import PURPOSE, REGION, START, VEHICLE, House, candidate, grant, publish
 
 DRIVES = {ReleaseMode.LOCAL: ("zidane", 0), ReleaseMode.OFFSET: ("bus", 1)}
 WAIT_S = 240.0

@@ -21,7 +21,7 @@ from gateway.flow.records import ReleaseRecordingRow
 from gateway.flow.release import load_approved, load_released
 from gateway.flow.serve import read_item, read_manifest
 from gateway.workers import advance
-from tests_simulators import PURPOSE, RECIPIENT, VEHICLE, candidate, deliver
+from simulators import PURPOSE, RECIPIENT, VEHICLE, candidate, deliver
 
 # No statement of this law is one of the database; the flow itself is tested on both.
 pytestmark = pytest.mark.parametrize("commons", ["sqlite"], indirect=True, scope="session")

@@ -28,7 +28,7 @@ from gateway.flow.release import GrantTerms, issue_grant, revoke_grant, revoke_r
 from gateway.flow.serve import NoGrantError, read_item, read_manifest
 from gateway.server import create_app
 from gateway.vault.store import Context
-from tests_simulators import PURPOSE, RECIPIENT, grant
+from simulators import PURPOSE, RECIPIENT, grant
 
 Out = SimpleNamespace
 

@@ -43,7 +43,7 @@ from gateway.flow.request import ReleaseRequest, request_release
 from gateway.flow.serve import read_item, read_manifest
 from gateway.vehicles.manifest import sign_manifest
 from gateway.workers import advance
-from tests_simulators import (
+from simulators import (
     PURPOSE,
     RECIPIENT,
     VEHICLE,

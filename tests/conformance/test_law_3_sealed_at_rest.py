@@ -18,7 +18,7 @@ from gateway.flow.release import load_released
 from gateway.flow.serve import read_item
 from gateway.people.zones import install_zones
 from gateway.workers import advance
-from tests_simulators import (
+from simulators import (
     PURPOSE,
     House,
     candidate,

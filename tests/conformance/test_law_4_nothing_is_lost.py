@@ -30,7 +30,7 @@ from gateway.vault.root import Argon2Cost
 from gateway.vehicles.agent import Collection, VehicleAgent
 from gateway.vehicles.errors import DeliveryError
 from gateway.workers import advance
-from tests_simulators import PASSPHRASE, REGION, START, VEHICLE, House
+from simulators import PASSPHRASE, REGION, START, VEHICLE, House
 
 SMALLEST_REAL_COST = Argon2Cost(memory_kib=19_456, iterations=2, lanes=1)
 """The server opens its keystore as in production, so that test costs are refused."""

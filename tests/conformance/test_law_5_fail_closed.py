@@ -35,7 +35,7 @@ from gateway.vault.keys import Keystore
 from gateway.vault.root import ROOT_FILE
 from gateway.workers import advance
 from policies.errors import PolicyError
-from tests_simulators import (
+from simulators import (
     PASSPHRASE,
     PURPOSE,
     House,
@@ -73,7 +73,7 @@ def probed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "OMP_NUM_THREADS": "1",
     }
     setting_up = (
-        "import sys; from pathlib import Path; from tests_simulators import House\n"
+        "import sys; from pathlib import Path; from simulators import House\n"
         "house = House(home=Path(sys.argv[1]))\n"
         "with house.opened() as gate: house.furnish(gate)"
     )

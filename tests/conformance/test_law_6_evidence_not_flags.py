@@ -36,7 +36,7 @@ from gateway.flow.request import ReleaseRequest, request_release
 from gateway.flow.serve import read_item, read_manifest
 from gateway.vault.errors import VaultError
 from gateway.workers import advance
-from tests_simulators import PURPOSE, RECIPIENT, House, candidate, deliver, grant, publish
+from simulators import PURPOSE, RECIPIENT, House, candidate, deliver, grant, publish
 
 REFUSED = (GatewayError, VaultError, LedgerError, LedgerVerificationError, AnonymizeError)
 

@@ -21,7 +21,7 @@ from gateway.flow.records import ItemRow, ReleaseItemRow, ReleaseRecordingRow
 from gateway.flow.release import load_approved, load_released, release, revoke_release
 from gateway.flow.serve import read_item
 from gateway.vault.jws import verify_statement
-from tests_simulators import PURPOSE, RECIPIENT, candidate, cleanse, grant, publish, sign
+from simulators import PURPOSE, RECIPIENT, candidate, cleanse, grant, publish, sign
 
 # No statement of this law is one of the database; the flow itself is tested on both.
 pytestmark = pytest.mark.parametrize("commons", ["sqlite"], indirect=True, scope="session")
@@ -192,6 +192,13 @@ def test_the_same_files_under_another_recording_are_the_same_trip(commons: Commo
     assert "trip_once" in twice(denial(lambda: candidate(commons.gate, commons.house, again)))
     partly = cleanse(commons.gate, {**trip(701), "drive.csv": files["drive.csv"]}, captured=CAPTURED)
     assert "trip_once" in twice(denial(lambda: candidate(commons.gate, commons.house, partly)))
+
+
+def test_a_calibration_that_two_drives_carry_does_not_make_them_one_trip(commons: Commons):
+    shared = {"calib.txt": b"P0: 7.070493000000e+02 0.000000000000e+00 6.040814000000e+02\n"}
+    for seed in (702, 703):
+        recording = cleanse(commons.gate, {**trip(seed), **shared}, captured=CAPTURED)
+        publish(commons.gate, commons.house, candidate(commons.gate, commons.house, recording))
 
 
 def test_a_revocation_does_not_free_the_trip(commons: Commons):

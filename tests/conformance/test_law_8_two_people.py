@@ -17,7 +17,7 @@ from gateway.flow.judge import load_judged
 from gateway.flow.records import ApprovalRow, ReleaseItemRow, ReleaseRow
 from gateway.flow.release import load_approved
 from gateway.vault.jws import generate_person_key, sign_statement, thumbprint
-from tests_simulators import sign
+from simulators import sign
 
 # No statement of this law is one of the database; the flow itself is tested on both.
 pytestmark = pytest.mark.parametrize("commons", ["sqlite"], indirect=True, scope="session")

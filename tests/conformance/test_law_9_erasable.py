@@ -23,7 +23,7 @@ from gateway.flow.serve import read_item, read_manifest
 from gateway.vault.errors import KeyDestroyedError, VaultError
 from gateway.vault.store import Context
 from gateway.vault.values import open_value
-from tests_simulators import PURPOSE, candidate, grant
+from simulators import PURPOSE, candidate, grant
 
 GONE = (GatewayError, VaultError)
 

@@ -61,7 +61,7 @@ from policies.bundle import shipped_bundle
 from policies.embedded import EmbeddedEngine
 from policies.engine import start_engine
 from policies.vectors import shipped_vectors
-from tests_simulators import (
+from simulators import (
     PASSPHRASE,
     PURPOSE,
     RECIPIENT,

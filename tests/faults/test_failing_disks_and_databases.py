@@ -20,7 +20,7 @@ from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, load_quarantined, receive_item
 from gateway.flow.records import EvidenceRow, ItemRow, RecordingRow
 from gateway.vault.errors import StorageError
-from tests_simulators import House, csv_track, manifest_of, vehicle_actor
+from simulators import House, csv_track, manifest_of, vehicle_actor
 
 STEPS = frozenset({"open", "write", "fsync", "link"})
 CONTENT = csv_track(120)

@@ -19,7 +19,7 @@ from gateway.app import initialise
 from gateway.database import Base, Database, create_engine
 from gateway.flow import records as _flow  # noqa: F401 (registers tables)
 from gateway.people import records as _people  # noqa: F401 (registers tables)
-from tests_simulators import House
+from simulators import House
 
 VERSIONS = Path(__file__).parents[2] / "gateway" / "migrations"
 

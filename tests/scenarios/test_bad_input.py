@@ -40,7 +40,7 @@ from gateway.vault.store import Context
 from gateway.vehicles.errors import ManifestError
 from gateway.vehicles.manifest import parse_manifest, read_manifest, sign_manifest
 from gateway.workers import advance
-from tests_simulators import (
+from simulators import (
     SMALL_CAPTURED,
     SMALL_DRIVE,
     START,

@@ -5,7 +5,7 @@ import pytest
 from anonymize.geo.zone_file import ZoneKind
 from gateway.flow.dossier import recording_summary, release_summary
 from policies.bundle import shipped_bundle
-from tests_simulators import ORIGIN, SMALL_DRIVE, candidate, cleanse, zone_file
+from simulators import ORIGIN, SMALL_DRIVE, candidate, cleanse, zone_file
 
 
 def test_policy_knows_every_kind_of_zone():

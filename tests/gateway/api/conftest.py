@@ -20,7 +20,7 @@ from gateway.api.signatures import content_digest
 from gateway.api.signing import SignatureAuth
 from gateway.flow.gate import Gate
 from gateway.server import create_app
-from tests_simulators import PURPOSE, SMALL_DRIVE, VEHICLE, House, grant, released
+from simulators import PURPOSE, SMALL_DRIVE, VEHICLE, House, grant, released
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from gateway.api.signing import SignatureAuth
 from gateway.flow.release import load_released
 from gateway.flow.serve import read_item
 from gateway.vault.jws import verify_statement
-from tests_simulators import PURPOSE, released
+from simulators import PURPOSE, released
 
 
 @pytest.fixture(scope="session")

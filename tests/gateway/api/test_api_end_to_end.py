@@ -7,7 +7,7 @@ from gateway.flow.approve import sign_approval
 from gateway.flow.judge import load_judged
 from gateway.vehicles.agent import Collection, VehicleAgent
 from pipeline.client import GatewayClient
-from tests_simulators import PURPOSE, RECIPIENT, REGION, SMALL_CAPTURED, SMALL_DRIVE, START, VEHICLE
+from simulators import PURPOSE, RECIPIENT, REGION, SMALL_CAPTURED, SMALL_DRIVE, START, VEHICLE
 
 RECORDING = "6c1b6a52-7d3c-4c2e-9a55-0f0a4f3f7a10"
 
@@ -76,6 +76,6 @@ def test_vehicle_to_engineer_over_http(gate, house, serve_gate, tmp_path):
             fetched = client.fetch(release, tmp_path / "out")
         assert len(fetched.fetched) == len(SMALL_DRIVE)
         everything = b"".join(p.read_bytes() for p in (tmp_path / "out").iterdir())
-        for canary in (b"13800138000", b"LSVNV2182E2100001", b"drive.csv", VEHICLE.encode()):
+        for canary in (b"13800138000", b"LSVNV2187E2100001", b"drive.csv", VEHICLE.encode()):
             assert canary not in everything
     assert gate.ledger.verify().open_intents == 0

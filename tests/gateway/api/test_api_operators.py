@@ -7,7 +7,7 @@ import pytest
 from audit.events import EventType, Outcome
 from gateway.flow.approve import sign_approval
 from gateway.flow.judge import load_judged
-from tests_simulators import PURPOSE, RECIPIENT, VEHICLE, cleanse
+from simulators import PURPOSE, RECIPIENT, VEHICLE, cleanse
 
 PREFIX = "/operators/v1"
 

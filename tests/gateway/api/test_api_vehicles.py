@@ -17,7 +17,7 @@ from gateway.people.registry import enrol_vehicle
 from gateway.vault.jws import generate_person_key, public_text
 from gateway.vault.store import Context
 from gateway.vehicles.manifest import sign_manifest
-from tests_simulators import VEHICLE, manifest_of
+from simulators import VEHICLE, manifest_of
 
 PATH = "/vehicles/v1/recordings"
 FILES = {"meta.json": b'{"weather": "rain"}', "lidar/0.bin": b"\x00\x00\x80?" * 8}

@@ -14,7 +14,7 @@ from audit.leaf import Entry
 from audit.snapshot import open_snapshot
 from gateway.cli import app
 from gateway.settings import Settings
-from tests_simulators import START, csv_track, sweep
+from simulators import START, csv_track, sweep
 
 REGION = "110108"
 

@@ -4,7 +4,7 @@ from gateway.flow.gate import Gate
 from gateway.flow.recording import ReleaseMode
 from gateway.flow.serve import read_item, read_manifest
 from gateway.vault.jws import verify_statement
-from tests_simulators import PURPOSE, SMALL_DRIVE, House, released
+from simulators import PURPOSE, SMALL_DRIVE, House, released
 
 
 def test_a_recording_becomes_a_readable_release(gate: Gate, house: House):

@@ -16,7 +16,7 @@ from gateway.settings import Settings
 from policies.bundle import shipped_bundle, write_bundle
 from policies.errors import PolicyError
 from policies.opa_server import opa_command
-from tests_simulators import PASSPHRASE, SMALL_DRIVE, House, candidate, cleanse, released
+from simulators import PASSPHRASE, SMALL_DRIVE, House, candidate, cleanse, released
 
 
 def _free_port() -> int:

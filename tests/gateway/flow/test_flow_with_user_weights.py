@@ -10,7 +10,7 @@ from anonymize.errors import ModelError
 from gateway.commands.demo_drive import photographs
 from gateway.flow.dossier import recording_summary
 from gateway.workers import advance
-from tests_simulators import House, cleanse, deliver
+from simulators import House, cleanse, deliver
 
 MODEL = Path(anonymize.media.__file__).parent / "models" / "plate.onnx"
 

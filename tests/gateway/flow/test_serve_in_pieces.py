@@ -6,7 +6,7 @@ import itertools
 from gateway.flow.gate import Gate
 from gateway.flow.serve import read_item, read_manifest
 from pipeline.manifest import read_release_manifest
-from tests_simulators import PURPOSE, SMALL_CAPTURED, House, csv_track, released, sweep
+from simulators import PURPOSE, SMALL_CAPTURED, House, csv_track, released, sweep
 
 MIB = 1024 * 1024
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from gateway.flow.gate import Gate
-from tests_simulators import House, csv_track, sweep
+from simulators import House, csv_track, sweep
 
 _seeds = itertools.count(1)
 

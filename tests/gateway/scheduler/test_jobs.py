@@ -18,7 +18,7 @@ from gateway.flow.gate import Gate
 from gateway.flow.records import ItemRow, JobRunRow, RecordingRow
 from gateway.scheduler import JOBS, run_job, scheduled, sole_scheduler
 from gateway.workers import claim
-from tests_simulators import House, deliver
+from simulators import House, deliver
 
 Later = Callable[..., Gate]
 

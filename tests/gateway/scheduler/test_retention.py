@@ -17,7 +17,7 @@ from gateway.flow.serve import read_item, read_manifest
 from gateway.scheduler import run_job
 from gateway.vault.errors import BlobMissingError
 from gateway.workers import advance, stalled
-from tests_simulators import (
+from simulators import (
     PURPOSE,
     House,
     candidate,

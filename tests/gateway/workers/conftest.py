@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from gateway.flow.gate import Gate
 from gateway.flow.records import EvidenceRow, ItemRow
-from tests_simulators import House, csv_track, sweep
+from simulators import House, csv_track, sweep
 
 _seeds = itertools.count(1)
 

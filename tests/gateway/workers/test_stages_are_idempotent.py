@@ -16,7 +16,7 @@ from gateway.flow.judge import judge_release, load_judged
 from gateway.flow.records import ApprovalRow, RecordingRow, ReleaseItemRow, ReleaseRow
 from gateway.flow.release import load_approved, release, revoke_release
 from gateway.workers import advance
-from tests_simulators import House, candidate, cleanse, deliver, manifest_of, publish, sign, vehicle_actor
+from simulators import House, candidate, cleanse, deliver, manifest_of, publish, sign, vehicle_actor
 
 Traces = Callable[[Gate], dict[str, object]]
 

@@ -23,7 +23,7 @@ from gateway.flow.request import ReleaseRequest, request_release
 from gateway.people.registry import Actor, enrol_vehicle
 from gateway.vault.jws import generate_person_key, public_text
 from gateway.workers import Advance, advance, claim, hold, stalled
-from tests_simulators import (
+from simulators import (
     PURPOSE,
     RECIPIENT,
     House,

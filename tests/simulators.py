@@ -112,7 +112,7 @@ SMALL_DRIVE: Mapping[str, bytes] = {
     "drive.csv": csv_track(),
     "lidar/000000.bin": sweep(),
     "notes.txt": "天气晴，城市道路。电话13800138000。\n".encode(),
-    "meta.json": json.dumps({"weather": "rain", "vin": "LSVNV2182E2100001"}).encode(),
+    "meta.json": json.dumps({"weather": "rain", "vin": "LSVNV2187E2100001"}).encode(),
 }
 """A drive without images, which passes every stage in well under a second once the analyzer is loaded."""
 
