@@ -1,5 +1,7 @@
 """The ledger's own tables, and the durability that each of its connections must promise."""
 
+import sqlite3
+import time
 from typing import Any
 
 from sqlalchemy import (
@@ -150,7 +152,7 @@ def _configure_sqlite(dbapi_connection: Any, _record: object) -> None:
     cursor = dbapi_connection.cursor()
     try:
         cursor.execute(f"PRAGMA busy_timeout = {SQLITE_LOCK_WAIT_MS}")
-        mode = cursor.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        mode = _enter_wal(cursor)
         cursor.execute("PRAGMA synchronous = FULL")
         level = cursor.execute("PRAGMA synchronous").fetchone()[0]
     finally:
@@ -159,6 +161,18 @@ def _configure_sqlite(dbapi_connection: Any, _record: object) -> None:
         raise LedgerUnavailableError(
             f"SQLite is not durable (got {mode}, synchronous {level}; expected wal, 2)"
         )
+
+
+def _enter_wal(cursor: sqlite3.Cursor) -> str:
+    """Switch to WAL; SQLite does not wait for the lock that the first switch takes, so that we do."""
+    deadline = time.monotonic() + SQLITE_LOCK_WAIT_MS / 1000
+    while True:
+        try:
+            return str(cursor.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -1,6 +1,8 @@
 """The gate's state in SQLite or PostgreSQL: engine, sessions, migrations. The one place that commits."""
 
 import logging
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -14,6 +16,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 _MIGRATION_LOCK = 0x666C_6D67
+_BUSY_S = 30.0
 
 ReadSession = NewType("ReadSession", Session)
 WriteSession = NewType("WriteSession", Session)
@@ -59,17 +62,36 @@ class Base(DeclarativeBase):
     )
 
 
+def _enter_wal(cursor: sqlite3.Cursor) -> None:
+    """Switch to WAL. SQLite does not wait for the lock that the first switch takes, so that we do.
+
+    Raises:
+        sqlite3.OperationalError: Others kept the file locked for longer than any statement waits.
+    """
+    deadline = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
 def create_engine(url: str) -> sa.Engine:
     """An engine whose commits are durable: SQLite with WAL, ``synchronous=FULL`` and zeroed free pages."""
     if not url.startswith("sqlite"):
         return sa.create_engine(url, pool_pre_ping=True)
-    engine = sa.create_engine(url, connect_args={"timeout": 30.0, "check_same_thread": False})
+    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_S, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        _enter_wal(cursor)
+        for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
