@@ -200,7 +200,7 @@ def _build_item(gate: Gate, terms: ReleaseTerms, kek: str, secret: bytes, item: 
         payload |= {
             "sha256": sealed.plaintext_sha256,
             "size": sealed.plaintext_length,
-            "seal": hashlib.sha256(sealed.manifest_jws.encode()).hexdigest(),
+            "seal": evidence.seal_digest(sealed.manifest_jws),
         }
         described = seal_value(
             gate.keystore,
@@ -232,7 +232,7 @@ def _load_items(gate: Gate, session: ReadSession | WriteSession, release: str) -
             gate.keystore, kek_id=row.kek_id, context=_item_context(release, row.name), sealed=row.sealed
         )
         payload = json.loads(document)
-        if row.seal is None or hashlib.sha256(row.seal.encode()).hexdigest() != payload["seal"]:
+        if row.seal is None or evidence.seal_digest(row.seal) != payload["seal"]:
             raise EvidenceError(f"sealed file of release item {row.name} is not the one that was built")
         items.append(
             BuiltItem(

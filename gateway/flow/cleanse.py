@@ -1,6 +1,5 @@
 """Cleanse: the first pass, independent of any release. Treat, re-scan with other readers, attest; or hold."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -149,7 +148,7 @@ def _payload(
         masked[treatment.of.value] += treatment.count
     return {
         "content_digest": item.quarantined.content_digest,
-        "seal": hashlib.sha256(seal.encode()).hexdigest() if seal else "",
+        "seal": evidence.seal_digest(seal) if seal else "",
         "media_type": treated.media_type,
         "level": outcome.level.name,
         "profile": {"name": gate.profile.profile.name, "digest": gate.profile.digest},
@@ -378,7 +377,7 @@ def load_cleansed(gate: Gate, session: ReadSession | WriteSession, item: str) ->
     row = session.get_one(ItemRow, item)
     if row.treated_seal is None:
         raise EvidenceError(f"the treated file of {item} is not held")
-    seal_digest = hashlib.sha256(row.treated_seal.encode()).hexdigest()
+    seal_digest = evidence.seal_digest(row.treated_seal)
     payload = verified.payload
     if (payload["seal"], payload["content_digest"]) != (seal_digest, classified.quarantined.content_digest):
         raise EvidenceError(f"cleansing evidence of {item} speaks of another file")

@@ -31,6 +31,11 @@ class VerifiedEvidence:
     payload: Mapping[str, Any]
 
 
+def seal_digest(seal: str) -> str:
+    """SHA-256 of a seal's signed manifest: how evidence names the sealed file that it rests on."""
+    return hashlib.sha256(seal.encode()).hexdigest()
+
+
 def _context(owner: str, stage: Stage) -> bytes:
     return rfc8785.dumps({"owner": owner, "role": "evidence", "stage": stage.value})
 

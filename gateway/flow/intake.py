@@ -349,7 +349,7 @@ def _store_received(
             "content_digest": sealed.content_digest,
             "manifest": owner.manifest_digest,
             "position": row.position,
-            "seal": hashlib.sha256(sealed.manifest_jws.encode()).hexdigest(),
+            "seal": evidence.seal_digest(sealed.manifest_jws),
             "size": sealed.plaintext_length,
         },
         digests={"content": sealed.content_digest, "manifest": owner.manifest_digest},
@@ -393,7 +393,7 @@ def load_quarantined(gate: Gate, session: ReadSession | WriteSession, item: str)
     if row.original_seal is None:
         if owner.raw_expired_at is None:
             raise EvidenceError(f"the original of {item} is no longer held")
-    elif payload["seal"] != hashlib.sha256(row.original_seal.encode()).hexdigest():
+    elif payload["seal"] != evidence.seal_digest(row.original_seal):
         raise EvidenceError(f"evidence of {item} speaks of another sealed original")
     return Quarantined(
         recording=RecordingId(owner.id),

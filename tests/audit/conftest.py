@@ -1,16 +1,12 @@
 """A real ledger on a real SQLite file or a real PostgreSQL, with a sealer that really seals."""
 
-import os
 import secrets
-import shutil
-import signal
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine
 
 from audit.checkpoint import CheckpointSigner
 from audit.events import Event, EventType, Outcome
@@ -35,36 +31,6 @@ class SubjectSealer:
 
     def destroy(self, subject: str) -> None:
         del self.keys[subject]
-
-
-@pytest.fixture(scope="session")
-def postgresql_server() -> Iterator[Callable[[str], str]]:
-    runtime = Path(tempfile.mkdtemp(prefix="fgpg"))
-    before = os.environ.get("XDG_RUNTIME_DIR")
-    os.environ["XDG_RUNTIME_DIR"] = str(runtime)
-    import pgserver  # noqa: PLC0415 - it reads XDG_RUNTIME_DIR when it is imported
-
-    server = pgserver.get_server(Path(tempfile.mkdtemp(prefix="fgpg")), cleanup_mode="delete")
-    admin = create_engine(_psycopg(server.get_uri()), isolation_level="AUTOCOMMIT")
-
-    def schema(name: str) -> str:
-        with admin.connect() as connection:
-            connection.execute(text(f'CREATE SCHEMA "{name}"'))
-        return f"{_psycopg(server.get_uri())}&application_name={name}&options=-csearch_path%3D{name}"
-
-    yield schema
-    admin.dispose()
-    postmaster = server.get_postmaster_info().process
-    postmaster.send_signal(
-        signal.SIGQUIT
-    )  # at once: a shutdown checkpoint of data that is deleted takes 10 s
-    postmaster.wait()
-    server.cleanup()
-    shutil.rmtree(runtime)
-    if before is None:
-        del os.environ["XDG_RUNTIME_DIR"]
-    else:
-        os.environ["XDG_RUNTIME_DIR"] = before
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -127,7 +93,3 @@ def make_event() -> Callable[..., Event]:
         return Event(**{**values, **changes})
 
     return _event
-
-
-def _psycopg(uri: str) -> str:
-    return uri.replace("postgresql://", "postgresql+psycopg://", 1)
