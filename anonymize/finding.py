@@ -14,6 +14,8 @@ class FindingKind(StrEnum):
     LIMIT_SIGN = "limit_sign"
     METADATA = "metadata"
     EMBEDDED_IMAGE = "embedded_image"
+    EMBEDDED_STREAM = "embedded_stream"
+    AUDIO = "audio"
     POSITION = "position"
     RESTRICTED_ZONE = "restricted_zone"
     ELEVATION = "elevation"
@@ -28,6 +30,7 @@ class FindingKind(StrEnum):
     DEVICE_ID = "device_id"
     IP_ADDRESS = "ip_address"
     ADDRESS = "address"
+    STREET_NAME = "street_name"
     UNLISTED_FIELD = "unlisted_field"
 
 
@@ -37,6 +40,8 @@ class TreatmentKind(StrEnum):
     MASK_MEAN = "mask_mean"
     MASK_SOLID = "mask_solid"
     MASK_PIXELATE = "mask_pixelate"
+    MASK_BLUR = "mask_blur"
+    MASK_REPLACE = "mask_replace"
     REENCODE = "reencode"
     STRIP_METADATA = "strip_metadata"
     REDACT = "redact"
@@ -45,6 +50,8 @@ class TreatmentKind(StrEnum):
     LOCAL_FRAME = "local_frame"
     KEYED_OFFSET = "keyed_offset"
     TIME_SHIFT = "time_shift"
+    DROP_AUDIO = "drop_audio"
+    DROP_STREAM = "drop_stream"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +62,19 @@ class PixelBox:
     y0: int
     x1: int
     y1: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameBox:
+    """A pixel box in one frame of a video.
+
+    Attributes:
+        frame: Index of the frame in presentation order, from 0.
+        box: Box in pixels of the upright frame.
+    """
+
+    frame: int
+    box: PixelBox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +101,7 @@ class FieldPath:
     path: str
 
 
-Where = PixelBox | TextSpan | IndexSpan | FieldPath
+Where = PixelBox | FrameBox | TextSpan | IndexSpan | FieldPath
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,22 +23,52 @@ class MaskTreatment:
     """How one kind of object is masked.
 
     Attributes:
-        mode: ``mean`` fills with the mean colour of the enlarged box, ``solid`` with mid grey, ``pixelate``
-            leaves ``cells`` cells along the longer side. Blur is not offered: it is invertible (DESIGN.md §4).
+        mode: ``mean`` fills with the mean colour of the enlarged region, ``solid`` with mid grey, ``pixelate``
+            leaves ``cells`` cells along the longer side, ``replace`` asks the installed replacement
+            (``anonymize.media.replacement``), ``blur`` is a Gaussian and needs ``accept_inversion_risk``:
+            it can be inverted (DESIGN.md §4, docs/images.md).
+        region: ``object`` masks the enlarged box, ``figure`` the middle of a round sign, which stays a sign.
+        shape: ``box``, or ``ellipse`` inscribed in a box that is enlarged so far that it covers the object's.
         enlarge: Share of the box's width and height added on each side before masking.
         threshold: Least confidence at which a detection is masked.
+        smallest_px: Least height in pixels of the upright image at which objects must be looked for; scales
+            and tiles of the detectors follow from it.
         cells: Cells along the longer side, for ``pixelate``.
+        blur_share: Standard deviation of the Gaussian as a share of the region's shorter side, for ``blur``.
+        accept_inversion_risk: The operator's explicit consent to ``blur``.
     """
 
-    mode: Literal["mean", "solid", "pixelate"]
+    mode: Literal["mean", "solid", "pixelate", "blur", "replace"]
     enlarge: _Share
     threshold: _Share
+    smallest_px: _Count = 12
+    region: Literal["object", "figure"] = "object"
+    shape: Literal["box", "ellipse"] = "box"
     cells: _Count = 3
+    blur_share: Annotated[float, Field(ge=0.25, le=1.0)] = 0.5
+    accept_inversion_risk: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode == "blur" and not self.accept_inversion_risk:
+            raise ValueError("blur can be inverted (expected accept_inversion_risk: true beside mode: blur)")
+
+
+@validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class TextMaskTreatment:
+    """How legible text in images is masked; off unless the profile names it.
+
+    Attributes:
+        mask: How its boxes are masked.
+        kinds: Which text is masked: ``phone``, ``address``, ``street_name``, or ``any`` for all of it.
+    """
+
+    mask: MaskTreatment
+    kinds: Annotated[tuple[Literal["phone", "address", "street_name", "any"], ...], Field(min_length=1)]
 
 
 @validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
 class ImageProfile:
-    """Limits and treatments of still images.
+    """Limits and treatments of still images, and of the frames of videos.
 
     Attributes:
         min_side_px: Least width and height that is accepted.
@@ -53,6 +83,8 @@ class ImageProfile:
         max_passes: How often masking may be repeated on what the residual scan finds before the item stops.
         pose_error_m: Radius in metres around a frame's position that must be clear of restricted zones.
         view_distance_m: Distance in metres that a camera is taken to see, added to ``pose_error_m``.
+        limit_sign: Treatment of height, weight, width and axle-load signs; null leaves them.
+        text: Treatment of text in images; null leaves it. Needs the extra ``ocr``.
     """
 
     min_side_px: _Count
@@ -66,6 +98,33 @@ class ImageProfile:
     max_passes: _Count
     pose_error_m: _Positive
     view_distance_m: _Positive
+    limit_sign: MaskTreatment | None = None
+    text: TextMaskTreatment | None = None
+
+
+@validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class VideoProfile:
+    """Limits and treatments of videos; frames are masked as ``ImageProfile`` says.
+
+    Attributes:
+        max_frames: Largest number of frames that is read.
+        max_gap_s: A track that is lost for at most this many seconds is masked throughout the gap.
+        margin_s: Seconds by which a mask precedes the first and follows the last sighting.
+        segment_s: Seconds of a segment, the unit of resumption.
+        codec: Codec of the output.
+        crf: Constant rate factor of the output; smaller is better.
+        max_bitrate_kbps: Greatest bit rate of the output over one second, in kbit/s; null for none.
+        audio: ``drop``, or ``keep`` to copy the first audio stream.
+    """
+
+    max_frames: _Count
+    max_gap_s: _Positive
+    margin_s: Annotated[float, Field(ge=0.0)]
+    segment_s: _Positive
+    codec: Literal["h264", "hevc"]
+    crf: Annotated[int, Field(ge=0, le=40)]
+    max_bitrate_kbps: _Count | None
+    audio: Literal["drop", "keep"]
 
 
 @validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
@@ -136,6 +195,7 @@ class Profile:
     version: int
     jurisdiction: Literal["CN", "EU"]
     images: ImageProfile
+    videos: VideoProfile
     tracks: TrackProfile
     points: PointProfile
     text: TextProfile

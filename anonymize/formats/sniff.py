@@ -44,6 +44,8 @@ class ItemKind(StrEnum):
     KITTI_POINTS = "kitti_points"
     JSON = "json"
     TEXT = "text"
+    VIDEO = "video"
+    HEIC = "heic"
 
 
 def image_kind(content: bytes) -> ItemKind | None:

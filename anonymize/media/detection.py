@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from enum import StrEnum
 from functools import lru_cache
 from typing import Protocol
 
@@ -14,8 +15,15 @@ from anonymize.finding import Finding, FindingKind, PixelBox
 Image = NDArray[np.uint8]
 
 
+class Look(StrEnum):
+    """Why a detector looks; the two looks see an image at different scales, sampling grids or orientations."""
+
+    MASKING = "masking"
+    RESIDUAL = "residual"
+
+
 class Detector(Protocol):
-    """Finds objects in one upright image.
+    """Finds objects in upright images.
 
     Attributes:
         name: Stable name of the detector.
@@ -35,7 +43,7 @@ class Detector(Protocol):
     def kinds(self) -> frozenset[FindingKind]:
         """Kinds of finding that it can produce."""
 
-    def detect(self, image: Image, *, threshold: float) -> tuple[Finding, ...]:
+    def detect(self, image: Image, *, threshold: float, look: Look = Look.MASKING) -> tuple[Finding, ...]:
         """Find objects of at least ``threshold`` confidence.
 
         Boxes are half-open and clipped to the image. May be called from several threads.
@@ -43,6 +51,16 @@ class Detector(Protocol):
         Args:
             image: H × W × 3, RGB, upright.
             threshold: Least confidence, in [0, 1].
+            look: Which of the two looks to take.
+
+        Raises:
+            ModelError: The model cannot be run.
+        """
+
+    def detect_batch(
+        self, images: Sequence[Image], *, threshold: float, look: Look = Look.MASKING
+    ) -> tuple[tuple[Finding, ...], ...]:
+        """``detect`` on each image, in order; images of one size run together where the engine can.
 
         Raises:
             ModelError: The model cannot be run.
