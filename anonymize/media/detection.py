@@ -97,6 +97,18 @@ def embedded_detectors() -> tuple[Detector, ...]:
     return CenterFace(), plate_detector()
 
 
+def mirror(image: Image) -> Image:
+    """The image as a mirror shows it, contiguous."""
+    return np.ascontiguousarray(image[:, ::-1])
+
+
+def mirror_boxes(boxes: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """N × 4 corners of a mirrored image of ``width`` columns, in pixels of the image itself."""
+    turned = boxes.copy()
+    turned[:, 0], turned[:, 2] = width - boxes[:, 2], width - boxes[:, 0]
+    return turned
+
+
 def require_rgb(image: Image) -> None:
     """Refuse anything but a non-empty H × W × 3 image of bytes.
 

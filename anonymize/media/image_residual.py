@@ -1,14 +1,12 @@
-"""The independent second look at a treated image: its bytes by an allow-list, its pixels mirrored."""
+"""The independent second look at a treated image: its bytes by an allow-list, its pixels by the residual look."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from anonymize.errors import ModelError
 from anonymize.finding import FieldPath, Finding, FindingKind, PixelBox
 from anonymize.media import jpeg_markers, png_chunks
-from anonymize.media.detection import Detector, Image, identity
+from anonymize.media.detection import Detector, Image, Look, identity
 from anonymize.media.image_decoding import ImageKind, decode_upright, open_image
 from anonymize.media.jpeg_markers import walk_jpeg
 from anonymize.media.masks import mask
@@ -45,8 +43,8 @@ def scan_image(
     """Look for what must not be in a treated image.
 
     1. Every JPEG marker or PNG chunk is on the allow-list and nothing follows the image. 2. The detectors,
-    run on the mirrored image (another sampling grid than the masking pass saw), find nothing outside the
-    masks.
+    looking again (``Look.RESIDUAL``: other scales and orientation than the masking pass saw), find nothing
+    outside the masks.
 
     Args:
         content: The treated bytes.
@@ -66,7 +64,7 @@ def scan_image(
     boxes = tuple(f for f in masked if isinstance(f.where, PixelBox))
     visible = residual_detections(image, boxes, detectors=detectors, profile=profile)  # 2
     return ResidualReport(
-        scanners=(_READERS[kind], *(f"{identity(d)}+mirrored" for d in detectors)),
+        scanners=(_READERS[kind], *(f"{identity(d)}+{Look.RESIDUAL}" for d in detectors)),
         residual=(*structural, *visible),
         facts={"width": image.shape[1], "height": image.shape[0], "masks": len(boxes)},
     )
@@ -75,37 +73,38 @@ def scan_image(
 def residual_detections(
     image: Image, masked: Sequence[Finding], *, detectors: Sequence[Detector], profile: ImageProfile
 ) -> tuple[Finding, ...]:
-    """Detections in the mirrored image that existing masks do not cover, in coordinates of the image itself.
+    """Detections of the residual look that existing masks do not cover.
 
     Raises:
         ModelError: A detector fails.
     """
-    width = image.shape[1]
     covered = mask(image, masked, profile=profile).mask
-    mirrored = np.ascontiguousarray(image[:, ::-1])
     left = []
     for detector in detectors:
-        for finding in run_detector(detector, mirrored, threshold=profile.residual_threshold):
+        for finding in run_detector(
+            detector, image, threshold=profile.residual_threshold, look=Look.RESIDUAL
+        ):
             box = finding.where
             if not isinstance(box, PixelBox):
                 raise ModelError(
                     f"{detector.name} gave a finding without a pixel box (got {type(box).__name__})"
                 )
-            turned = PixelBox(x0=width - box.x1, y0=box.y0, x1=width - box.x0, y1=box.y1)
-            share = float(covered[turned.y0 : turned.y1, turned.x0 : turned.x1].mean())
+            share = float(covered[box.y0 : box.y1, box.x0 : box.x1].mean())
             if share < profile.residual_coverage:
-                left.append(replace(finding, where=turned, detector=f"{finding.detector}+mirrored"))
+                left.append(replace(finding, detector=f"{finding.detector}+{Look.RESIDUAL}"))
     return tuple(left)
 
 
-def run_detector(detector: Detector, image: Image, *, threshold: float) -> tuple[Finding, ...]:
+def run_detector(
+    detector: Detector, image: Image, *, threshold: float, look: Look = Look.MASKING
+) -> tuple[Finding, ...]:
     """Run a detector; whatever it raises stops the item.
 
     Raises:
         ModelError: The detector raised anything.
     """
     try:
-        return detector.detect(image, threshold=threshold)
+        return detector.detect(image, threshold=threshold, look=look)
     except ModelError:
         raise
     except Exception as error:

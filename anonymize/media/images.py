@@ -35,7 +35,7 @@ def cleanse_image(
 
     1. Every required kind has a detector. 2. Structure and size are checked before decoding. 3. The image is
     brought upright. 4. All detectors run. 5. Findings are masked and the pixels encoded. 6. The encoded
-    result is decoded and looked at mirrored; what is still there is masked too, from the original pixels, at
+    result is decoded and looked at again; what is still there is masked too, from the original pixels, at
     most ``profile.max_passes`` times.
 
     Args:

@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -21,10 +21,11 @@ import numpy as np
 
 from anonymize.errors import ModelError
 from anonymize.finding import Finding, FindingKind
-from anonymize.media.detection import Image, require_rgb, to_finding
+from anonymize.media.detection import Image, Look, mirror, mirror_boxes, require_rgb, to_finding
 
 _ENVIRONMENT = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
 _INTEGRATIONS = ("sync", "clearml", "comet", "dvc", "mlflow", "raytune", "tensorboard", "wandb")
+_RESIDUAL_SCALE = 1.25
 _SUFFIXES = (".pt", ".onnx")
 
 
@@ -125,25 +126,34 @@ class UltralyticsDetector:
         self._imgsz = imgsz
         self._lock = threading.Lock()
 
-    def detect(self, image: Image, *, threshold: float) -> tuple[Finding, ...]:
+    def detect(self, image: Image, *, threshold: float, look: Look = Look.MASKING) -> tuple[Finding, ...]:
         """Find objects of at least ``threshold`` confidence; see ``Detector.detect``."""
         require_rgb(image)
-        bgr = np.ascontiguousarray(image[..., ::-1])
+        residual = look is Look.RESIDUAL
+        bgr = np.ascontiguousarray((mirror(image) if residual else image)[..., ::-1])
+        side = round(self._imgsz * _RESIDUAL_SCALE) if residual else self._imgsz
         with self._lock:
             try:
                 (result,) = self._model.predict(
-                    bgr, conf=max(threshold, 1e-3), imgsz=self._imgsz, device="cpu", verbose=False, save=False
+                    bgr, conf=max(threshold, 1e-3), imgsz=side, device="cpu", verbose=False, save=False
                 )
             except Exception as error:
                 raise ModelError(f"{self.name} failed: {error}") from error
         boxes = result.boxes.cpu().numpy()
+        corners = mirror_boxes(boxes.xyxy, image.shape[1]) if residual else boxes.xyxy
         size = (image.shape[1], image.shape[0])
         found = (
             to_finding(self._classes[int(c)][0], xyxy, float(conf), size=size,
                        detector=f"{self.name}@{self.digest[:12]}", label=self._classes[int(c)][1])
-            for xyxy, conf, c in zip(boxes.xyxy, boxes.conf, boxes.cls, strict=True)
+            for xyxy, conf, c in zip(corners, boxes.conf, boxes.cls, strict=True)
         )  # fmt: skip
         return tuple(f for f in found if f is not None and f.confidence >= threshold)
+
+    def detect_batch(
+        self, images: Sequence[Image], *, threshold: float, look: Look = Look.MASKING
+    ) -> tuple[tuple[Finding, ...], ...]:
+        """``detect`` on each image; see ``Detector.detect_batch``."""
+        return tuple(self.detect(image, threshold=threshold, look=look) for image in images)
 
 
 def _load(path: Path, sha256: str) -> tuple[Any, str]:

@@ -2,7 +2,7 @@
 
 import ast
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +11,13 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from anonymize.errors import ModelError
 from anonymize.finding import Finding, FindingKind
-from anonymize.media.detection import Image, require_rgb, to_finding
+from anonymize.media.detection import Image, Look, mirror, mirror_boxes, require_rgb, to_finding
 from anonymize.media.inference import Floats, open_session, pad_to, resample, run_session, suppress, to_blob
 
 _PADDING = 114
 _COLUMNS = 6
 _OVERLAP = 0.5
+_BETWEEN = 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +121,17 @@ class YoloOnnx:
                 f"model {self.name} has no suppression inside (got {shapes}, expected 1 × N × {_COLUMNS})"
             )
 
-    def detect(self, image: Image, *, threshold: float) -> tuple[Finding, ...]:
+    def detect(self, image: Image, *, threshold: float, look: Look = Look.MASKING) -> tuple[Finding, ...]:
         """Find objects of at least ``threshold`` confidence; see ``Detector.detect``."""
         require_rgb(image)
         height, width = image.shape[:2]
-        factors = dict.fromkeys(min(side / max(width, height), self._magnification) for side in self._sides)
-        rows = np.concatenate([self._at_scale(image, factor, threshold) for factor in factors])
+        factors = dict.fromkeys(
+            min(side / max(width, height), self._magnification) for side in self._sides_of(look)
+        )
+        seen = mirror(image) if look is Look.RESIDUAL else image
+        rows = np.concatenate([self._at_scale(seen, factor, threshold) for factor in factors])
+        if look is Look.RESIDUAL:
+            rows[:, :4] = mirror_boxes(rows[:, :4], width)
         detector = f"{self.name}@{self.digest[:12]}"
         found = []
         for index in np.unique(rows[:, 5]):
@@ -140,6 +146,18 @@ class YoloOnnx:
                 for i in suppress(mine[:, :4], mine[:, 4], overlap=_OVERLAP)
             ]
         return tuple(f for f in found if f is not None)
+
+    def detect_batch(
+        self, images: Sequence[Image], *, threshold: float, look: Look = Look.MASKING
+    ) -> tuple[tuple[Finding, ...], ...]:
+        """``detect`` on each image; see ``Detector.detect_batch``."""
+        return tuple(self.detect(image, threshold=threshold, look=look) for image in images)
+
+    def _sides_of(self, look: Look) -> tuple[int, ...]:
+        """The sides of the look; those of the residual look lie between those of the masking look."""
+        if look is Look.MASKING or self._fixed is not None:
+            return self._sides
+        return tuple(round(side * _BETWEEN) for side in self._sides[1:] or self._sides)
 
     def _at_scale(self, image: Image, factor: float, threshold: float) -> Floats:
         size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))

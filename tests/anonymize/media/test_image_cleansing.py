@@ -8,6 +8,7 @@ from PIL import Image
 
 from anonymize.errors import MalformedItemError, ModelError, ResidualError
 from anonymize.finding import Finding, FindingKind, PixelBox, TreatmentKind
+from anonymize.media.detection import Look
 from anonymize.media.images import cleanse_image, scan_image
 
 
@@ -22,19 +23,19 @@ class Blind:
     digest = "b" * 64
     kinds = frozenset({FindingKind.FACE, FindingKind.PLATE})
 
-    def detect(self, image, *, threshold):
+    def detect(self, image, *, threshold, look=Look.MASKING):
         return ()
 
 
 class Broken(Blind):
-    def detect(self, image, *, threshold):
+    def detect(self, image, *, threshold, look=Look.MASKING):
         raise RuntimeError("out of memory")
 
 
 class Bright(Blind):
     """Finds the box around all pixels brighter than 200 where there are any."""
 
-    def detect(self, image, *, threshold):
+    def detect(self, image, *, threshold, look=Look.MASKING):
         rows, columns = np.nonzero(image.min(axis=2) > 200)
         if not rows.size:
             return ()
@@ -50,7 +51,7 @@ class Shy(Bright):
     def __init__(self):
         self.calls = 0
 
-    def detect(self, image, *, threshold):
+    def detect(self, image, *, threshold, look=Look.MASKING):
         self.calls += 1
         return super().detect(image, threshold=threshold) if self.calls > 1 else ()
 
@@ -61,7 +62,7 @@ class Restless(Blind):
     def __init__(self):
         self.at = 0
 
-    def detect(self, image, *, threshold):
+    def detect(self, image, *, threshold, look=Look.MASKING):
         self.at += 12
         box = PixelBox(x0=self.at, y0=40, x1=self.at + 3, y1=43)
         return (Finding(kind=FindingKind.FACE, where=box, confidence=0.9, detector="restless@0"),)
