@@ -31,6 +31,7 @@ class FindingKind(StrEnum):
     IP_ADDRESS = "ip_address"
     ADDRESS = "address"
     STREET_NAME = "street_name"
+    TEXT = "text"
     UNLISTED_FIELD = "unlisted_field"
 
 
@@ -169,6 +170,8 @@ class Treated:
         treatments: Everything that was done.
         facts: JSON-ready measures for policy (pixels, points kept, dropped share).
         dropped: The whole item was removed (a frame inside a restricted zone); it must not be released.
+        mask: Where pixels of an image were destroyed, as a 1-bit PNG of its size (white: destroyed), for the
+            losses of training; empty where that does not apply.
     """
 
     content: bytes
@@ -177,3 +180,4 @@ class Treated:
     treatments: tuple[Treatment, ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
     dropped: bool = False
+    mask: bytes = b""

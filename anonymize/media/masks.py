@@ -1,9 +1,7 @@
-"""Masks that destroy what they cover. Blur is not among them: it can be inverted (DESIGN.md §4)."""
+"""Masks that destroy what they cover; ``blur`` is the exception, and profiles have to consent to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +9,21 @@ from numpy.typing import NDArray
 from anonymize.errors import ProfileError
 from anonymize.finding import Finding, FindingKind, PixelBox
 from anonymize.media.detection import Image
+from anonymize.media.mask_fills import fill_of
+from anonymize.media.mask_regions import Region, box_of, enlarged, figure_of, region_of
 from anonymize.profile import ImageProfile, MaskTreatment
 
-_GREY = 128
-_BORDER_PX = 2
-_FACE_CELLS = 8
-_PLATE_CELLS = 3
+__all__ = [
+    "MASKABLE_KINDS", "TEXT_KINDS", "MaskedImage", "coverage", "covered_share", "enlarged", "mask",
+    "masked_kinds", "treatment_of",
+]  # fmt: skip
+
+TEXT_KINDS = frozenset({FindingKind.PHONE, FindingKind.ADDRESS, FindingKind.STREET_NAME, FindingKind.TEXT})
+MASKABLE_KINDS = frozenset({FindingKind.FACE, FindingKind.PLATE, FindingKind.LIMIT_SIGN}) | TEXT_KINDS
+
+# As many cells as a dictionary attack can do nothing with (benchmarks/mask_inversion.py, docs/images.md).
+_MOST_CELLS = {FindingKind.FACE: 8, FindingKind.PLATE: 3, FindingKind.LIMIT_SIGN: 2}
+_MOST_TEXT_CELLS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +33,23 @@ class MaskedImage:
     Attributes:
         image: H × W × 3; equal to the original outside ``mask``.
         mask: H × W; true where pixels were destroyed.
-        boxes: The enlarged boxes that were masked, in the order of the findings.
+        boxes: The boxes that hold each mask, in the order of the findings.
     """
 
     image: Image
     mask: NDArray[np.bool_]
     boxes: tuple[PixelBox, ...]
+
+
+def masked_kinds(profile: ImageProfile) -> frozenset[FindingKind]:
+    """Kinds that the profile masks, for each of which there must be a detector."""
+    kinds = {FindingKind.FACE, FindingKind.PLATE}
+    if profile.limit_sign is not None:
+        kinds.add(FindingKind.LIMIT_SIGN)
+    if profile.text is not None:
+        named = {FindingKind(k) for k in profile.text.kinds if k != "any"}
+        kinds |= TEXT_KINDS if "any" in profile.text.kinds else named
+    return frozenset(kinds)
 
 
 def treatment_of(kind: FindingKind, profile: ImageProfile) -> MaskTreatment:
@@ -40,14 +58,18 @@ def treatment_of(kind: FindingKind, profile: ImageProfile) -> MaskTreatment:
     Raises:
         ProfileError: The profile has no mask for that kind, or its pixelation would leave too much.
     """
-    if kind is FindingKind.FACE:
-        treatment, most = profile.face, _FACE_CELLS
-    elif kind is FindingKind.PLATE:
-        treatment, most = profile.plate, _PLATE_CELLS
-    else:
-        raise ProfileError(
-            f"the profile has no mask for this kind (got {kind.value!r}, expected face or plate)"
-        )
+    if kind not in masked_kinds(profile):
+        expected = ", ".join(sorted(masked_kinds(profile)))
+        raise ProfileError(f"the profile has no mask for this kind (got {kind.value!r}, expected {expected})")
+    named = {
+        FindingKind.FACE: profile.face,
+        FindingKind.PLATE: profile.plate,
+        FindingKind.LIMIT_SIGN: profile.limit_sign,
+    }
+    treatment = named.get(kind) or (profile.text.mask if profile.text else None)
+    if treatment is None:
+        raise ProfileError(f"the profile has no mask for this kind (got {kind.value!r})")
+    most = _MOST_CELLS.get(kind, _MOST_TEXT_CELLS)
     if treatment.mode == "pixelate" and treatment.cells > most:
         raise ProfileError(
             f"too many cells for a {kind.value} (got {treatment.cells}, expected at most {most})"
@@ -55,25 +77,46 @@ def treatment_of(kind: FindingKind, profile: ImageProfile) -> MaskTreatment:
     return treatment
 
 
-def enlarged(box: PixelBox, *, share: float, size: tuple[int, int]) -> PixelBox:
-    """Grow a box by ``share`` of its sides on each side, at least a pixel, and clip it to the image.
-
-    A box that comes within two pixels of the border takes the border with it.
+def coverage(
+    findings: Sequence[Finding], *, size: tuple[int, int], profile: ImageProfile
+) -> NDArray[np.bool_]:
+    """What ``mask`` would destroy: H × W, true where a mask lies.
 
     Args:
-        box: Half-open box of at least one pixel inside the image.
-        share: Share of width and height added on each side.
-        size: Width and height of the image in pixels.
+        findings: Findings of one image.
+        size: Its width and height in pixels.
+        profile: Says how each kind is masked.
+
+    Raises:
+        ProfileError: A finding's kind has no mask in the profile.
+        ValueError: A finding has no pixel box, or its box lies outside the image.
     """
-    grow_x = max(1, ceil((box.x1 - box.x0) * share))
-    grow_y = max(1, ceil((box.y1 - box.y0) * share))
-    x0, x1 = _span(box.x0 - grow_x, box.x1 + grow_x, size[0])
-    y0, y1 = _span(box.y0 - grow_y, box.y1 + grow_y, size[1])
-    return PixelBox(x0=x0, y0=y0, x1=x1, y1=y1)
+    covered = np.zeros((size[1], size[0]), dtype=np.bool_)
+    for finding in findings:
+        _cover(covered, region_of(finding, treatment_of(finding.kind, profile), size))
+    return covered
 
 
-def _span(low: int, high: int, end: int) -> tuple[int, int]:
-    return (0 if low <= _BORDER_PX else low), (end if high >= end - _BORDER_PX else high)
+def covered_share(finding: Finding, covered: NDArray[np.bool_], *, profile: ImageProfile) -> float:
+    """Share of what has to be hidden of a finding that ``covered`` hides: of its box, or of a sign's figure.
+
+    Args:
+        finding: Of a kind that the profile masks.
+        covered: H × W, true where masks lie.
+        profile: Says what is masked.
+
+    Raises:
+        ProfileError: The finding's kind has no mask in the profile.
+        ValueError: The finding has no pixel box, or its box lies outside the image.
+    """
+    size = (covered.shape[1], covered.shape[0])
+    treatment = treatment_of(finding.kind, profile)
+    box = box_of(finding, size)
+    if treatment.region == "figure":
+        region = figure_of(box, enlarge=0.0, size=size)
+        if region.inside is not None:
+            return float(covered[region.slices][region.inside].mean())
+    return float(covered[box.y0 : box.y1, box.x0 : box.x1].mean())
 
 
 def mask(image: Image, findings: Sequence[Finding], *, profile: ImageProfile) -> MaskedImage:
@@ -84,10 +127,11 @@ def mask(image: Image, findings: Sequence[Finding], *, profile: ImageProfile) ->
 
     Args:
         image: H × W × 3; it is not changed.
-        findings: Faces and plates of this image.
+        findings: Findings of this image, of kinds that the profile masks.
         profile: Says how each kind is masked.
 
     Raises:
+        ModelError: A replacement is missing, fails or shows what it had to replace.
         ProfileError: A finding's kind has no mask in the profile.
         ValueError: A finding has no pixel box, or its box lies outside the image.
     """
@@ -95,53 +139,21 @@ def mask(image: Image, findings: Sequence[Finding], *, profile: ImageProfile) ->
     jobs = []
     for finding in findings:
         treatment = treatment_of(finding.kind, profile)
-        where = _inside(finding, (width, height))
-        jobs.append((enlarged(where, share=treatment.enlarge, size=(width, height)), finding.kind, treatment))
+        jobs.append((region_of(finding, treatment, (width, height)), finding.kind, treatment))
     done = image.copy()
     covered = np.zeros((height, width), dtype=np.bool_)
-    for box, kind, treatment in sorted(jobs, key=lambda job: -_area(job[0])):
-        rows, columns = slice(box.y0, box.y1), slice(box.x0, box.x1)
-        done[rows, columns] = _fill(image[rows, columns], kind, treatment)
-        covered[rows, columns] = True
-    return MaskedImage(image=done, mask=covered, boxes=tuple(box for box, _, _ in jobs))
+    for region, kind, treatment in sorted(jobs, key=lambda job: -job[0].area):
+        fill = fill_of(image[region.slices], region.inside, kind, treatment)
+        if region.inside is None:
+            done[region.slices] = fill
+        else:
+            np.copyto(done[region.slices], fill, where=region.inside[..., None])
+        _cover(covered, region)
+    return MaskedImage(image=done, mask=covered, boxes=tuple(region.box for region, _, _ in jobs))
 
 
-def _inside(finding: Finding, size: tuple[int, int]) -> PixelBox:
-    box = finding.where
-    if not isinstance(box, PixelBox):
-        raise ValueError(f"only findings with pixel boxes can be masked (got {type(box).__name__})")  # noqa: TRY004
-    if not (0 <= box.x0 < box.x1 <= size[0] and 0 <= box.y0 < box.y1 <= size[1]):
-        raise ValueError(
-            f"the box does not lie in the image (got {box}, expected inside {size[0]}×{size[1]})"
-        )
-    return box
-
-
-def _area(box: PixelBox) -> int:
-    return (box.x1 - box.x0) * (box.y1 - box.y0)
-
-
-def _fill(region: Image, kind: FindingKind, treatment: MaskTreatment) -> Image:
-    """The pixels that replace ``region``."""
-    if treatment.mode == "solid":
-        return np.full_like(region, _GREY)
-    if treatment.mode == "mean":
-        return _cells(region, 1, 1)
-    height, width = region.shape[:2]
-    if kind is FindingKind.PLATE:
-        across, down = (treatment.cells, 1) if width >= height else (1, treatment.cells)
+def _cover(covered: NDArray[np.bool_], region: Region) -> None:
+    if region.inside is None:
+        covered[region.slices] = True
     else:
-        longer = max(width, height)
-        across, down = (max(1, round(treatment.cells * side / longer)) for side in (width, height))
-    return _cells(region, min(across, width), min(down, height))
-
-
-def _cells(region: Image, across: int, down: int) -> Image:
-    filled = np.empty_like(region)
-    edges_x = np.linspace(0, region.shape[1], across + 1).round().astype(int)
-    edges_y = np.linspace(0, region.shape[0], down + 1).round().astype(int)
-    for y0, y1 in pairwise(edges_y):
-        for x0, x1 in pairwise(edges_x):
-            cell = region[y0:y1, x0:x1]
-            filled[y0:y1, x0:x1] = np.rint(cell.reshape(-1, 3).mean(axis=0)).astype(np.uint8)
-    return filled
+        covered[region.slices] |= region.inside

@@ -2,20 +2,34 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageDraw, ImageFont
 
 from anonymize.errors import ProfileError
 from anonymize.finding import FieldPath, Finding, FindingKind, PixelBox
-from anonymize.media.masks import enlarged, mask
-from anonymize.profile import ImageProfile, MaskTreatment
+from anonymize.media.masks import (
+    TEXT_KINDS,
+    coverage,
+    covered_share,
+    enlarged,
+    mask,
+    masked_kinds,
+    treatment_of,
+)
+from anonymize.profile import ImageProfile, MaskTreatment, TextMaskTreatment
 
 KINDS = (FindingKind.FACE, FindingKind.PLATE)
+# GB 5768.2: red ring of a tenth of the outer diameter.
+RING_SHARE = 0.1
+# The covered share from which an object counts as covered (DESIGN.md §5).
+COVERED = 0.75
 
 
-def images(mode: str, *, cells: int = 3, enlarge: float = 0.2) -> ImageProfile:
-    treatment = MaskTreatment(mode=mode, enlarge=enlarge, threshold=0.2, cells=cells)
+def images(mode: str = "mean", *, limit_sign=None, text=None, **options: object) -> ImageProfile:
+    treatment = MaskTreatment(mode=mode, **{"enlarge": 0.2, "threshold": 0.2, **options})
     return ImageProfile(
         min_side_px=16, max_side_px=1000, max_pixels=10**6, jpeg_quality=90, face=treatment, plate=treatment,
         residual_threshold=0.4, residual_coverage=0.75, max_passes=3, pose_error_m=1.0, view_distance_m=1.0,
+        limit_sign=limit_sign, text=text,
     )  # fmt: skip
 
 
@@ -38,11 +52,17 @@ def scenes(draw):
 
 
 @settings(max_examples=80, deadline=None)
-@given(scene=scenes(), mode=st.sampled_from(["mean", "solid", "pixelate"]))
-def test_pixels_outside_are_kept_and_the_input_is_not_changed(scene, mode):
+@given(
+    scene=scenes(),
+    mode=st.sampled_from(["mean", "solid", "pixelate", "blur"]),
+    shape=st.sampled_from(["box", "ellipse"]),
+    enlarge=st.sampled_from([0.0, 0.1, 0.3]),
+)
+def test_pixels_outside_are_kept_objects_covered_and_the_input_is_not_changed(scene, mode, shape, enlarge):
     pixels, findings = scene
     before = pixels.copy()
-    masked = mask(pixels, findings, profile=images(mode))
+    profile = images(mode, shape=shape, enlarge=enlarge, accept_inversion_risk=True)
+    masked = mask(pixels, findings, profile=profile)
     assert np.array_equal(pixels, before)
     assert masked.image is not pixels
     assert np.array_equal(masked.image[~masked.mask], before[~masked.mask])
@@ -52,6 +72,7 @@ def test_pixels_outside_are_kept_and_the_input_is_not_changed(scene, mode):
         inside[box.y0 : box.y1, box.x0 : box.x1] = True
     assert masked.mask[inside].all()
     assert len(masked.boxes) == len(findings)
+    assert np.array_equal(coverage(findings, size=pixels.shape[1::-1], profile=profile), masked.mask)
 
 
 @settings(max_examples=60, deadline=None)
@@ -83,6 +104,26 @@ def test_a_pixelated_plate_leaves_three_colours_at_most(scene):
         box = masked.boxes[0]
         region = masked.image[box.y0 : box.y1, box.x0 : box.x1].reshape(-1, 3)
         assert len(np.unique(region, axis=0)) <= 3
+        assert {int(v) % 16 for v in np.unique(region)} == {8}, "a cell is the middle of one of 16 levels"
+
+
+def test_the_average_of_many_pixelated_frames_tells_no_more_than_one():
+    """Noise moves exact means from frame to frame; rounded ones stay where they are."""
+    rng = np.random.default_rng(4)
+    scene = np.full((40, 120, 3), 84, np.uint8)
+    scene[10:30, 20:100] = 135
+    scene[10:30, 40:60] = 70
+    plate = found(20, 10, 100, 30, FindingKind.PLATE)
+    frames = [
+        mask(
+            np.clip(scene + rng.normal(0, 6, scene.shape), 0, 255).astype(np.uint8),
+            [plate],
+            profile=images("pixelate"),
+        ).image
+        for _ in range(30)
+    ]
+    cells = [frame[15, [15, 60, 104]] for frame in frames]
+    assert np.ptp(cells, axis=0).max() == 0
 
 
 @pytest.mark.parametrize(("kind", "cells"), [(FindingKind.PLATE, 4), (FindingKind.FACE, 9)])
@@ -128,3 +169,120 @@ def test_findings_that_cannot_be_masked_are_refused():
     nowhere = Finding(kind=FindingKind.FACE, where=FieldPath(path="x"), confidence=1.0, detector="test@0")
     with pytest.raises(ValueError, match="pixel boxes"):
         mask(pixels, [nowhere], profile=profile)
+
+
+@pytest.mark.parametrize("box", [(0, 10, 20, 30), (40, 12, 59, 30), (20, 1, 40, 20), (20, 20, 41, 39)])
+def test_an_ellipse_takes_the_border_with_it(box):
+    x0, y0, x1, y1 = box
+    masked = mask(np.zeros((40, 60, 3), np.uint8), [found(*box)], profile=images("solid", shape="ellipse"))
+    assert masked.mask[y0:y1, x0:x1].all()
+    assert masked.mask[y0 : y1 + (y1 == 39), 59].all() or x1 < 58
+    assert masked.mask[0, x0:x1].all() or y0 > 2
+    assert masked.mask[39, x0:x1].all() or y1 < 38
+
+
+def test_an_ellipse_spares_the_corners_that_a_box_of_its_size_would_take():
+    masked = mask(np.zeros((100, 100, 3), np.uint8), [found(30, 30, 70, 70)], profile=images(shape="ellipse"))
+    box = masked.boxes[0]
+    share = masked.mask.sum() / ((box.x1 - box.x0) * (box.y1 - box.y0))
+    assert share == pytest.approx(np.pi / 4, abs=0.05)
+    assert masked.mask[30:70, 30:70].all()
+
+
+@pytest.fixture(scope="module")
+def sign():
+    """A height-limit sign after GB 5768.2, 100 pixels wide, on a plain wall, and where its figure is."""
+    image = Image.new("RGB", (160, 160), (120, 130, 125))
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((30, 30, 129, 129), fill=(200, 20, 30))
+    ring = round(100 * RING_SHARE)
+    draw.ellipse((30 + ring, 30 + ring, 129 - ring, 129 - ring), fill="white")
+    draw.text((80, 80), "3.5m", fill="black", font=ImageFont.load_default(26), anchor="mm")
+    draw.polygon([(70, 44), (90, 44), (80, 57)], fill="black")
+    draw.polygon([(70, 116), (90, 116), (80, 103)], fill="black")
+    pixels = np.asarray(image)
+    return pixels, pixels.max(axis=2) < 100
+
+
+FIGURE = MaskTreatment(mode="mean", region="figure", enlarge=0.05, threshold=0.3)
+
+
+def sign_at(x0: float, y0: float, x1: float, y1: float):
+    return found(round(x0), round(y0), round(x1), round(y1), FindingKind.LIMIT_SIGN)
+
+
+def test_a_sign_loses_its_figure_and_keeps_its_ring(sign):
+    pixels, figure = sign
+    masked = mask(pixels, [sign_at(30, 30, 130, 130)], profile=images(limit_sign=FIGURE))
+    assert masked.mask[figure].all()
+    red = (pixels[..., 0] > 180) & (pixels[..., 1] < 60)
+    assert masked.mask[red].mean() < 0.5
+    assert (masked.image[red & ~masked.mask][:, 0] > 180).all()
+    assert not masked.mask[:30].any()
+    assert masked.image[figure].min() > 150, "white with a little black, on average"
+
+
+@pytest.mark.parametrize(
+    ("dx", "dy"), [(15, 0), (-15, 0), (0, 15), (0, -15), (11, 11), (-11, 11), (11, -11), (-11, -11)]
+)
+def test_a_figure_is_covered_when_the_box_is_off_by_15_percent(sign, dx, dy):
+    pixels, figure = sign
+    profile = images(limit_sign=FIGURE)
+    masked = mask(pixels, [sign_at(30 + dx, 30 + dy, 130 + dx, 130 + dy)], profile=profile)
+    number = figure.copy()
+    number[:60] = number[100:] = False
+    assert masked.mask[number].mean() >= COVERED
+    assert masked.mask[figure].mean() >= COVERED
+
+
+@pytest.mark.parametrize("scale", [0.85, 1.15])
+def test_a_figure_is_covered_when_the_box_has_the_wrong_size(sign, scale):
+    pixels, figure = sign
+    half = 50 * scale
+    box = sign_at(80 - half, 80 - half, 80 + half, 80 + half)
+    assert mask(pixels, [box], profile=images(limit_sign=FIGURE)).mask[figure].mean() >= 0.95
+
+
+def test_a_sign_that_is_cut_off_is_masked_as_a_whole(sign):
+    pixels, _ = sign
+    cut = np.ascontiguousarray(pixels[:, 80:])
+    masked = mask(cut, [sign_at(0, 30, 50, 130)], profile=images(limit_sign=FIGURE))
+    assert masked.mask[30:130, 0:50].all()
+
+
+def test_a_masked_figure_counts_as_covered_although_its_ring_shows(sign):
+    pixels, _ = sign
+    profile = images(limit_sign=FIGURE)
+    box = sign_at(30, 30, 130, 130)
+    covered = mask(pixels, [box], profile=profile).mask
+    assert covered_share(box, covered, profile=profile) == 1.0
+    assert covered[30:130, 30:130].mean() < COVERED
+    assert covered_share(box, np.zeros_like(covered), profile=profile) == 0.0
+    assert covered_share(found(30, 30, 130, 130), covered, profile=profile) < COVERED
+
+
+def test_kinds_follow_from_the_profile():
+    both = {FindingKind.FACE, FindingKind.PLATE}
+    treatment = MaskTreatment(mode="mean", enlarge=0.1, threshold=0.3)
+    assert masked_kinds(images()) == both
+    assert masked_kinds(images(limit_sign=FIGURE)) == both | {FindingKind.LIMIT_SIGN}
+    phones = TextMaskTreatment(mask=treatment, kinds=("phone",))
+    assert masked_kinds(images(text=phones)) == both | {FindingKind.PHONE}
+    everything = TextMaskTreatment(mask=treatment, kinds=("any",))
+    assert masked_kinds(images(text=everything)) == both | TEXT_KINDS
+    assert treatment_of(FindingKind.PHONE, images(text=phones)) is treatment
+    with pytest.raises(ProfileError, match="address"):
+        treatment_of(FindingKind.ADDRESS, images(text=phones))
+
+
+def test_a_blur_is_relative_to_the_object_and_sees_nothing_beyond_it():
+    pixels = np.random.default_rng(1).integers(0, 256, (80, 80, 3), np.uint8)
+    profile = images("blur", accept_inversion_risk=True, enlarge=0.0, blur_share=0.5)
+    box = found(20, 20, 60, 60)
+    other = pixels.copy()
+    masked = mask(pixels, [box], profile=profile)
+    edge = masked.boxes[0]
+    other[: edge.y0], other[edge.y1 :] = 0, 0
+    inside = (slice(edge.y0, edge.y1), slice(edge.x0, edge.x1))
+    assert np.array_equal(masked.image[inside], mask(other, [box], profile=profile).image[inside])
+    assert masked.image[inside].std() < pixels.std() / 10
