@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import Protocol
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from anonymize.errors import ModelError
 from anonymize.finding import Finding, FindingKind, PixelBox
+from anonymize.media.inference import DEFAULT_ENGINE, Engine
 
 Image = NDArray[np.uint8]
 
@@ -29,6 +31,7 @@ class Detector(Protocol):
         name: Stable name of the detector.
         digest: SHA-256 of its model file.
         kinds: Kinds of finding that it can produce; never empty.
+        runtime: Engine, its version, device and precision, as evidence names them.
     """
 
     @property
@@ -42,6 +45,10 @@ class Detector(Protocol):
     @property
     def kinds(self) -> frozenset[FindingKind]:
         """Kinds of finding that it can produce."""
+
+    @property
+    def runtime(self) -> str:
+        """Engine, its version, device and precision."""
 
     def detect(self, image: Image, *, threshold: float, look: Look = Look.MASKING) -> tuple[Finding, ...]:
         """Find objects of at least ``threshold`` confidence.
@@ -84,29 +91,56 @@ def detector_set_digest(detectors: Sequence[Detector]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-@lru_cache(maxsize=1)
-def embedded_detectors() -> tuple[Detector, ...]:
-    """The shipped face and plate detectors (ONNX Runtime on the CPU), loaded once per process.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """The smallest objects that must be found: heights in pixels of the upright image.
+
+    Attributes:
+        face_px: Of a face, from forehead to chin.
+        plate_px: Of a licence plate.
+        limit_sign_px: Of a limit sign.
+    """
+
+    face_px: int = 10
+    plate_px: int = 12
+    limit_sign_px: int = 12
+
+    def __post_init__(self) -> None:
+        if min(self.face_px, self.plate_px, self.limit_sign_px) < 1:
+            raise ModelError(f"objects that must be found have a height of at least one pixel (got {self})")
+
+    def by_kind(self) -> dict[FindingKind, int]:
+        """The same, by kind of finding."""
+        return {
+            FindingKind.FACE: self.face_px,
+            FindingKind.PLATE: self.plate_px,
+            FindingKind.LIMIT_SIGN: self.limit_sign_px,
+        }
+
+
+DEFAULT_REACH = Reach()
+
+
+@lru_cache(maxsize=4)
+def embedded_detectors(
+    reach: Reach = DEFAULT_REACH, engine: Engine = DEFAULT_ENGINE
+) -> tuple["Detector", ...]:
+    """The shipped detectors on the CPU, loaded once per process for each reach and engine.
+
+    Args:
+        reach: The smallest objects that must be found.
+        engine: Who runs the models.
 
     Raises:
         ModelError: A model is missing, has the wrong digest or does not load.
     """
-    from anonymize.media.centerface import CenterFace  # noqa: PLC0415 - these modules import this one
-    from anonymize.media.plates import plate_detector  # noqa: PLC0415 - the same
+    # These modules import this one.
+    from anonymize.media.centerface import CenterFace  # noqa: PLC0415
+    from anonymize.media.plates import plate_network  # noqa: PLC0415
+    from anonymize.media.pyramid import PyramidDetector  # noqa: PLC0415
 
-    return CenterFace(), plate_detector()
-
-
-def mirror(image: Image) -> Image:
-    """The image as a mirror shows it, contiguous."""
-    return np.ascontiguousarray(image[:, ::-1])
-
-
-def mirror_boxes(boxes: NDArray[np.float32], width: int) -> NDArray[np.float32]:
-    """N × 4 corners of a mirrored image of ``width`` columns, in pixels of the image itself."""
-    turned = boxes.copy()
-    turned[:, 0], turned[:, 2] = width - boxes[:, 2], width - boxes[:, 0]
-    return turned
+    networks = (CenterFace(engine=engine), plate_network(engine=engine))
+    return tuple(PyramidDetector(n, reach=reach.by_kind()) for n in networks)
 
 
 def require_rgb(image: Image) -> None:

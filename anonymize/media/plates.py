@@ -8,6 +8,8 @@ import yaml
 
 from anonymize.errors import ModelError
 from anonymize.finding import FindingKind
+from anonymize.media.inference import DEFAULT_ENGINE, Engine
+from anonymize.media.tiling import ObjectSizes
 from anonymize.media.yolo_onnx import YoloOnnx
 
 
@@ -29,8 +31,8 @@ def plate_card() -> dict[str, Any]:
     return card
 
 
-def plate_detector() -> YoloOnnx:
-    """Load the shipped plate detector as its card describes it.
+def plate_network(*, engine: Engine = DEFAULT_ENGINE) -> YoloOnnx:
+    """Load the shipped plate network as its card describes it.
 
     Raises:
         ModelError: The model is missing, has another digest than its card says, or does not load.
@@ -46,5 +48,6 @@ def plate_detector() -> YoloOnnx:
         name="plate",
         sha256=str(card["sha256"]),
         kinds={name: FindingKind(kind) for name, kind in card["classes"].items()},
-        sides=tuple(int(side) for side in card["sides"]),
+        sizes={FindingKind.PLATE: ObjectSizes(smallest_px=12, largest_px=300, aspect=4.5, magnification=2.0)},
+        engine=engine,
     )

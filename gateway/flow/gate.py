@@ -6,12 +6,11 @@ from datetime import datetime
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from anonymize.finding import FindingKind
 from anonymize.media.detection import Detector, embedded_detectors
 from anonymize.profile import PinnedProfile, Profile, TextProfile
 from audit.ledger import Ledger
 from gateway.database import Database
-from gateway.errors import ConfigurationError
+from gateway.models.loading import open_registered, reach_of
 from gateway.settings import Settings
 from gateway.vault.keys import Keystore
 from gateway.vault.store import Vault
@@ -21,6 +20,7 @@ from policies.engine import Engine
 if TYPE_CHECKING:
     # Importing Presidio takes seconds; whoever only fetches or serves never needs it.
     from anonymize.text.analyzer import TextAnalyzer
+    from gateway.models.registry import RegisteredModel
 
 
 @lru_cache(maxsize=4)
@@ -34,33 +34,47 @@ def _analyzer_of(profile: TextProfile) -> "TextAnalyzer":
 class Instruments:
     """Detectors and analyzers, built on first use because their models take seconds to load."""
 
-    def __init__(self, settings: Settings, profile: Profile) -> None:
+    def __init__(
+        self, settings: Settings, profile: Profile, registered: "Callable[[], tuple[RegisteredModel, ...]]"
+    ) -> None:
+        """Choose what looks at images and text.
+
+        Args:
+            settings: Home and inference engine.
+            profile: Says how small the objects are that must be found, and what text is looked for.
+            registered: The registered models in use, verified at each call.
+        """
         self._settings = settings
         self._profile = profile
+        self._registered = registered
+        self._opened: tuple[tuple[str, ...], tuple[Detector, ...]] | None = None
 
-    @cached_property
+    @property
     def detectors(self) -> tuple[Detector, ...]:
         """Every detector that an image must pass; never empty (law 5).
 
+        The embedded detectors and every registered model in use. The registry is asked each time, so that a
+        model that is added or retired counts from the next image on.
+
         Raises:
             ModelError: A model is missing, altered or lacks its metadata.
-            ConfigurationError: User weights name a class kind that does not exist.
+            EvidenceError: A registration does not verify.
         """
-        embedded = embedded_detectors()
-        weights = self._settings.detector_weights
-        if weights is None:
-            return embedded
-        # Imported here: torch and OpenCV are loaded only where an operator asks for their own weights.
-        from anonymize.media.ultralytics_engine import UltralyticsDetector  # noqa: PLC0415
+        models = self._registered()
+        key = tuple(model.statement for model in models)
+        if self._opened is None or self._opened[0] != key:
+            self._opened = key, self._open(models)
+        return self._opened[1]
 
-        try:
-            kinds = {
-                name: FindingKind(kind) for name, kind in self._settings.detector_weights_classes.items()
-            }
-        except ValueError as error:
-            raise ConfigurationError(f"FLEETGATE_DETECTOR_WEIGHTS_CLASSES: {error}") from error
-        digest = self._settings.detector_weights_sha256 or ""
-        return (*embedded, UltralyticsDetector(weights, sha256=digest, kinds=kinds))
+    def _open(self, models: "tuple[RegisteredModel, ...]") -> tuple[Detector, ...]:
+        images, engine, home = self._profile.images, self._settings.inference, self._settings.home
+        own = embedded_detectors(reach=reach_of(images), engine=engine)
+        added = (open_registered(home, m.card, m.use, profile=images, engine=engine) for m in models)
+        return (*own, *added)
+
+    def anew(self) -> "Instruments":
+        """The same instruments, to be loaded anew."""
+        return Instruments(self._settings, self._profile, self._registered)
 
     @cached_property
     def analyzer(self) -> "TextAnalyzer":

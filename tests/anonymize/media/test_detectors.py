@@ -16,10 +16,12 @@ from anonymize.finding import FindingKind
 from anonymize.media.centerface import CenterFace, locate_model
 from anonymize.media.detection import detector_set_digest, embedded_detectors, identity, to_finding
 from anonymize.media.plates import plate_card
+from anonymize.media.tiling import ObjectSizes
 from anonymize.media.yolo_onnx import YoloOnnx
 
 MODEL = Path(__file__).parents[3] / "anonymize" / "media" / "models" / "plate.onnx"
 KINDS = {"plate": FindingKind.PLATE}
+SIZES = {FindingKind.PLATE: ObjectSizes(smallest_px=12, largest_px=300)}
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +123,7 @@ def _load(content: bytes, **options: object) -> YoloOnnx:
         "name": "edited",
         "sha256": hashlib.sha256(content).hexdigest(),
         "kinds": KINDS,
-        "sides": (64,),
+        "sizes": SIZES,
     }
     return YoloOnnx(content, **{**settings, **options})
 

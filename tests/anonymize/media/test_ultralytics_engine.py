@@ -9,10 +9,16 @@ import pytest
 
 from anonymize.errors import ModelError
 from anonymize.finding import FindingKind
-from anonymize.media.ultralytics_engine import UltralyticsDetector
+from anonymize.media.tiling import ObjectSizes
+from anonymize.media.ultralytics_engine import UltralyticsNetwork
 
 ROOT = Path(__file__).parents[3]
 KINDS = {"0": FindingKind.PLATE}
+OPTIONS = {
+    "name": "mine",
+    "kinds": KINDS,
+    "sizes": {FindingKind.PLATE: ObjectSizes(smallest_px=16, largest_px=400)},
+}
 _ALL = """
 import hashlib, json, socket, sys
 from pathlib import Path
@@ -25,17 +31,20 @@ socket.socket.connect = socket.socket.connect_ex = socket.getaddrinfo = socket.c
 import numpy as np
 from anonymize.errors import ModelError
 from anonymize.finding import FindingKind
-from anonymize.media.ultralytics_engine import UltralyticsDetector, import_ultralytics
+from anonymize.media.architectures import open_detector
+from anonymize.media.ultralytics_engine import import_ultralytics, weights_digest
 
 folder = Path(sys.argv[1])
 ultralytics = import_ultralytics()
-ultralytics.YOLO("anonymize/media/training/plate_net.yaml", task="detect").save(folder / "detect.pt")
+network = Path(ultralytics.__file__).parent / "cfg" / "models" / "11" / "yolo11.yaml"
+(folder / "yolo11n.yaml").write_text(network.read_text().replace("nc: 80", "nc: 1"))
+ultralytics.YOLO(folder / "yolo11n.yaml", task="detect").save(folder / "detect.pt")
 ultralytics.YOLO("yolo11n-cls.yaml", task="classify").save(folder / "classify.pt")
 (folder / "rubbish.pt").write_bytes(b"rubbish")
 
 def load(name, kinds, **options):
-    digest = hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    return UltralyticsDetector(folder / name, sha256=digest, kinds=kinds, **options)
+    digest = weights_digest(folder / name)
+    return open_detector("ultralytics", folder / name, name=name, sha256=digest, classes=kinds, **options)
 
 refusals = {}
 for name, kinds in (("classify.pt", {}), ("detect.pt", {"cat": FindingKind.PLATE}), ("rubbish.pt", {})):
@@ -44,7 +53,7 @@ for name, kinds in (("classify.pt", {}), ("detect.pt", {"cat": FindingKind.PLATE
     except ModelError as error:
         refusals[name] = str(error)
 
-detector = load("detect.pt", {"0": FindingKind.PLATE}, imgsz=64)
+detector = load("detect.pt", {"0": FindingKind.PLATE}, sides=(64,))
 image = np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8)
 found = detector.detect(image, threshold=0.0)
 import torch, torchvision
@@ -98,15 +107,15 @@ def test_a_wrong_digest_a_missing_file_and_an_unknown_suffix_are_refused(tmp_pat
     path = tmp_path / "weights.pt"
     path.write_bytes(b"not weights")
     with pytest.raises(ModelError, match="wrong digest"):
-        UltralyticsDetector(path, sha256="0" * 64, kinds=KINDS)
+        UltralyticsNetwork(path, sha256="0" * 64, **OPTIONS)
     with pytest.raises(ModelError, match="does not exist"):
-        UltralyticsDetector(tmp_path / "absent.pt", sha256="0" * 64, kinds=KINDS)
+        UltralyticsNetwork(tmp_path / "absent.pt", sha256="0" * 64, **OPTIONS)
     with pytest.raises(ModelError, match="unknown suffix"):
-        UltralyticsDetector(tmp_path / "weights.bin", sha256="0" * 64, kinds=KINDS)
+        UltralyticsNetwork(tmp_path / "weights.bin", sha256="0" * 64, **OPTIONS)
 
 
 def test_a_foreign_onnx_is_refused(tmp_path):
     path = tmp_path / "foreign.onnx"
     path.write_bytes(b"")
     with pytest.raises(ModelError, match="lacks metadata"):
-        UltralyticsDetector(path, sha256=_digest(path), kinds=KINDS)
+        UltralyticsNetwork(path, sha256=_digest(path), **OPTIONS)
