@@ -1,9 +1,9 @@
 """Deployment facts, read from ``FLEETGATE_*`` environment variables. Regulatory numbers live in policy data."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.errors import ConfigurationError
@@ -23,9 +23,7 @@ class Settings(BaseSettings):
         opa_url: OPA server that judges instead of the embedded engine.
         opa_ca_file: CA certificates for ``opa_url``.
         opa_timeout_s: Longest wait for one decision, in seconds.
-        detector_weights: User-supplied detector weights (.pt or .onnx) that run beside the embedded detectors.
-        detector_weights_sha256: Digest that ``detector_weights`` must have.
-        detector_weights_classes: Class names in ``detector_weights`` mapped to finding kinds.
+        inference: Engine that runs detection models: ``openvino`` or ``onnxruntime``.
         accredited_for_secrets: Whether this installation is accredited for state secrets (rule 26).
         network_zone: ``in_zone`` when the gate stands in a domestic compliance zone.
         country: ISO 3166-1 alpha-2 code of the country that the gate stands in.
@@ -48,9 +46,7 @@ class Settings(BaseSettings):
     opa_url: str | None = None
     opa_ca_file: Path | None = None
     opa_timeout_s: float = Field(default=2.0, gt=0)
-    detector_weights: Path | None = None
-    detector_weights_sha256: str | None = None
-    detector_weights_classes: dict[str, str] = Field(default_factory=dict)
+    inference: Literal["openvino", "onnxruntime"] = "openvino"
     accredited_for_secrets: bool = False
     network_zone: str = "in_zone"
     country: str = Field(default="CN", pattern=r"^[A-Z]{2}$")
@@ -59,14 +55,6 @@ class Settings(BaseSettings):
     sweep_interval_s: int = Field(default=60, gt=0)
     signature_max_age_s: int = Field(default=60, gt=0)
     max_item_bytes: int = Field(default=2 * 1024**3, gt=0)
-
-    @model_validator(mode="after")
-    def _weights_are_pinned(self) -> Self:
-        if self.detector_weights is not None and not (
-            self.detector_weights_sha256 and self.detector_weights_classes
-        ):
-            raise ValueError("detector_weights needs detector_weights_sha256 and detector_weights_classes")
-        return self
 
     @property
     def state_url(self) -> str:

@@ -117,7 +117,8 @@ def evaluate(
         absent=len(images.absent),
         labels_complete=images.complete,
         detectors=tuple(
-            DetectorUsed(name=d.name, sha256=d.digest) for d in sorted(looking, key=lambda d: d.name)
+            DetectorUsed(name=d.name, sha256=d.digest, runtime=d.runtime)
+            for d in sorted(looking, key=lambda d: d.name)
         ),
         detector_set_digest=detector_set_digest(detectors),
         treatment_digest=treatment,
@@ -145,7 +146,8 @@ def _chosen_kinds(
 
 
 def _run_key(detectors: Sequence[Detector], treatment: str) -> str:
-    parts = ["fleetgate-evaluation-1", detector_set_digest(detectors), treatment]
+    runtimes = sorted(f"{d.name} {d.runtime}" for d in detectors)
+    parts = ["fleetgate-evaluation-1", detector_set_digest(detectors), treatment, *runtimes]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 

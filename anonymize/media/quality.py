@@ -108,10 +108,11 @@ class KindQuality:
 
 @validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
 class DetectorUsed:
-    """A detector that took part: its name and the digest of its model file."""
+    """A detector that took part: its name, the digest of its model file, and what ran it."""
 
     name: Annotated[str, Field(min_length=1)]
     sha256: _Digest
+    runtime: str
 
 
 @validated(frozen=True, slots=True, kw_only=True, config=_STRICT)

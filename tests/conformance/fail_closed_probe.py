@@ -17,7 +17,7 @@ from anonymize.media.detection import embedded_detectors
 from anonymize.media.plates import plate_card
 from gateway.app import open_gate
 from gateway.flow.dossier import recording_summary
-from gateway.flow.gate import Gate, Instruments
+from gateway.flow.gate import Gate
 from gateway.settings import Settings
 from gateway.vault.keys import Keystore
 from gateway.workers import advance
@@ -61,7 +61,7 @@ def picture(gate: Gate, seed: int) -> list[str]:
     """State and reason of a picture that goes through a gate whose instruments are loaded anew."""
     for cached in (embedded_detectors, plate_card, locate_model):
         cached.cache_clear()
-    fresh = replace(gate, instruments=Instruments(gate.settings, gate.profile.profile))
+    fresh = replace(gate, instruments=gate.instruments.anew())
     recording = deliver(fresh, {"frame.png": png(64 + seed, 48)}, attestation="none near", captured={})
     advance(fresh, recording)
     (item,) = recording_summary(fresh, recording)["items"]

