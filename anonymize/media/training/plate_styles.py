@@ -17,6 +17,8 @@ PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕�
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 _DIGITS = "0123456789"
 _GLYPH_PX = 96
+_NARROW = "·-.,: "
+_HEIGHTS = {"·": 0.14, "-": 0.14, ".": 0.16, ",": 0.24, ":": 0.6}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +167,7 @@ def draw_text(rng: np.random.Generator, text: str, size: tuple[int, int], font: 
     """Characters stretched to equal cells of a canvas of ``size`` (width, height); coverage in [0, 1]."""
     width, height = size
     canvas = np.zeros((height, width), np.float32)
-    weights = np.array([0.35 if c in "·- " else 1.0 for c in text])
+    weights = np.array([0.35 if c in _NARROW else 1.0 for c in text])
     edges = np.concatenate([[0.0], np.cumsum(weights / weights.sum())]) * width
     fill = rng.uniform(0.74, 0.9)
     for i, character in enumerate(text):
@@ -173,10 +175,9 @@ def draw_text(rng: np.random.Generator, text: str, size: tuple[int, int], font: 
         if character == " " or cell < 2:  # noqa: PLR2004 - a cell of one pixel holds no ink
             continue
         glyph = _glyph(font, character)
-        share = 0.4 if character in "1I" else fill
-        w = max(1, int(cell * (0.6 if character in "·-" else share)))
-        h = max(1, int(height * (0.14 if character in "·-" else 1.0)))
-        x, y = int(edges[i] + (cell - w) / 2), (height - h) // 2
+        share = 0.6 if character in _NARROW else 0.4 if character in "1Iil|" else fill
+        w, h = max(1, int(cell * share)), max(1, int(height * _HEIGHTS.get(character, 1.0)))
+        x, y = int(edges[i] + (cell - w) / 2), height - h if character in ".," else (height - h) // 2
         scaled = cv2.resize(glyph, (w, h), interpolation=cv2.INTER_AREA)
         canvas[y : y + h, x : x + w] = np.maximum(canvas[y : y + h, x : x + w], scaled)
     return canvas
