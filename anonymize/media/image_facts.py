@@ -1,6 +1,5 @@
 """What an image file says about itself: size, position, time, metadata, hidden images."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,12 +10,18 @@ from PIL.Image import Exif
 
 from anonymize.errors import MalformedItemError
 from anonymize.media import jpeg_markers, png_chunks
+from anonymize.media.heif_boxes import HeifStructure
 from anonymize.media.image_decoding import DECODE_ERRORS, ImageKind, OpenedImage, open_image
+from anonymize.media.image_position import jpeg_packets, png_packets, position_of
 from anonymize.media.jpeg_markers import JpegStructure
 from anonymize.profile import ImageProfile
 
 _ORIENTATION = 0x0112
 _SWAPPING = (5, 6, 7, 8)
+_PREVIEWS = frozenset({"jfxx_thumbnail", "jfif_thumbnail", "heif.thumbnail"})
+_HEIF_FIELDS = {"exif": "exif", "xmp": "xmp", "icc_profile": "icc_profile", "thumbnails": "heif.thumbnail",
+                "depth_images": "heif.depth_image", "aux": "heif.auxiliary_image",
+                "metadata": "heif.metadata"}  # fmt: skip
 _POINTERS = frozenset({0x8769, 0x8825, 0xA005})
 
 
@@ -28,12 +33,13 @@ class ImageFacts:
         width: Pixels, upright.
         height: Pixels, upright.
         orientation: EXIF orientation, 1 to 8.
-        latitude: Degrees north (WGS 84) from EXIF GPS, None where there is none.
+        latitude: Degrees north (WGS 84) from EXIF GPS or XMP, None where there is none.
         longitude: Degrees east.
         captured_at: Time of capture where the file states its offset from UTC, or GPS time.
         metadata_fields: Names of everything in the file beside pixels, from a closed vocabulary, sorted.
-        has_thumbnail: Whether EXIF or JFIF hold a preview.
-        extra_images: Images behind the end of the first one (MPF and the like).
+        has_thumbnail: Whether EXIF, JFIF or HEIF hold a preview.
+        extra_images: Images beside the primary one: behind its end (MPF and the like), and in HEIF depth
+            maps, gain maps, further images and sequences.
         mode: Pixel mode as stored (Pillow's names).
     """
 
@@ -72,13 +78,13 @@ def facts_of(opened: OpenedImage) -> ImageFacts:
     width, height = opened.pillow.size
     if orientation in _SWAPPING:
         width, height = height, width
-    fields = _structure_fields(opened)
+    fields, packets = _structure_fields(opened), _xmp_packets(opened)
     for prefix, names, ifd in (("exif", ExifTags.TAGS, main), ("exif", ExifTags.TAGS, detail),
                                ("exif.gps", ExifTags.GPSTAGS, gps)):  # fmt: skip
         fields |= {f"{prefix}:{names.get(tag, f'{tag:#06x}')}" for tag in ifd if tag not in _POINTERS}
     if preview:
         fields.add("exif.thumbnail")
-    position = _position(gps)
+    position = position_of(gps, packets)
     return ImageFacts(
         width=width,
         height=height,
@@ -87,8 +93,8 @@ def facts_of(opened: OpenedImage) -> ImageFacts:
         longitude=position[1] if position else None,
         captured_at=_captured_at(main, detail, gps),
         metadata_fields=tuple(sorted(fields)),
-        has_thumbnail=bool(preview) or bool(fields & {"jfxx_thumbnail", "jfif_thumbnail"}),
-        extra_images=_extra_images(opened.structure.trailing),
+        has_thumbnail=bool(preview) or bool(fields & _PREVIEWS),
+        extra_images=_extra_images(opened),
         mode=opened.mode,
     )
 
@@ -102,6 +108,9 @@ def _orientation(exif: Exif) -> int:
 
 def _structure_fields(opened: OpenedImage) -> set[str]:
     structure = opened.structure
+    if isinstance(structure, HeifStructure):
+        fields = {name for key, name in _HEIF_FIELDS.items() if opened.pillow.info.get(key)}
+        return fields.union(structure.others, {"heif.image"} if _frames(opened) > 1 else ())
     if isinstance(structure, JpegStructure):
         extra = [s for s in structure.segments if not jpeg_markers.carries_only_pixels(s)]
         fields = {jpeg_markers.field_name(s) for s in extra}
@@ -112,45 +121,26 @@ def _structure_fields(opened: OpenedImage) -> set[str]:
     return fields | ({"trailing_data"} if structure.trailing else set())
 
 
-def _extra_images(trailing: bytes) -> int:
-    return max(trailing.count(b"\xff\xd8\xff"), 1) if trailing else 0
+def _xmp_packets(opened: OpenedImage) -> list[bytes]:
+    if isinstance(opened.structure, JpegStructure):
+        return jpeg_packets(opened.structure)
+    if isinstance(opened.structure, HeifStructure):
+        packet = opened.pillow.info.get("xmp")
+        return [packet] if packet else []
+    return png_packets(opened.structure)
 
 
-def _position(gps: Mapping[int, Any]) -> tuple[float, float] | None:
-    """Latitude and longitude in degrees; None where the GPS directory has neither."""
-    tags = ExifTags.GPS
-    parts = [tags.GPSLatitude, tags.GPSLatitudeRef, tags.GPSLongitude, tags.GPSLongitudeRef]
-    present = [p in gps for p in parts]
-    if not any(present):
-        return None
-    if not all(present):
-        raise MalformedItemError(
-            f"EXIF GPS position is incomplete (got {[p.name for p in parts if p in gps]})"
-        )
-    latitude = _angle(gps[tags.GPSLatitude], gps[tags.GPSLatitudeRef], "NS", 90.0)
-    longitude = _angle(gps[tags.GPSLongitude], gps[tags.GPSLongitudeRef], "EW", 180.0)
-    return latitude, longitude
+def _frames(opened: OpenedImage) -> int:
+    return int(getattr(opened.pillow, "n_frames", 1))
 
 
-def _angle(value: Any, reference: Any, signs: str, limit: float) -> float:
-    """Degrees of a degree-minute-second triple; messages carry no coordinate."""
-    try:
-        degrees, minutes, seconds = (float(v) for v in value)
-    except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise MalformedItemError(f"EXIF GPS value is no triple of numbers (axis {signs})") from error
-    if not all(math.isfinite(v) and v >= 0 for v in (degrees, minutes, seconds)):
-        raise MalformedItemError(f"EXIF GPS value is not finite or negative (axis {signs})")
-    angle = degrees + minutes / 60 + seconds / 3600
-    if minutes >= 60 or seconds > 60 or angle > limit:  # noqa: PLR2004 - sexagesimal
-        raise MalformedItemError(
-            f"EXIF GPS value is out of range (axis {signs}, expected at most {limit:g} degrees)"
-        )
-    letter = str(reference).strip("\x00 ").upper()
-    if letter not in tuple(signs):
-        raise MalformedItemError(
-            f"EXIF GPS reference is unknown (axis {signs}, expected one of {tuple(signs)})"
-        )
-    return -angle if letter == signs[1] else angle
+def _extra_images(opened: OpenedImage) -> int:
+    structure = opened.structure
+    if isinstance(structure, HeifStructure):
+        info = opened.pillow.info
+        maps = len(info.get("depth_images", ())) + sum(len(ids) for ids in info.get("aux", {}).values())
+        return _frames(opened) - 1 + maps + len(structure.others)
+    return max(structure.trailing.count(b"\xff\xd8\xff"), 1) if structure.trailing else 0
 
 
 def _captured_at(

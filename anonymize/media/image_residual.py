@@ -7,29 +7,30 @@ from anonymize.errors import ModelError
 from anonymize.finding import FieldPath, Finding, FindingKind, PixelBox
 from anonymize.media import jpeg_markers, png_chunks
 from anonymize.media.detection import Detector, Image, Look, identity
-from anonymize.media.image_decoding import ImageKind, decode_upright, open_image
+from anonymize.media.image_decoding import ImageKind, decode_upright, open_image, released_kind
 from anonymize.media.jpeg_markers import walk_jpeg
-from anonymize.media.masks import mask
+from anonymize.media.masks import MASKABLE_KINDS, coverage, covered_share, masked_kinds
 from anonymize.media.png_chunks import walk_png
 from anonymize.profile import ImageProfile
 from anonymize.residual import ResidualReport
 
-REQUIRED_KINDS = frozenset({FindingKind.FACE, FindingKind.PLATE})
 _READERS = {"jpeg": "jpeg-markers", "png": "png-chunks"}
 
 
-def require_detectors(detectors: Sequence[Detector]) -> None:
-    """Refuse a set of detectors that does not look for faces and plates, or for something that has no mask.
+def require_detectors(detectors: Sequence[Detector], profile: ImageProfile) -> None:
+    """Refuse a set of detectors that misses a kind which the profile masks, or finds what nothing can mask.
+
+    Detectors may find signs and text that the profile leaves; such findings are ignored.
 
     Raises:
-        ModelError: No detector is given, a required kind is missing, or a kind cannot be masked.
+        ModelError: No detector is given, a required kind is missing, or a kind has no mask in any profile.
     """
     kinds = frozenset[FindingKind]().union(*(d.kinds for d in detectors))
-    missing = sorted(REQUIRED_KINDS - kinds)
+    missing = sorted(masked_kinds(profile) - kinds)
     if missing:
         raise ModelError(f"no detector for {', '.join(missing)} (got {[d.name for d in detectors]})")
-    if kinds - REQUIRED_KINDS:
-        raise ModelError(f"detected kinds have no mask (got {sorted(kinds - REQUIRED_KINDS)})")
+    if kinds - MASKABLE_KINDS:
+        raise ModelError(f"detected kinds have no mask (got {sorted(kinds - MASKABLE_KINDS)})")
 
 
 def scan_image(
@@ -48,20 +49,23 @@ def scan_image(
 
     Args:
         content: The treated bytes.
-        kind: Their format.
-        detectors: Detectors that together look for faces and plates.
+        kind: Their format, or that of the original: a HEIC was written as JPEG.
+        detectors: Detectors that together look for all kinds that the profile masks.
         profile: Thresholds, and the enlargement of masks.
-        masked: Findings of the masking pass; detections that lie in their masks do not count.
+        masked: Findings of the masking pass; detections that lie in their masks do not count. Those without
+            a box, and those of kinds that the profile leaves, are ignored.
 
     Raises:
         ModelError: No or not all kinds of detector are given, or one fails.
         MalformedItemError: The treated bytes cannot be decoded.
         LimitExceededError: The treated image's size lies outside the profile's limits.
     """
-    require_detectors(detectors)
+    require_detectors(detectors, profile)
+    kind = released_kind(kind)
     structural = _structural(content, kind)  # 1
     image, _ = decode_upright(open_image(content, kind, profile=profile))
-    boxes = tuple(f for f in masked if isinstance(f.where, PixelBox))
+    kinds = masked_kinds(profile)
+    boxes = tuple(f for f in masked if isinstance(f.where, PixelBox) and f.kind in kinds)
     visible = residual_detections(image, boxes, detectors=detectors, profile=profile)  # 2
     return ResidualReport(
         scanners=(_READERS[kind], *(f"{identity(d)}+{Look.RESIDUAL}" for d in detectors)),
@@ -78,19 +82,19 @@ def residual_detections(
     Raises:
         ModelError: A detector fails.
     """
-    covered = mask(image, masked, profile=profile).mask
+    covered = coverage(masked, size=(image.shape[1], image.shape[0]), profile=profile)
+    kinds = masked_kinds(profile)
     left = []
     for detector in detectors:
         for finding in run_detector(
             detector, image, threshold=profile.residual_threshold, look=Look.RESIDUAL
         ):
-            box = finding.where
-            if not isinstance(box, PixelBox):
-                raise ModelError(
-                    f"{detector.name} gave a finding without a pixel box (got {type(box).__name__})"
-                )
-            share = float(covered[box.y0 : box.y1, box.x0 : box.x1].mean())
-            if share < profile.residual_coverage:
+            if not isinstance(finding.where, PixelBox):
+                got = type(finding.where).__name__
+                raise ModelError(f"{detector.name} gave a finding without a pixel box (got {got})")
+            if finding.kind not in kinds:
+                continue
+            if covered_share(finding, covered, profile=profile) < profile.residual_coverage:
                 left.append(replace(finding, detector=f"{finding.detector}+{Look.RESIDUAL}"))
     return tuple(left)
 

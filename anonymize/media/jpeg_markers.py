@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from anonymize.errors import MalformedItemError
 
 SOI, EOI, SOS, COM, APP0 = 0xD8, 0xD9, 0xDA, 0xFE, 0xE0
-_RESTARTS = range(0xD0, 0xD8)
+RESTARTS = range(0xD0, 0xD8)
 _TEM = 0x01
 _BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
 _FRAMES = (_BASELINE, _EXTENDED, _PROGRESSIVE)
@@ -69,7 +69,7 @@ def walk_jpeg(content: bytes) -> JpegStructure:
         if marker == EOI:
             segments.append(Segment(marker=EOI, offset=at, payload=b""))
             return JpegStructure(segments=tuple(segments), trailing=content[start:])
-        if marker in _RESTARTS or marker in (_TEM, SOI):
+        if marker in RESTARTS or marker in (_TEM, SOI):
             raise MalformedItemError(f"JPEG marker out of place (got ff{marker:02x} at byte {at})")
         length = int.from_bytes(content[start : start + 2], "big")
         if length < 2 or start + length > len(content):  # noqa: PLR2004 - the length counts itself
@@ -105,7 +105,7 @@ def _skip_scan(content: bytes, at: int) -> int:
         if at < 0 or at + 1 >= len(content):
             raise MalformedItemError(f"JPEG is truncated (no EOI in {len(content)} bytes)")
         following = content[at + 1]
-        if following != 0 and following not in _RESTARTS:
+        if following != 0 and following not in RESTARTS:
             return at
         at += 2
 

@@ -10,6 +10,8 @@ from anonymize.errors import MalformedItemError, ModelError, ResidualError
 from anonymize.finding import Finding, FindingKind, PixelBox, TreatmentKind
 from anonymize.media.detection import Look
 from anonymize.media.images import cleanse_image, scan_image
+from anonymize.media.mask_file import decode_mask
+from anonymize.profile import MaskTreatment, TextMaskTreatment
 
 
 def pixels(content: bytes) -> np.ndarray:
@@ -54,6 +56,17 @@ class Shy(Bright):
     def detect(self, image, *, threshold, look=Look.MASKING):
         self.calls += 1
         return super().detect(image, threshold=threshold) if self.calls > 1 else ()
+
+
+class Signs(Bright):
+    """Finds a limit sign where ``Bright`` finds a plate."""
+
+    kinds = frozenset({FindingKind.LIMIT_SIGN})
+
+    def detect(self, image, *, threshold, look=Look.MASKING):
+        return tuple(
+            replace(f, kind=FindingKind.LIMIT_SIGN) for f in super().detect(image, threshold=threshold)
+        )
 
 
 class Restless(Blind):
@@ -226,3 +239,61 @@ def test_faces_of_the_shared_samples_are_covered(samples, detectors, profile):
     assert scan_image(
         treated.content, "jpeg", detectors=detectors, profile=profile, masked=treated.findings
     ).clean
+
+
+FIGURE = MaskTreatment(mode="solid", region="figure", enlarge=0.05, threshold=0.3)
+
+
+def test_signs_are_masked_iff_the_profile_says_so(with_plate, as_bytes, profile):
+    content = as_bytes(with_plate, "png")
+    left = cleanse_image(content, "png", detectors=[Blind(), Signs()], profile=profile)
+    assert np.array_equal(pixels(left.content), with_plate)
+    assert left.facts["masked"] == {"face": 0, "plate": 0}
+    assert scan_image(
+        left.content, "png", detectors=[Blind(), Signs()], profile=profile, masked=left.findings
+    ).clean
+
+    masking = replace(profile, limit_sign=FIGURE)
+    treated = cleanse_image(content, "png", detectors=[Blind(), Signs()], profile=masking)
+    assert treated.facts["masked"]["limit_sign"] >= 1
+    assert (pixels(treated.content)[44:48, 45:55] == 128).all()
+    (treatment,) = [t for t in treated.treatments if t.of is FindingKind.LIMIT_SIGN]
+    assert treatment.parameters["region"] == "figure"
+    assert scan_image(
+        treated.content, "png", detectors=[Blind(), Signs()], profile=masking, masked=treated.findings
+    ).clean
+
+
+def test_kinds_that_the_profile_masks_need_a_detector(scenery, as_bytes, profile):
+    """Law 5: the set of detectors follows from the profile."""
+    content = as_bytes(scenery)
+    text = TextMaskTreatment(mask=MaskTreatment(mode="mean", enlarge=0.1, threshold=0.5), kinds=("phone",))
+    for masking in (replace(profile, limit_sign=FIGURE), replace(profile, text=text)):
+        with pytest.raises(ModelError, match="no detector for"):
+            cleanse_image(content, "jpeg", detectors=[Blind()], profile=masking)
+        with pytest.raises(ModelError, match="no detector for"):
+            scan_image(content, "jpeg", detectors=[Blind()], profile=masking, masked=())
+
+
+def test_a_detector_of_what_nothing_masks_is_refused(scenery, as_bytes, profile):
+    class Zones(Blind):
+        kinds = frozenset({FindingKind.FACE, FindingKind.PLATE, FindingKind.RESTRICTED_ZONE})
+
+    with pytest.raises(ModelError, match="restricted_zone"):
+        cleanse_image(as_bytes(scenery), "jpeg", detectors=[Zones()], profile=profile)
+
+
+def test_what_was_destroyed_is_a_file_of_its_own(with_plate, as_bytes, profile):
+    treated = cleanse_image(as_bytes(with_plate, "png"), "png", detectors=[Bright()], profile=profile)
+    destroyed = decode_mask(treated.mask)
+    changed = (pixels(treated.content) != with_plate).any(axis=2)
+    assert destroyed[changed].all()
+    assert destroyed[40:52, 30:70].all()
+    assert destroyed.mean() == pytest.approx(treated.facts["masked_share"], abs=1e-6)
+
+
+@pytest.mark.parametrize(("grey", "light"), [(10, "night"), (45, "dusk"), (140, "day")])
+def test_facts_tell_day_from_night(as_bytes, profile, grey, light):
+    content = as_bytes(np.full((64, 64, 3), grey, np.uint8), "png")
+    treated = cleanse_image(content, "png", detectors=[Blind()], profile=profile)
+    assert treated.facts["luminance"] == light

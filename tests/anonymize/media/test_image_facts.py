@@ -2,7 +2,7 @@ import io
 from datetime import UTC, datetime
 
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from anonymize.errors import MalformedItemError
 from anonymize.media.images import inspect_image
@@ -105,6 +105,91 @@ def test_a_bare_file_has_nothing_to_say(profile, as_bytes, scenery):
             False,
             0,
         )
+
+
+def xmp(**properties: str) -> bytes:
+    """An XMP packet with properties of the EXIF schema, the first as an attribute, the others as elements."""
+    (first, value), *others = properties.items()
+    elements = "".join(f"<exif:{name}>{text}</exif:{name}>" for name, text in others)
+    return (
+        '<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        f'<rdf:Description xmlns:exif="http://ns.adobe.com/exif/1.0/" exif:{first}="{value}">{elements}'
+        '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>'
+    ).encode()
+
+
+def with_xmp(picture, packet: bytes, kind: str = "jpeg", **options: object) -> bytes:
+    out = io.BytesIO()
+    if kind == "jpeg":
+        picture.save(out, format="JPEG", xmp=packet, **options)
+    else:
+        info = PngImagePlugin.PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", packet.decode())
+        picture.save(out, format="PNG", pnginfo=info, **options)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+@pytest.mark.parametrize(
+    ("latitude", "longitude", "expected"),
+    [
+        ("39,54.4584N", "116,23.2833E", (39.90764, 116.388055)),
+        ("39,54,27S", "116,23,17W", (-39.9075, -116.388056)),
+        ("39.9075", "-116.388056", (39.9075, -116.388056)),
+    ],
+)
+def test_a_position_in_xmp_is_a_position(picture, profile, kind, latitude, longitude, expected):
+    content = with_xmp(picture, xmp(GPSLatitude=latitude, GPSLongitude=longitude), kind)
+    facts = inspect_image(content, kind, profile=profile)
+    assert (facts.latitude, facts.longitude) == pytest.approx(expected, abs=1e-6)
+
+
+def test_what_drones_write_is_a_position(picture, profile):
+    packet = xmp(GpsLatitude="+22.5", GpsLongtitude="+113.9")
+    facts = inspect_image(with_xmp(picture, packet), "jpeg", profile=profile)
+    assert (facts.latitude, facts.longitude) == (22.5, 113.9)
+
+
+def test_a_position_in_extended_xmp_is_a_position(planted, profile, as_bytes, scenery):
+    packet = xmp(GPSLatitude="39,54N", GPSLongitude="116,23E")
+    head, tail = packet[:100], packet[100:]
+    prefix = b"http://ns.adobe.com/xmp/extension/\x00" + b"A" * 32 + len(packet).to_bytes(4, "big")
+    parts = [
+        planted.segment(0xE1, prefix + (100).to_bytes(4, "big") + tail),
+        planted.segment(0xE1, prefix + (0).to_bytes(4, "big") + head),
+    ]
+    content = as_bytes(scenery)
+    facts = inspect_image(content[:2] + b"".join(parts) + content[2:], "jpeg", profile=profile)
+    assert (facts.latitude, facts.longitude) == pytest.approx((39.9, 116 + 23 / 60))
+
+
+@pytest.mark.parametrize(
+    ("packet", "message"),
+    [
+        (xmp(GPSLatitude="39,54N"), "incomplete"),
+        (xmp(GPSLatitude="91,0N", GPSLongitude="1,0E"), "out of range"),
+        (xmp(GPSLatitude="39,75N", GPSLongitude="1,0E"), "out of range"),
+        (xmp(GPSLatitude="39,54E", GPSLongitude="1,0E"), "cannot be read"),
+        (xmp(GPSLatitude="somewhere", GPSLongitude="1,0E"), "cannot be read"),
+        (xmp(GPSLatitude="1,0N", GPSLongitude="1,0E", GpsLatitude="2.0"), "different places"),
+        (b"<x:xmpmeta", "cannot be read"),
+        (b'<!DOCTYPE x [<!ENTITY a "b">]><x>&a;</x>', "cannot be read"),
+    ],
+)
+def test_xmp_that_hides_a_position_stops_the_item(picture, profile, packet, message):
+    with pytest.raises(MalformedItemError, match=message) as caught:
+        inspect_image(with_xmp(picture, packet), "jpeg", profile=profile)
+    assert "39" not in str(caught.value)
+
+
+def test_exif_and_xmp_that_name_different_places_stop_the_item(planted, picture, profile):
+    exif = planted.exif(latitude=(39.0, 54.0, 27.5), longitude=(116.0, 23.0, 17.0))
+    near = xmp(GPSLatitude="39,54.46N", GPSLongitude="116,23.28E")
+    far = xmp(GPSLatitude="39,54.60N", GPSLongitude="116,23.28E")
+    assert inspect_image(with_xmp(picture, near, exif=exif), "jpeg", profile=profile).latitude is not None
+    with pytest.raises(MalformedItemError, match="different places"):
+        inspect_image(with_xmp(picture, far, exif=exif), "jpeg", profile=profile)
 
 
 def test_real_photographs_with_gps_are_read(samples, profile):
