@@ -2,7 +2,7 @@
 
 import typer
 
-from gateway.commands import auditing, deliver, demo, models, releases, service, setup
+from gateway.commands import auditing, deliver, demo, model_quality, models, releases, service, setup
 from pipeline.commands import fetch
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.add_typer(setup.zones_app, name="zones")
 app.add_typer(setup.policy_app, name="policy")
 app.add_typer(releases.release_app, name="release")
 app.add_typer(releases.grant_app, name="grant")
+models.app.command("evaluate")(model_quality.evaluate_models)
 app.add_typer(models.app, name="models")
 app.add_typer(auditing.app, name="audit")
 app.command("fetch")(fetch)

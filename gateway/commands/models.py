@@ -1,20 +1,13 @@
 """Commands of the model registry: list, add, verify, evaluate, retire."""
 
-import json
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from joserfc.jwk import OKPKey
 
 from anonymize.errors import AnonymizeError, ModelError
-from anonymize.finding import FindingKind
 from anonymize.media.detection import Detector, embedded_detectors
-from anonymize.media.evaluation import Progress, evaluate
-from anonymize.media.labelled import FORMATS, open_labelled
 from anonymize.media.model_card import ModelCard, card_of, embedded_cards, embedded_content
 from gateway.commands.session import (
     EXIT_REFUSED,
@@ -27,9 +20,9 @@ from gateway.commands.session import (
     report,
     reporting,
 )
-from gateway.errors import GatewayError, InvalidRequestError, NotFoundError, UnauthenticatedError
+from gateway.errors import GatewayError, InvalidRequestError, NotFoundError
 from gateway.flow.gate import Gate
-from gateway.models.evaluations import quality_of_detectors, store_evaluation, summary
+from gateway.models.evaluations import quality_of_detectors, summary
 from gateway.models.loading import open_card, open_registered, reach_of, run_blank
 from gateway.models.registry import (
     KEEPERS,
@@ -40,14 +33,13 @@ from gateway.models.registry import (
     retire_model,
 )
 from gateway.models.weights import load_weights, read_model_file
-from gateway.people.registry import Actor
 
 app = typer.Typer(help="Detection models and their measured quality.", no_args_is_help=True)
 
 Names = Annotated[list[str] | None, typer.Argument(help="Name of a model; repeat for several.")]
 
 
-def _pairs(values: Sequence[str], option: str) -> dict[str, str]:
+def pairs(values: Sequence[str], option: str) -> dict[str, str]:
     """``NAME=KIND`` options as a mapping.
 
     Raises:
@@ -92,10 +84,12 @@ def _lines(model: dict[str, Any]) -> Iterator[str]:
     yield f"{model['name']}: {model['state']}, {model['use']}, {model['architecture']}, {classes}, sides {sides}"
     yield f"  {model['licence']}, {model['source']}, sha256 {model['sha256']}"
     for each in model["measured"]:
-        yield f"  {_figures(each)}"
+        yield f"  {figures_line(each)}"
 
 
-def _figures(each: dict[str, Any]) -> str:
+def figures_line(each: dict[str, Any]) -> str:
+    """One line of an evaluation's figures for one kind, with their intervals."""
+
     def shown(name: str) -> str:
         share, low, high = each[name]
         return "none" if share is None else f"{share:.3f} [{low:.3f}, {high:.3f}]"
@@ -142,7 +136,7 @@ def add(
             "licence": licence,
             "task": "detect",
             "architecture": architecture,
-            "classes": _pairs(classes, "--class"),
+            "classes": pairs(classes, "--class"),
             "sides": side or [],
         },
         name=name,
@@ -196,7 +190,7 @@ def _names(gate: Gate) -> list[str]:
 
 def _verification(gate: Gate, name: str) -> dict[str, Any]:
     try:
-        detector = _open(gate, name)
+        detector = open_model(gate, name)
         if detector is not None:
             run_blank(detector)
     except NotFoundError:
@@ -206,7 +200,7 @@ def _verification(gate: Gate, name: str) -> dict[str, Any]:
     return {"model": name, "error": None}
 
 
-def _open(gate: Gate, name: str) -> Detector | None:
+def open_model(gate: Gate, name: str) -> Detector | None:
     """The detector of a model; of a retired one, whose file is only verified, None."""
     images, engine = gate.profile.profile.images, gate.settings.inference
     for card in embedded_cards():
@@ -220,94 +214,3 @@ def _open(gate: Gate, name: str) -> Detector | None:
         load_weights(gate.settings.home, model.card)
         return None
     return open_registered(gate.settings.home, model.card, "both", profile=images, engine=engine)
-
-
-@app.command("evaluate")
-@reporting
-def evaluate_models(
-    names: Names = None,
-    *,
-    data: Annotated[Path, typer.Option(help="Folder of the labelled set; for coco also its JSON file.")],
-    label_format: Annotated[str, typer.Option("--format", help=f"{', '.join(FORMATS)}.")],
-    every: Annotated[bool, typer.Option("--all", help="Evaluate all models in use together.")] = False,
-    classes: Annotated[
-        list[str] | None,
-        typer.Option("--class", help="Class of the labels as NAME=KIND, or NAME=ignore; repeat."),
-    ] = None,
-    kind: Annotated[list[FindingKind] | None, typer.Option(help="Kind to measure; repeat.")] = None,
-    dataset: Annotated[
-        str | None, typer.Option("--name", help="Name of the set; its folder's by default.")
-    ] = None,
-    complete: Annotated[
-        bool, typer.Option(help="Every object is labelled, so that other detections are false positives.")
-    ] = False,
-    state: Annotated[Path | None, typer.Option(help="JSONL file that a later run resumes from.")] = None,
-    misses: Annotated[
-        Path | None, typer.Option(help="File for the list of misses; it may name people's plates.")
-    ] = None,
-    store: Annotated[bool, typer.Option("--store", help="Sign and keep the figures, for dossiers.")] = False,
-    person: Annotated[str | None, typer.Option("--as", help="Compliance officer who stores.")] = None,
-    key: Annotated[Path | None, typer.Option("--key", help="The officer's private key.")] = None,
-    key_passphrase_file: Annotated[
-        Path | None, typer.Option("--key-passphrase-file", help="Opens the officer's key.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Measure recall, coverage and false positives of models on a labelled set, with exact 95 % intervals."""
-    if every == bool(names):
-        raise InvalidRequestError(f"name models or say --all (got {names or []}, --all {every})")
-    images = open_labelled(
-        data, label_format, classes=_pairs(classes or [], "--class"), complete=complete, name=dataset
-    )
-    with opened() as gate:
-        officer = _officer(gate, person, key, key_passphrase_file) if store else None
-        detectors = gate.instruments.detectors if every else [_active(gate, name) for name in names or []]
-        with _progress(len(images.images), quiet=as_json) as progress:
-            measured = evaluate(
-                detectors,
-                images,
-                profile=gate.profile.profile.images,
-                kinds=kind,
-                state=state,
-                progress=progress,
-            )
-        stored = (
-            store_evaluation(gate, measured.quality, actor=officer[0], key=officer[1]) if officer else None
-        )
-    document = measured.as_dict()
-    if misses is not None:
-        misses.write_text(
-            json.dumps(document["misses"], ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
-        )
-    result = {
-        "quality": document["quality"],
-        "misses": len(document["misses"]),
-        "stored": stored.digest if stored else None,
-    }
-    report(result, as_json=as_json, line="\n".join(_figures(each) for each in summary(measured.quality)))
-
-
-def _active(gate: Gate, name: str) -> Detector:
-    detector = _open(gate, name)
-    if detector is None:
-        raise NotFoundError(f"the model is retired (got {name!r})")
-    return detector
-
-
-def _officer(
-    gate: Gate, person: str | None, key: Path | None, passphrase: Path | None
-) -> tuple[Actor, OKPKey]:
-    if person is None or key is None or passphrase is None:
-        raise UnauthenticatedError(
-            "a compliance officer stores figures (expected --as, --key, --key-passphrase-file)"
-        )
-    return acting(gate, person, key, passphrase, "models.evaluate", *KEEPERS)
-
-
-@contextmanager
-def _progress(pictures: int, *, quiet: bool) -> Iterator[Progress | None]:
-    if quiet:
-        yield None
-        return
-    with typer.progressbar(length=pictures, label="pictures", file=sys.stderr) as bar:
-        yield lambda done, _of: bar.update(done - bar.pos)
