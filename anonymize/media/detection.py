@@ -1,7 +1,7 @@
 """What a detector is, and the detectors that work offline after installation."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -85,9 +85,18 @@ def detector_set_digest(detectors: Sequence[Detector]) -> str:
     Raises:
         ModelError: There is no detector.
     """
-    if not detectors:
+    return set_digest((d.name, d.digest, d.kinds) for d in detectors)
+
+
+def set_digest(detectors: Iterable[tuple[str, str, Collection[FindingKind]]]) -> str:
+    """``detector_set_digest`` of detectors that are not loaded: name, digest of the model file, kinds.
+
+    Raises:
+        ModelError: There is no detector.
+    """
+    lines = sorted(f"{name} {digest} {','.join(sorted(kinds))}" for name, digest, kinds in detectors)
+    if not lines:
         raise ModelError("a detector set has at least one detector (got none)")
-    lines = sorted(f"{d.name} {d.digest} {','.join(sorted(d.kinds))}" for d in detectors)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

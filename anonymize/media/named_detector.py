@@ -7,6 +7,11 @@ from anonymize.finding import Finding, FindingKind
 from anonymize.media.detection import Detector, Image, Look, identity
 
 
+def name_for(name: str, looks: Collection[Look]) -> str:
+    """The name of a detector for ``looks``: as it is for both, with the look behind it for one."""
+    return name if set(looks) == set(Look) else f"{name}:{','.join(sorted(looks))}"
+
+
 class NamedDetector:
     """Another detector, renamed; in a look that is not its own it finds nothing.
 
@@ -24,7 +29,7 @@ class NamedDetector:
         """
         self._detector = detector
         self._looks = frozenset(looks)
-        self.name = name if self._looks == frozenset(Look) else f"{name}:{','.join(sorted(self._looks))}"
+        self.name = name_for(name, looks)
         self.digest = detector.digest
         self.kinds: frozenset[FindingKind] = detector.kinds
         self.runtime = detector.runtime

@@ -16,6 +16,7 @@ from gateway.flow.intake import load_manifest
 from gateway.flow.judge import load_judged
 from gateway.flow.recording import RecordingState, ReleaseState
 from gateway.flow.records import ApprovalRow, GrantRow, ItemRow, RecordingRow, ReleaseRow
+from gateway.models.evaluations import quality_of
 from gateway.people.registry import Actor, require_role
 from gateway.vault.values import open_value
 from gateway.workers import hold_context
@@ -100,6 +101,8 @@ def release_summary(gate: Gate, release: str) -> dict[str, Any]:
         summary["items"] = [item.manifest_entry() for item in built.items]
         summary["left_out"] = dict(built.left_out)
         summary["findings"] = dict(sorted(findings.items()))
+        sets = {each.payload["detectors"] for each in cleansed} - {""}
+        summary["detection"] = [quality_of(session, detectors) for detectors in sorted(sets)]
         summary["offset"] = [
             item.payload["facts"] for item in built.items if item.payload["position_handling"] == "offset"
         ]

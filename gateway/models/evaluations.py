@@ -1,6 +1,6 @@
 """Evaluations that a compliance officer signed and stored, and what they say of the detectors behind a release."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,15 +9,17 @@ import sqlalchemy as sa
 from joserfc.jwk import OKPKey
 from pydantic import TypeAdapter, ValidationError
 
-from anonymize.media.detection import Detector, detector_set_digest
+from anonymize.media.detection import set_digest
 from anonymize.media.evaluation import quality_document
 from anonymize.media.model_card import ModelCard, embedded_cards
+from anonymize.media.named_detector import name_for
 from anonymize.media.quality import Quality, Recall
 from audit.events import EventType
 from gateway.database import ReadSession, WriteSession
 from gateway.errors import EvidenceError
 from gateway.flow.acts import recorded
 from gateway.flow.gate import Gate
+from gateway.models.loading import looks_of
 from gateway.models.records import ModelEvaluationRow
 from gateway.models.registry import KEEPERS, registered_models
 from gateway.models.statements import digest_of, verified
@@ -95,34 +97,71 @@ def _verified(session: ReadSession | WriteSession, row: ModelEvaluationRow) -> S
     )
 
 
-def quality_of(gate: Gate, session: ReadSession | WriteSession, detector_set: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownDetector:
+    """A detector as its card and use describe it, without loading it."""
+
+    card: ModelCard
+    use: str
+
+    @property
+    def name(self) -> str:
+        """Its name in findings."""
+        return name_for(self.card.name, looks_of(self.use))
+
+    def as_dict(self) -> dict[str, Any]:
+        """What dossiers say of it."""
+        return {
+            "name": self.name,
+            "sha256": self.card.sha256,
+            "licence": self.card.licence,
+            "source": self.card.source,
+            "use": self.use,
+            "kinds": sorted({kind.value for kind in self.card.classes.values()}),
+        }
+
+
+def quality_of(session: ReadSession | WriteSession, detector_set: str) -> dict[str, Any]:
     """What was measured of the detectors that cleansing evidence names by their set's digest, JSON-ready.
 
-    ``detectors`` lists name, digest, licence, source and use of each; it is empty, and ``in_use`` false, where
-    the set is no longer the one in use. ``measured`` lists the figures of every evaluation by this very set, and
-    those of single detectors in it, embedded cards included; where nothing was measured it is empty.
+    ``detectors`` lists name, digest, licence, source and use of each; it is empty where the set was never that
+    of this gate's registry with the installed embedded models. ``measured`` lists the figures of every
+    evaluation by this very set, and of those by single detectors in it, embedded cards included; where nothing
+    was measured it is empty.
 
     Args:
-        gate: The gate.
         session: Where registrations and evaluations are read.
         detector_set: ``detector_set_digest`` of the evidence.
 
     Raises:
         EvidenceError: A registration or evaluation does not verify.
-        ModelError: A detector in use does not load.
+        ModelError: An embedded card is missing or malformed.
     """
-    present = gate.instruments.detectors
-    in_use = detector_set_digest(present) == detector_set
-    cards = {m.card.sha256: (m.card, m.use) for m in registered_models(session)}
-    cards |= {card.sha256: (card, "both") for card in embedded_cards()}
-    digests = {d.digest for d in present} if in_use else set()
-    chosen = quality_of_detectors(session, digests, detector_set=detector_set)
+    detectors = _set_of(session, detector_set)
+    chosen = quality_of_detectors(session, {d.card.sha256 for d in detectors}, detector_set=detector_set)
     return {
         "detector_set": detector_set,
-        "in_use": in_use,
-        "detectors": [_detector(d, cards) for d in present] if in_use else [],
+        "detectors": [detector.as_dict() for detector in detectors],
         "measured": [figures for quality in chosen for figures in summary(quality)],
     }
+
+
+def _set_of(session: ReadSession | WriteSession, detector_set: str) -> tuple[KnownDetector, ...]:
+    """The detectors of a set: what was in use before the first, or right after any, change of the registry."""
+    models = registered_models(session)
+    changes = {m.added_at for m in models} | {m.retired_at for m in models if m.retired_at is not None}
+    embedded = tuple(KnownDetector(card=card, use="both") for card in embedded_cards())
+    for moment in (None, *sorted(changes, reverse=True)):
+        added = (
+            KnownDetector(card=m.card, use=m.use)
+            for m in models
+            if moment is not None and m.added_at <= moment and (m.retired_at is None or m.retired_at > moment)
+        )
+        together = (*embedded, *added)
+        parts = ((d.name, d.card.sha256, set(d.card.classes.values())) for d in together)
+        if set_digest(parts) == detector_set:
+            return together
+    return ()
 
 
 def quality_of_detectors(
@@ -146,19 +185,6 @@ def quality_of_detectors(
         if quality.detector_set_digest == detector_set
         or {d.sha256 for d in quality.detectors} <= set(digests)
     )
-
-
-def _detector(detector: Detector, cards: Mapping[str, tuple[ModelCard, str]]) -> dict[str, Any]:
-    card, use = cards.get(detector.digest, (None, None))
-    return {
-        "name": detector.name,
-        "sha256": detector.digest,
-        "licence": card.licence if card else None,
-        "source": card.source if card else None,
-        "use": use,
-        "kinds": sorted(kind.value for kind in detector.kinds),
-        "runtime": detector.runtime,
-    }
 
 
 def summary(quality: Quality) -> Iterator[dict[str, Any]]:

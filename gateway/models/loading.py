@@ -35,7 +35,12 @@ def open_registered(
     """
     load_weights(home, card)  # 1
     detector = open_card(weights_path(home, card), card, profile=profile, engine=engine)  # 2
-    return NamedDetector(detector, name=card.name, looks=tuple(Look) if use == "both" else (Look(use),))  # 3
+    return NamedDetector(detector, name=card.name, looks=looks_of(use))  # 3
+
+
+def looks_of(use: str) -> tuple[Look, ...]:
+    """The looks that a model of this use takes."""
+    return tuple(Look) if use == "both" else (Look(use),)
 
 
 def open_card(file: Path, card: ModelCard, *, profile: ImageProfile, engine: Engine) -> Detector:
@@ -48,7 +53,7 @@ def open_card(file: Path, card: ModelCard, *, profile: ImageProfile, engine: Eng
     # Imported here: it brings the inference engines, and commands that never look at images need none.
     from anonymize.media.architectures import open_detector  # noqa: PLC0415
 
-    return open_detector(
+    detector = open_detector(
         card.architecture,
         file,
         name=card.name,
@@ -58,6 +63,12 @@ def open_card(file: Path, card: ModelCard, *, profile: ImageProfile, engine: Eng
         reach=reach_of(profile),
         engine=engine,
     )
+    if detector.kinds != set(card.classes.values()):
+        raise ModelError(
+            f"{card.name} has not all classes of its card (got {sorted(detector.kinds)}, "
+            f"expected {sorted(set(card.classes.values()))})"
+        )
+    return detector
 
 
 def run_blank(detector: Detector) -> None:

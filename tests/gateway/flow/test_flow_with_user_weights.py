@@ -6,10 +6,10 @@ from pathlib import Path
 import anonymize.media
 from anonymize.media.model_card import card_of, embedded_cards
 from gateway.commands.demo_drive import photographs
-from gateway.flow.dossier import recording_summary
+from gateway.flow.dossier import recording_summary, release_summary
 from gateway.flow.gate import Gate
 from gateway.models.registry import add_model
-from simulators import House, cleanse
+from simulators import House, candidate, cleanse
 
 
 def test_registered_weights_run_beside_the_embedded_detectors(sqlite_gate: Gate, sqlite_house: House):
@@ -35,3 +35,6 @@ def test_registered_weights_run_beside_the_embedded_detectors(sqlite_gate: Gate,
     assert "ultralytics" in detectors[-1].runtime
     recording = cleanse(sqlite_gate, {"a.jpg": photographs()[-1]}, attestation="a test photograph")
     assert [i["state"] for i in recording_summary(sqlite_gate, recording)["items"]] == ["cleansed"]
+    release = candidate(sqlite_gate, sqlite_house, recording)
+    (told,) = release_summary(sqlite_gate, release)["detection"]
+    assert [d["name"] for d in told["detectors"]] == [*(c.name for c in embedded_cards()), "user-plates"]

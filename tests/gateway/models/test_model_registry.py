@@ -185,6 +185,7 @@ def test_what_cannot_be_registered(sqlite_gate, officer):
     ("changes", "message"),
     [
         ({"classes": {"number": "plate"}}, "not mapped"),
+        ({"classes": {**EMBEDDED.classes, "hubcap": "face"}}, "not all classes"),
         ({"sha256": "0" * 64}, "wrong digest"),
         ({"architecture": "yunet", "classes": {"face": "face"}}, "YuNet"),
         ({"architecture": "centerface", "classes": {"face": "face"}}, "grey image"),
@@ -290,22 +291,35 @@ def test_stored_figures_reach_the_dossier_with_their_intervals(sqlite_gate, offi
     store_evaluation(sqlite_gate, figures, actor=officer.actor, key=officer.key)
     other = quality(sqlite_gate, sha256="a" * 64)
     store_evaluation(sqlite_gate, other, actor=officer.actor, key=officer.key)
-    detectors = sqlite_gate.instruments.detectors
+    in_use = detector_set_digest(sqlite_gate.instruments.detectors)
     with sqlite_gate.database.read() as session:
         kept = stored_evaluations(session)
-        told = quality_of(sqlite_gate, session, detector_set_digest(detectors))
-        past = quality_of(sqlite_gate, session, "e" * 64)
+        told = quality_of(session, in_use)
+        unknown = quality_of(session, "e" * 64)
     assert sorted(e.quality.detectors[0].sha256 for e in kept) == sorted([EMBEDDED.sha256, "a" * 64])
     assert stored.quality == figures
-    assert told["in_use"]
-    assert all(d["licence"] and d["source"] and d["runtime"] for d in told["detectors"])
+    assert [d["name"] for d in told["detectors"]] == [*(c.name for c in embedded_cards()), "my-plates"]
+    assert all(d["licence"] and d["source"] and d["kinds"] for d in told["detectors"])
     own = [m for m in told["measured"] if m["dataset"] == "车牌"]
     assert [m["found"] for m in own] == [[0.9, 0.555, 0.9975]]
     assert own[0]["covered"] == [1.0, 0.6915, 1.0]
     assert own[0]["false_positives_are_upper_bound"]
-    assert (past["in_use"], past["detectors"]) == (False, [])
-    assert len(past["measured"]) == 2
+    assert (unknown["detectors"], len(unknown["measured"])) == ([], 2)
     json.dumps(told)
+
+
+def test_a_dossier_names_the_detectors_of_sets_that_are_no_longer_in_use(sqlite_gate, officer):
+    for name, use in (("first", "masking"), ("second", "residual")):
+        add_model(sqlite_gate, card(name=name), CONTENT, use=use, actor=officer.actor, key=officer.key)
+    sets = [detector_set_digest(sqlite_gate.instruments.detectors)]
+    retire_model(sqlite_gate, "first", actor=officer.actor, key=officer.key)
+    sets += [detector_set_digest(sqlite_gate.instruments.detectors)]
+    retire_model(sqlite_gate, "second", actor=officer.actor, key=officer.key)
+    sets += [detector_set_digest(sqlite_gate.instruments.detectors)]
+    with sqlite_gate.database.read() as session:
+        named = [[d["name"] for d in quality_of(session, each)["detectors"]] for each in sets]
+    own = [c.name for c in embedded_cards()]
+    assert named == [[*own, "first:masking", "second:residual"], [*own, "second:residual"], own]
 
 
 def test_forged_figures_are_refused(sqlite_gate, officer):
