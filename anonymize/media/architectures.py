@@ -18,6 +18,7 @@ Architecture = Literal["centerface", "yolo-nms", "ultralytics", "yunet"]
 
 _TRAINED_SIDE_PX = 640
 _ASPECT = {FindingKind.FACE: 1.0, FindingKind.PLATE: 4.5, FindingKind.LIMIT_SIGN: 1.0}
+_TALLEST_SHARE = {FindingKind.PLATE: 0.4}
 
 
 def open_detector(
@@ -62,13 +63,11 @@ def _sizes(classes: Mapping[str, FindingKind], sides: tuple[int, ...]) -> dict[F
     largest = 0.9 * max(sides, default=_TRAINED_SIDE_PX)
     return {
         kind: ObjectSizes(
-            smallest_px=16,
-            largest_px=largest / _ASPECT.get(kind, 1.0),
-            aspect=_ASPECT.get(kind, 1.0),
-            magnification=2.0,
+            smallest_px=16, largest_px=largest / _ASPECT.get(kind, 1.0), aspect=_ASPECT.get(kind, 1.0),
+            magnification=2.0, tallest_share=_TALLEST_SHARE.get(kind, 1.0),
         )
         for kind in classes.values()
-    }
+    }  # fmt: skip
 
 
 def _network(

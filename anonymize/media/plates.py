@@ -48,6 +48,10 @@ def plate_network(*, engine: Engine = DEFAULT_ENGINE) -> YoloOnnx:
         name="plate",
         sha256=str(card["sha256"]),
         kinds={name: FindingKind(kind) for name, kind in card["classes"].items()},
-        sizes={FindingKind.PLATE: ObjectSizes(smallest_px=12, largest_px=300, aspect=4.5, magnification=2.0)},
+        sizes={
+            FindingKind.PLATE: ObjectSizes(
+                smallest_px=12, largest_px=300, aspect=4.5, magnification=2.0, tallest_share=0.4
+            )
+        },
         engine=engine,
     )

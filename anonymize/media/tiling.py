@@ -25,12 +25,14 @@ class ObjectSizes:
         largest_px: Greatest height.
         aspect: Greatest ratio of width to height, at least 1.
         magnification: Enlargement beyond which nothing more is found.
+        tallest_share: Height of the largest object that can occur, as a share of the image's.
     """
 
     smallest_px: float
     largest_px: float
     aspect: float = 1.0
     magnification: float = 3.0
+    tallest_share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ def scales_for(size: tuple[int, int], reach_px: int, sizes: ObjectSizes, look: L
 
     The finest brings objects of ``reach_px`` to the smallest size that the network finds; small images are
     magnified further, up to about a megapixel, since that costs next to nothing. Coarser passes are added
-    until an object as high as the image is no larger than what the network finds. The residual look takes
+    until the largest object that can occur is no larger than what the network finds. The residual look takes
     three quarters of each factor, so that every object falls onto another sampling grid and size.
 
     Args:
@@ -80,7 +82,8 @@ def scales_for(size: tuple[int, int], reach_px: int, sizes: ObjectSizes, look: L
     if look is Look.RESIDUAL:
         finest *= 0.75
     factors = [finest]
-    while min(height, width * 2) * factors[-1] > sizes.largest_px:
+    tallest = min(height, 2 * width) * sizes.tallest_share
+    while tallest * factors[-1] > sizes.largest_px:
         factors.append(factors[-1] / _STEP)
     scales = []
     for place, factor in enumerate(factors):
