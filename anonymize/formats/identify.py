@@ -8,10 +8,19 @@ from anonymize.errors import MalformedItemError, UnknownFormatError, WrongExtens
 from anonymize.formats import gzip_member, sniff, strict_json
 from anonymize.formats.sniff import ItemKind
 
-__all__ = ["MAX_EXPANDED_BYTES", "MAX_RATIO", "Identified", "ItemKind", "identify"]
+__all__ = [
+    "HEAD_BYTES",
+    "MAX_EXPANDED_BYTES",
+    "MAX_RATIO",
+    "Identified",
+    "ItemKind",
+    "identify",
+    "identify_video",
+]
 
 MAX_EXPANDED_BYTES = 1 << 30
 MAX_RATIO = 100
+HEAD_BYTES = 64 * 1024
 
 _SHOWN_BYTES = 8
 _EXTENSION = re.compile(r"\.([A-Za-z0-9]{1,16})$")
@@ -24,6 +33,8 @@ _MEDIA_TYPES = {
     ItemKind.KITTI_POINTS: "application/octet-stream",
     ItemKind.JSON: "application/json",
     ItemKind.TEXT: "text/plain",
+    ItemKind.VIDEO: "video/mp4",
+    ItemKind.HEIC: "image/heic",
 }
 _CLAIMS = {
     "jpg": frozenset({ItemKind.JPEG}),
@@ -35,7 +46,17 @@ _CLAIMS = {
     "json": frozenset({ItemKind.JSON, ItemKind.GEOJSON_TRACK}),
     "txt": frozenset({ItemKind.TEXT, ItemKind.CSV_TRACK}),
     "bin": frozenset({ItemKind.KITTI_POINTS}),
+    "heic": frozenset({ItemKind.HEIC}),
+    "heif": frozenset({ItemKind.HEIC}),
+    **dict.fromkeys(("mp4", "mov", "mkv", "h264", "264", "hevc", "265"), frozenset({ItemKind.VIDEO})),
 }
+_BARE_STREAMS: dict[str, Literal["h264", "hevc"]] = {
+    "h264": "h264",
+    "264": "h264",
+    "hevc": "hevc",
+    "265": "hevc",
+}
+_QUICKTIME = frozenset({"mov", "mp4"})
 _TEXT_EXTENSIONS = frozenset({"csv", "geojson", "json", "txt"})
 
 
@@ -46,7 +67,7 @@ class Identified:
     Attributes:
         kind: Kind of the expanded content.
         encoding: ``gzip`` if the delivered bytes are one gzip member around that content, else None.
-        media_type: IANA media type of the expanded content.
+        media_type: IANA media type of the expanded content; of any video, of the one format that they leave in.
     """
 
     kind: ItemKind
@@ -92,17 +113,54 @@ def identify(
     # 3. The content is of a kind that is understood.
     kind = _by_content(body, extension)
     # 4. The extension promises nothing else.
+    _require_claimed(kind, extension)
+    if is_gzip and kind is ItemKind.VIDEO:
+        # Unpacked it would have to be held in memory as a whole.
+        raise UnknownFormatError("a video is delivered as it is (got one within gzip)")
+    return Identified(kind=kind, encoding="gzip" if is_gzip else None, media_type=_MEDIA_TYPES[kind])
+
+
+def identify_video(name: str, head: bytes) -> Identified | None:
+    """Whether an item is a video, from its beginning alone: videos are never held in memory as a whole.
+
+    Args:
+        name: The item's name.
+        head: Its first ``HEAD_BYTES``, or all of it where it is shorter.
+
+    Returns:
+        What ``identify`` says of the whole item if that is a video; None if it is something else.
+
+    Raises:
+        WrongExtensionError: It is a video and the extension promises another kind.
+    """
+    extension = _extension(name)
+    if _video_kind(head, extension) is not ItemKind.VIDEO:
+        return None
+    _require_claimed(ItemKind.VIDEO, extension)
+    return Identified(kind=ItemKind.VIDEO, encoding=None, media_type=_MEDIA_TYPES[ItemKind.VIDEO])
+
+
+def _require_claimed(kind: ItemKind, extension: str) -> None:
     claimed = _CLAIMS.get(extension)
     if claimed is not None and kind not in claimed:
         promised = " or ".join(sorted(claimed))
         raise WrongExtensionError(
             f"extension does not fit the content (got .{extension} for {promised}, found {kind})"
         )
-    return Identified(kind=kind, encoding="gzip" if is_gzip else None, media_type=_MEDIA_TYPES[kind])
+
+
+def _video_kind(content: bytes, extension: str) -> ItemKind | None:
+    """Video or HEIC; what has no signature of its own counts under its extension only."""
+    if kind := sniff.heif_or_movie(content):
+        return kind
+    if extension in _QUICKTIME and sniff.is_early_quicktime(content):
+        return ItemKind.VIDEO
+    codec = _BARE_STREAMS.get(extension)
+    return ItemKind.VIDEO if codec and sniff.is_bare_stream(content, codec) else None
 
 
 def _by_content(body: bytes, extension: str) -> ItemKind:
-    if image := sniff.image_kind(body):
+    if image := sniff.image_kind(body) or _video_kind(body[:HEAD_BYTES], extension):
         return image
     root = sniff.xml_root(body)
     if root is not None:

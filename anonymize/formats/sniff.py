@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 from xml.etree.ElementTree import ParseError
 
 import numpy as np
@@ -19,6 +19,22 @@ MAX_JSON_DEPTH = 256
 
 _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
+_MATROSKA = b"\x1a\x45\xdf\xa3"
+_DOC_TYPES = (b"matroska", b"webm")
+_EBML_HEADER_BYTES = 256
+_BOX_TYPE = slice(4, 8)
+_BRAND_BYTES = 4
+_FIRST_BRANDS = 64
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_MOVIE_BRANDS = frozenset(
+    {b"isom", b"iso2", b"iso3", b"iso4", b"iso5", b"iso6", b"iso7", b"iso8", b"iso9", b"mp41", b"mp42", b"mp71",
+     b"avc1", b"hvc1", b"av01", b"qt  ", b"M4V ", b"M4VH", b"M4VP", b"MSNV", b"dash", b"msdh", b"mmp4", b"XAVC",
+     b"3gp4", b"3gp5", b"3gp6", b"3gp7", b"3g2a", b"3g2b", b"3g2c"}
+)  # fmt: skip
+_QUICKTIME_BOXES = frozenset({b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"})
+_START_CODES = (b"\x00\x00\x00\x01", b"\x00\x00\x01")
+_H264_UNITS = frozenset({1, 5, 6, 7, 9})
+_HEVC_UNITS = frozenset({*range(22), 32, 33, 35, 39})
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LATITUDE = re.compile(r"(?:^|[^a-z])(?:lat|latitude)(?:[^a-z]|$)|纬度")
@@ -53,6 +69,42 @@ def image_kind(content: bytes) -> ItemKind | None:
     if content.startswith(_JPEG):
         return ItemKind.JPEG
     return ItemKind.PNG if content.startswith(_PNG) else None
+
+
+def heif_or_movie(content: bytes) -> ItemKind | None:
+    """HEIC or video by the brands of an ISO base media file, or video by Matroska's header.
+
+    Args:
+        content: The file, or no less than its first 64 KiB.
+    """
+    if content.startswith(_MATROSKA):
+        header = content[:_EBML_HEADER_BYTES]
+        return ItemKind.VIDEO if any(kind in header for kind in _DOC_TYPES) else None
+    if content[_BOX_TYPE] != b"ftyp":
+        return None
+    size = min(int.from_bytes(content[:4], "big"), 16 + _FIRST_BRANDS * _BRAND_BYTES, len(content))
+    major = content[8:12]
+    # The minor version between the major and the compatible brands is a number.
+    compatible = {content[i : i + _BRAND_BYTES] for i in range(16, size - _BRAND_BYTES + 1, _BRAND_BYTES)}
+    if major in _HEIF_BRANDS:
+        return ItemKind.HEIC
+    return ItemKind.VIDEO if ({major} | compatible) & _MOVIE_BRANDS else None
+
+
+def is_early_quicktime(content: bytes) -> bool:
+    """Whether the first box is one of those with which QuickTime files begin that have no brands."""
+    return content[_BOX_TYPE] in _QUICKTIME_BOXES
+
+
+def is_bare_stream(content: bytes, codec: Literal["h264", "hevc"]) -> bool:
+    """Whether a byte stream (ITU-T H.264 and H.265, annex B) of the codec begins here."""
+    code = next((code for code in _START_CODES if content.startswith(code)), None)
+    if code is None or len(content) < len(code) + 2:
+        return False
+    unit = content[len(code)]
+    if unit & 0x80:
+        return False
+    return unit & 0x1F in _H264_UNITS if codec == "h264" else unit >> 1 in _HEVC_UNITS
 
 
 def xml_root(content: bytes) -> str | None:

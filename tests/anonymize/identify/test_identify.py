@@ -20,7 +20,7 @@ from anonymize.errors import (
     UnknownFormatError,
     WrongExtensionError,
 )
-from anonymize.formats.identify import Identified, ItemKind, identify
+from anonymize.formats.identify import Identified, ItemKind, identify, identify_video
 
 
 def picture(kind):
@@ -45,6 +45,46 @@ LINE = {"type": "LineString", "coordinates": [[116.4, 39.9], [116.5, 39.9]]}
 POLYGON = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
 GPX = b'<?xml version="1.0"?>\n<gpx xmlns="http://www.topografix.com/GPX/1/1" version="1.1"><trk/></gpx>'
 CSV = b"time,Latitude (deg),Longitude (deg)\n1,39.9,116.4\n"
+
+MP4 = b"\x00\x00\x00\x14ftypXXXX\x00\x00\x02\x00isom\x00\x00\x00\x08moov"
+HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"
+MKV = b"\x1a\x45\xdf\xa3\x93\x42\x82\x88matroska\x42\x87\x81\x04"
+H264 = b"\x00\x00\x00\x01\x67\x42\xc0\x1e"
+HEVC = b"\x00\x00\x01\x40\x01\x0c\x01"
+
+VIDEOS = {
+    "mp4": ("a.mp4", MP4),
+    "mp4_without_extension": ("a", MP4),
+    "quicktime": ("A.MOV", MP4.replace(b"XXXX", b"qt  ")),
+    "early_quicktime": ("a.mov", b"\x00\x00\x00\x08wide\x00\x00\x10\x00mdat"),
+    "matroska": ("a.mkv", MKV),
+    "h264": ("a.h264", H264),
+    "264": ("a.264", H264[1:]),
+    "hevc": ("a.hevc", HEVC),
+    "265": ("a.265", b"\0" + HEVC),
+}
+
+
+@pytest.mark.parametrize("case", VIDEOS.values(), ids=VIDEOS.keys())
+def test_a_video_is_identified_by_its_beginning(case):
+    name, head = case
+    expected = Identified(kind=ItemKind.VIDEO, encoding=None, media_type="video/mp4")
+    assert identify_video(name, head) == identify(name, head) == expected
+    assert identify_video(name, head + os.urandom(100)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [("a.jpg", picture("JPEG")), ("a.heic", HEIC), ("a", H264), ("a.hevc", H264), ("a.mp4", b"")],
+)
+def test_what_is_no_video_is_left_to_the_whole_content(name: str, head: bytes):
+    assert identify_video(name, head) is None
+
+
+def test_a_video_under_another_name_is_refused_from_its_beginning():
+    with pytest.raises(WrongExtensionError, match=r"\.txt for .*found video"):
+        identify_video("a.txt", MP4)
+
 
 UNDERSTOOD = {
     "jpeg": ("a.jpg", picture("JPEG"), ItemKind.JPEG, "image/jpeg"),
@@ -77,6 +117,8 @@ UNDERSTOOD = {
     "text_with_bracket": ("run.txt", b"[info] started", ItemKind.TEXT, "text/plain"),
     "text_unknown_extension": ("drive.log", b"started", ItemKind.TEXT, "text/plain"),
     "kitti": ("000000.bin", sweep(), ItemKind.KITTI_POINTS, "application/octet-stream"),
+    "heic": ("a.heic", HEIC, ItemKind.HEIC, "image/heic"),
+    "heif": ("a.HEIF", HEIC.replace(b"ftypheic", b"ftypmif1"), ItemKind.HEIC, "image/heic"),
     "dotted_folder": ("a.jpg/notes", b"rain", ItemKind.TEXT, "text/plain"),
 }
 
@@ -120,7 +162,15 @@ REFUSED = {
         MalformedItemError,
         "document type",
     ),
-    "binary_unknown": ("a.mp4", b"\x00\x00\x00\x18ftypmp42", UnknownFormatError, "00 00 00 18 66 74 79 70"),
+    "binary_unknown": ("a.raw", b"\x00\x00\x00\x18ftypavif", UnknownFormatError, "00 00 00 18 66 74 79 70"),
+    "audio_named_mp4": ("a.mp4", b"\x00\x00\x00\x14ftypM4A \0\0\0\0mp40", WrongExtensionError, "found bytes"),
+    "video_named_jpg": ("a.jpg", MP4, WrongExtensionError, r"\.jpg for jpeg, found video"),
+    "video_named_heic": ("a.heic", MP4, WrongExtensionError, r"\.heic for heic, found video"),
+    "heic_named_mp4": ("a.mp4", HEIC, WrongExtensionError, r"\.mp4 for video, found heic"),
+    "jpeg_named_mp4": ("a.mp4", picture("JPEG"), WrongExtensionError, r"\.mp4 for video, found jpeg"),
+    "bare_stream_without_extension": ("a", H264, UnknownFormatError, "00 00 00 01 67"),
+    "program_stream_named_h264": ("a.h264", b"\0\0\x01\xba\x44\0", WrongExtensionError, "00 00 01 ba"),
+    "video_in_gzip": ("a.mp4.gz", gzip.compress(MP4), UnknownFormatError, "within gzip"),
     "binary_no_extension": ("a", b"\x00\x01", UnknownFormatError, r"extension \.\(none\)"),
     "bomb": ("a.txt.gz", BOMB, LimitExceededError, r"ratio of at least \d+:1, expected at most 100:1"),
     "too_large": (
