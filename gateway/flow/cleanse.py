@@ -231,9 +231,8 @@ def _treat_image(gate: Gate, item: Classified, content: bytes, surroundings: Sur
     if hits:
         return _cut_whole(item, hits, zone_check)
     treated = cleanse_image(content, image_kind(item.kind), detectors=detectors, profile=profile)
-    masked = [f for f in treated.findings if f.kind in (FindingKind.FACE, FindingKind.PLATE)]
     residual = scan_image(
-        treated.content, image_kind(item.kind), detectors=detectors, profile=profile, masked=masked
+        treated.content, image_kind(item.kind), detectors=detectors, profile=profile, masked=treated.findings
     )
     return Outcome(
         treated=treated,
