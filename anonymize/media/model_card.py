@@ -96,6 +96,36 @@ def read_card(content: bytes, *, name: str) -> ModelCard:
         raise ModelError(f"model card {name!r} is not YAML: {error}") from error
 
 
+def with_quality(content: bytes, quality: Quality, *, name: str) -> bytes:
+    """A card's YAML with the figures of an evaluation, in place of those for the same data set and treatment.
+
+    What stands above ``quality`` is kept as it is written, remarks included; ``quality`` is the last field.
+
+    Args:
+        content: The card as it is.
+        quality: Figures of this model alone.
+        name: What messages call the card.
+
+    Raises:
+        ModelError: The card is not valid, or the figures are of another model or of several.
+    """
+    card = read_card(content, name=name)
+    if [d.sha256 for d in quality.detectors] != [card.sha256]:
+        looked = [d.name for d in quality.detectors]
+        raise ModelError(f"the figures are not those of {card.name!r} alone (got {looked})")
+    place = (quality.dataset_digest, quality.treatment_digest)
+    others = [q for q in card.quality if (q.dataset_digest, q.treatment_digest) != place]
+    figures = sorted((*others, quality), key=lambda q: (q.dataset, q.measured_on))
+    document = TypeAdapter(list[Quality]).dump_python(figures, mode="json")
+    above = content.decode().partition("\nquality:")[0].rstrip("\n")
+    below = yaml.safe_dump(
+        {"quality": document}, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110
+    )
+    written = f"{above}\n{below}".encode()
+    read_card(written, name=name)
+    return written
+
+
 def require_digest(card: ModelCard, content: bytes) -> bytes:
     """The content, if it is the file that the card describes.
 

@@ -14,6 +14,7 @@ from anonymize.finding import FindingKind
 from anonymize.media.detection import Detector
 from anonymize.media.evaluation import Progress, evaluate
 from anonymize.media.labelled import FORMATS, open_labelled
+from anonymize.media.model_card import with_quality
 from gateway.commands.models import Names, figures_line, open_model, pairs
 from gateway.commands.session import Json, acting, opened, report, reporting
 from gateway.errors import InvalidRequestError, NotFoundError, UnauthenticatedError
@@ -44,6 +45,9 @@ def evaluate_models(
     state: Annotated[Path | None, typer.Option(help="JSONL file that a later run resumes from.")] = None,
     misses: Annotated[
         Path | None, typer.Option(help="File for the list of misses; it may name people's plates.")
+    ] = None,
+    card: Annotated[
+        Path | None, typer.Option(help="Model card (YAML) that the figures are written into; of one model.")
     ] = None,
     store: Annotated[bool, typer.Option("--store", help="Sign and keep the figures, for dossiers.")] = False,
     person: Annotated[str | None, typer.Option("--as", help="Compliance officer who stores.")] = None,
@@ -79,6 +83,8 @@ def evaluate_models(
         misses.write_text(
             json.dumps(document["misses"], ensure_ascii=False, indent=1) + "\n", encoding="utf-8"
         )
+    if card is not None:
+        card.write_bytes(with_quality(card.read_bytes(), measured.quality, name=card.name))
     result = {
         "quality": document["quality"],
         "misses": len(document["misses"]),

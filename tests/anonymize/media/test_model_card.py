@@ -14,7 +14,9 @@ from anonymize.media.model_card import (
     embedded_content,
     read_card,
     require_digest,
+    with_quality,
 )
+from anonymize.media.quality import DetectorUsed, KindQuality, Quality, Recall, proportion
 
 CONTENT = b"a model file"
 CARD = {
@@ -71,6 +73,27 @@ def test_a_card_that_says_something_impossible_is_refused(field, value):
 def test_what_is_no_card_is_refused(content):
     with pytest.raises(ModelError):
         read_card(content, name="x")
+
+
+def figures(*, dataset="one", sha256=CARD["sha256"], digest="d" * 64):
+    recall = Recall(found=proportion(9, 10), covered=proportion(10, 10), pixels=0.98)
+    kind = KindQuality(kind="plate", all=recall, by_side={">=64": recall}, by_light={"day": recall},
+                       detections_per_image=1.5, false_positives_per_image=0.25)  # fmt: skip
+    used = DetectorUsed(name="my-plates", sha256=sha256, runtime="test")
+    return Quality(dataset=dataset, dataset_digest=digest, format="voc", images=10, absent=0, labels_complete=True,
+                   detectors=(used,), detector_set_digest="e" * 64, treatment_digest="c" * 64,
+                   measured_on="2026-01-02", kinds=(kind,))  # fmt: skip
+
+
+def test_figures_are_written_into_a_card_and_replace_those_of_the_same_set():
+    written = "# a remark\n" + yaml.safe_dump(CARD, sort_keys=False)
+    first = with_quality(written.encode(), figures(), name="x")
+    second = with_quality(first, figures(dataset="another", digest="f" * 64), name="x")
+    third = with_quality(second, figures(dataset="renamed"), name="x")
+    assert third.decode().startswith(written.rstrip())
+    assert [q.dataset for q in read_card(third, name="x").quality] == ["another", "renamed"]
+    with pytest.raises(ModelError, match="not those of 'my-plates' alone"):
+        with_quality(first, figures(sha256="a" * 64), name="x")
 
 
 def test_another_file_is_refused():
