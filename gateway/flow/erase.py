@@ -11,6 +11,7 @@ from gateway.flow.acts import intended
 from gateway.flow.gate import Gate
 from gateway.flow.recording import ItemState, RecordingState, ReleaseState
 from gateway.flow.records import (
+    CleansingCheckpointRow,
     ItemRow,
     RecordingRow,
     RejectedUploadRow,
@@ -63,7 +64,10 @@ def _every_seal(gate: Gate, recording: str) -> list[str]:
     statements = (
         sa.select(ItemRow.original_seal).where(ItemRow.recording_id == recording),
         sa.select(ItemRow.treated_seal).where(ItemRow.recording_id == recording),
+        sa.select(ItemRow.mask_seal).where(ItemRow.recording_id == recording),
+        sa.select(CleansingCheckpointRow.seal).where(CleansingCheckpointRow.item_id.in_(items)),
         sa.select(ReleaseItemRow.seal).where(ReleaseItemRow.item_id.in_(items)),
+        sa.select(ReleaseItemRow.mask_seal).where(ReleaseItemRow.item_id.in_(items)),
         sa.select(RejectedUploadRow.seal).where(RejectedUploadRow.item_id.in_(items)),
     )
     with gate.database.read() as session:
@@ -81,9 +85,20 @@ def _mark_erased(gate: Gate, recording: str) -> None:
         session.execute(
             sa.update(ItemRow)
             .where(ItemRow.recording_id == recording)
-            .values(state=ItemState.ERASED, original_seal=None, treated_seal=None, held_sealed=None)
+            .values(
+                state=ItemState.ERASED,
+                original_seal=None,
+                treated_seal=None,
+                mask_seal=None,
+                held_sealed=None,
+            )
         )
-        session.execute(sa.update(ReleaseItemRow).where(ReleaseItemRow.item_id.in_(items)).values(seal=None))
+        session.execute(sa.delete(CleansingCheckpointRow).where(CleansingCheckpointRow.item_id.in_(items)))
+        session.execute(
+            sa.update(ReleaseItemRow)
+            .where(ReleaseItemRow.item_id.in_(items))
+            .values(seal=None, mask_seal=None)
+        )
         session.execute(
             sa.update(ReleaseRow)
             .where(ReleaseRow.id.in_(drawing), ReleaseRow.state == ReleaseState.RELEASED)
@@ -119,10 +134,11 @@ def expire_raw(gate: Gate, *, days: int) -> int:
 
 
 def _originals(gate: Gate, recording: str) -> list[str]:
-    """Seals of a recording's originals, and of whatever arrived that was not as announced."""
+    """Seals of originals, of what was begun with them, and of whatever arrived that was not as announced."""
     items = sa.select(ItemRow.id).where(ItemRow.recording_id == recording)
     statements = (
         sa.select(ItemRow.original_seal).where(ItemRow.recording_id == recording),
+        sa.select(CleansingCheckpointRow.seal).where(CleansingCheckpointRow.item_id.in_(items)),
         sa.select(RejectedUploadRow.seal).where(RejectedUploadRow.item_id.in_(items)),
     )
     with gate.database.read() as session:
@@ -140,4 +156,9 @@ def _forget_originals(gate: Gate, recording: str, *, deleted: Sequence[str]) -> 
             item.original_seal = None
             if item.state in _UNTREATED:
                 item.state = ItemState.ERASED
+        session.execute(
+            sa.delete(CleansingCheckpointRow).where(
+                CleansingCheckpointRow.item_id.in_([item.id for item in items])
+            )
+        )
         row.raw_expired_at = gate.clock()

@@ -49,8 +49,24 @@ class ItemRow(Base):
     content_digest: Mapped[str | None] = mapped_column(sa.String(64), index=True)
     original_seal: Mapped[str | None] = mapped_column(sa.Text())
     treated_seal: Mapped[str | None] = mapped_column(sa.Text())
+    mask_seal: Mapped[str | None] = mapped_column(sa.Text())
     held_reason: Mapped[str | None] = mapped_column(sa.String(64))
     held_sealed: Mapped[bytes | None]
+
+
+class CleansingCheckpointRow(Base):
+    """What is done of an item whose cleansing takes long; gone when it is cleansed, held or erased.
+
+    ``basis`` is the digest of everything that the work rests on: under another one it counts for nothing.
+    """
+
+    __tablename__ = "cleansing_checkpoint"
+
+    item_id: Mapped[str] = mapped_column(sa.ForeignKey("item.id"), primary_key=True)
+    step: Mapped[str] = mapped_column(sa.String(16), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    basis: Mapped[str] = mapped_column(sa.String(64))
+    seal: Mapped[str] = mapped_column(sa.Text())
 
 
 class RejectedUploadRow(Base):
@@ -128,6 +144,7 @@ class ReleaseItemRow(Base):
     item_id: Mapped[str] = mapped_column(sa.ForeignKey("item.id"), index=True)
     name: Mapped[str] = mapped_column(sa.String(128))
     seal: Mapped[str | None] = mapped_column(sa.Text())
+    mask_seal: Mapped[str | None] = mapped_column(sa.Text())
     kek_id: Mapped[str] = mapped_column(sa.String(64))
     sealed: Mapped[bytes]
 
