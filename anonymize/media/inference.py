@@ -1,8 +1,10 @@
 """Neural networks on the CPU by OpenVINO or ONNX Runtime: bounded threads, nothing but the model in memory."""
 
+import sys
 from collections import deque
 from dataclasses import dataclass
 from functools import lru_cache
+from types import ModuleType
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -86,11 +88,33 @@ def open_session(
 
 
 @lru_cache(maxsize=1)
-def _core() -> Any:
-    """OpenVINO's core. Only its converters, which nothing here calls, could send telemetry."""
-    import openvino  # type: ignore[import-untyped] # noqa: PLC0415 - whoever never detects never loads it
+def import_openvino() -> ModuleType:
+    """Import OpenVINO with its telemetry shut out; the only way in which Fleetgate imports it.
 
-    return openvino.Core()
+    ``import openvino`` by itself writes an identifier into the home directory and sends an event to an analytics
+    service, unless the user once declined. Without the package ``openvino_telemetry`` it falls back to a stub of
+    its own that sends nothing: the package is therefore made impossible to import.
+
+    Raises:
+        ModelError: OpenVINO is not installed, or someone imported it before and its telemetry with it.
+    """
+    if sys.modules.get("openvino_telemetry") is not None:
+        raise ModelError(
+            "openvino_telemetry was imported before Fleetgate could shut it out (expected: never)"
+        )
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        import openvino  # type: ignore[import-untyped] # noqa: PLC0415 - the line above comes first
+        import openvino.preprocess  # type: ignore[import-untyped] # noqa: PLC0415 - the same
+    except ImportError as error:
+        raise ModelError(f"openvino cannot be imported: {error}") from error
+    module: ModuleType = openvino
+    return module
+
+
+@lru_cache(maxsize=1)
+def _core() -> Any:
+    return import_openvino().Core()
 
 
 def openvino_precision(device: str = "CPU") -> Precision:
@@ -118,8 +142,6 @@ class _OpenVinoSession:
         precision: Precision | None,
         threads: int,
     ) -> None:
-        import openvino  # noqa: PLC0415 - see _core
-
         fastest = openvino_precision(device)
         if precision == "bf16" and fastest != "bf16":
             raise ModelError(f"device {device} has no bf16 (got precision {precision!r})")
@@ -134,7 +156,7 @@ class _OpenVinoSession:
             raise ModelError(f"model {name} does not load: {error}") from error
         self._name = name
         self._idle: deque[Any] = deque()
-        self.runtime = f"openvino {openvino.__version__.split('-')[0]} {device} {chosen}"
+        self.runtime = f"openvino {import_openvino().__version__.split('-')[0]} {device} {chosen}"
 
     def run(self, batch: Pixels) -> list[Floats]:
         """See ``Session.run``."""
@@ -153,13 +175,11 @@ class _OpenVinoSession:
 
 def _with_preprocessing(model: Any, form: InputForm) -> Any:
     """Let the engine turn RGB bytes into planes of floats: in numpy that takes a third of the network's time."""
-    from openvino import Layout, Type  # noqa: PLC0415 - see _core
-    from openvino.preprocess import PrePostProcessor  # type: ignore[import-untyped] # noqa: PLC0415 - see _core
-
-    steps = PrePostProcessor(model)
-    steps.input().tensor().set_element_type(Type.u8).set_layout(Layout("NHWC"))
-    steps.input().model().set_layout(Layout("NCHW"))
-    chain = steps.input().preprocess().convert_element_type(Type.f32)
+    openvino = import_openvino()
+    steps = openvino.preprocess.PrePostProcessor(model)
+    steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    steps.input().model().set_layout(openvino.Layout("NCHW"))
+    chain = steps.input().preprocess().convert_element_type(openvino.Type.f32)
     if form.divisor != 1.0:
         chain = chain.scale(form.divisor)
     if form.bgr:
@@ -169,7 +189,7 @@ def _with_preprocessing(model: Any, form: InputForm) -> Any:
 
 class _OnnxRuntimeSession:
     def __init__(self, model: bytes, *, name: str, form: InputForm, threads: int) -> None:
-        import onnxruntime  # type: ignore[import-untyped] # noqa: PLC0415 - see _core
+        import onnxruntime  # type: ignore[import-untyped] # noqa: PLC0415 - whoever never detects never loads it
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads

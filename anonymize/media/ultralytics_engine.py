@@ -23,7 +23,7 @@ import yaml
 
 from anonymize.errors import ModelError
 from anonymize.finding import FindingKind
-from anonymize.media.inference import Pixels
+from anonymize.media.inference import Pixels, import_openvino
 from anonymize.media.pyramid import Boxes
 from anonymize.media.tiling import ObjectSizes
 from anonymize.media.yolo_onnx import YoloMetadata, checked_metadata, read_metadata
@@ -81,11 +81,13 @@ def import_ultralytics() -> ModuleType:
     """Import ultralytics with its network access, telemetry and installer off; once per process.
 
     Raises:
-        ModelError: ultralytics is not installed, or it was imported by someone else while it could go online.
+        ModelError: ultralytics is not installed, or it or OpenVINO, which it imports for weights in that form, was
+            imported by someone else while it could go online.
     """
     settings = tempfile.TemporaryDirectory(prefix="fleetgate-ultralytics-")
     atexit.register(settings.cleanup)
     os.environ.update(_ENVIRONMENT, YOLO_CONFIG_DIR=settings.name)
+    import_openvino()
     try:
         _restore_torchvision_nms()
         import ultralytics  # noqa: PLC0415 - heavy, and wanted only with user-supplied weights
