@@ -34,7 +34,6 @@ from anonymize.errors import AnonymizeError
 from anonymize.media.detection import embedded_detectors
 from anonymize.media.images import cleanse_image
 from anonymize.media.labelled import open_labelled
-from anonymize.media.labelled import open_labelled
 from anonymize.media.masks import mask
 from anonymize.profile import shipped_profile
 
@@ -60,16 +59,6 @@ class Labelled:
 
     path: Path
     boxes: tuple[Box, ...]
-
-
-_FORMATS = {
-    "faces_maskon": "voc",
-    "faces_dlib": "dlib",
-    "plates_cn_ccpd": "ccpd",
-    "plates_cn_easypr": "easypr",
-    "plates_openalpr_us": "openalpr",
-    "plates_eu_dashcam": "voc",
-}
 
 
 def load(data: Path, name: str, limit: int | None) -> list[Labelled]:
