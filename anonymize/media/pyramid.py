@@ -100,13 +100,20 @@ class PyramidDetector:
             reach: Height in pixels of the image of the smallest object of each kind that must be found.
 
         Raises:
-            ModelError: The network finds nothing, or a kind has no reach or no measured sizes.
+            ModelError: The network finds nothing, a kind has no reach or no measured sizes, or objects of its
+                reach are too small for the network even when enlarged.
         """
         self._network = network
         self.kinds = frozenset(kind for kind, _ in network.classes.values())
         without = sorted(self.kinds - (set(reach) & set(network.sizes)))
         if without or not self.kinds:
             raise ModelError(f"model {network.name} finds nothing, or kinds of no known size (got {without})")
+        beyond = sorted(
+            k for k in self.kinds if network.sizes[k].smallest_px > reach[k] * network.sizes[k].magnification
+        )
+        if beyond:
+            wanted = {k.value: reach[k] for k in beyond}
+            raise ModelError(f"model {network.name} does not find objects that small (got {wanted} px)")
         # The kind that needs the greatest magnification decides for all classes of the network.
         finest = max(self.kinds, key=lambda k: network.sizes[k].smallest_px / reach[k])
         self._reach, self._sizes = reach[finest], network.sizes[finest]
