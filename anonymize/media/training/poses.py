@@ -33,7 +33,7 @@ def random_quad(
         Upper left, upper right, lower right and lower left corner in pixels.
     """
     yaw, pitch = rng.normal(0, 22 * turn) * np.pi / 180, rng.normal(0, 10 * turn) * np.pi / 180
-    roll = rng.normal(0, (4 if _chance(rng, 0.85) else 16) * turn) * np.pi / 180
+    roll = rng.normal(0, (4 if _chance(rng, 0.8) else 18) * turn) * np.pi / 180
     half = np.array([[-ratio, -1, 0], [ratio, -1, 0], [ratio, 1, 0], [-ratio, 1, 0]], np.float64) / 2
     cy, sy, cp, sp, cr, sr = (f(a) for a in (yaw, pitch, roll) for f in (np.cos, np.sin))
     rotation = (np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])

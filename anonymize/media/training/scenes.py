@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from anonymize.media.training.backgrounds import part_of, street
 from anonymize.media.training.camera import Lamp, View, photograph
+from anonymize.media.training.fittings import letter, render_fitting
 from anonymize.media.training.look_alikes import caption, render_look_alike
 from anonymize.media.training.plate_styles import Canvas, Fonts, render_plate
 from anonymize.media.training.poses import Quad, has_room, paste, random_quad, round_hull, worn
@@ -146,6 +147,14 @@ def _distractors(rng: np.random.Generator, view: View, fonts: Fonts) -> None:
         )
     if _chance(rng, 0.25):
         draw_vehicle_without_plate(rng, view, fonts)
+    for _ in range(int(rng.choice([0, 2, 5], p=[0.4, 0.35, 0.25]))):
+        face, outline = render_fitting(rng)
+        centre = (float(rng.uniform(0, side)), float(rng.uniform(0, side)))
+        size = _log_uniform(rng, 10, side * 0.5)
+        quad = random_quad(rng, face.shape[1] / face.shape[0], size, centre)
+        paste(view, face, quad, outline=outline, reflect=float(rng.choice([0.0, 0.5])))
+    if _chance(rng, 0.3):
+        letter(rng, view, fonts)
     if _chance(rng, 0.2):  # street lamps and lit windows
         for _ in range(int(rng.integers(1, 7))):
             x, y = rng.uniform(0, side, 2)

@@ -37,8 +37,8 @@ _PHOTOGRAPHS = {
 _RECIPE: dict[str, Any] = {
     "exist_ok": True, "device": "cpu", "amp": False, "pretrained": True, "plots": False, "seed": 0,
     "deterministic": True, "optimizer": "AdamW", "lrf": 0.02, "cos_lr": True,
-    "warmup_epochs": 0.5, "mosaic": 0.2, "close_mosaic": 1, "workers": 0, "scale": 0.3,
-    "translate": 0.1, "fliplr": 0.0, "hsv_s": 0.4, "hsv_v": 0.3, "erasing": 0.0, "save_period": -1,
+    "warmup_epochs": 0.5, "mosaic": 0.15, "close_mosaic": 1, "workers": 0, "scale": 0.3,
+    "translate": 0.1, "fliplr": 0.5, "hsv_s": 0.4, "hsv_v": 0.3, "erasing": 0.0, "save_period": -1,
 }  # fmt: skip
 
 

@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anonymize.media.training.camera import Lamp, View
+from anonymize.media.training.fittings import render_fitting
 from anonymize.media.training.look_alikes import some_words, write
 from anonymize.media.training.plate_styles import Canvas, Fonts, Rgb
+from anonymize.media.training.poses import paste
 
 _DARK = 0.35
 
@@ -126,16 +128,44 @@ def _badges(rng: np.random.Generator, canvas: Canvas, body: Body, fonts: Fonts) 
 
 
 def _recess(rng: np.random.Generator, canvas: Canvas, body: Body) -> None:
-    """The hollow or strip that a plate sits in."""
+    """The hollow or strip that a plate sits in, with its edges, bolts and lamp covers."""
     p = body.plate
-    half, up, down = p * rng.uniform(0.55, 0.85), p * rng.uniform(0.14, 0.35), p * rng.uniform(0.14, 0.3)
+    half, up, down = p * rng.uniform(0.53, 1.0), p * rng.uniform(0.14, 0.42), p * rng.uniform(0.14, 0.4)
     lean = p * rng.uniform(-0.1, 0.15)
-    colour = _shade(body.paint, rng.uniform(0.25, 1.25)) if _chance(rng, 0.8) else (25, 25, 27)
-    _polygon(canvas, [(body.x - half + lean, body.y - up), (body.x + half - lean, body.y - up),
-                      (body.x + half, body.y + down), (body.x - half, body.y + down)], colour)  # fmt: skip
+    colour = _shade(body.paint, rng.uniform(0.3, 1.2)) if _chance(rng, 0.8) else (25, 25, 27)
+    corners = [(body.x - half + lean, body.y - up), (body.x + half - lean, body.y - up),
+               (body.x + half, body.y + down), (body.x - half, body.y + down)]  # fmt: skip
+    _polygon(canvas, corners, colour)
+    if _chance(rng, 0.5):
+        edge = _shade(colour, rng.uniform(0.3, 1.7))
+        points = np.array(corners).round().astype(np.int32)
+        cv2.polylines(canvas, [points], True, edge, max(1, int(p * 0.025)), cv2.LINE_AA)  # noqa: FBT003 - closed
+    if _chance(rng, 0.4):
+        for way in (-1, 1):
+            at = (
+                int(body.x + way * half * rng.uniform(0.75, 0.95)),
+                int(body.y + rng.uniform(-0.1, 0.1) * p),
+            )
+            cv2.circle(canvas, at, max(1, int(p * 0.03)), (int(rng.integers(10, 200)),) * 3, -1, cv2.LINE_AA)
     if _chance(rng, 0.4):  # a chrome strip above
         y = int(body.y - up)
         cv2.line(canvas, (int(body.x - half), y), (int(body.x + half), y), (190,) * 3, max(1, int(p * 0.04)))
+
+
+def _fittings(rng: np.random.Generator, view: View, body: Body) -> None:
+    """Lenses, badges, handles and exhausts where vehicles have them."""
+    for _ in range(int(rng.integers(1, 5))):
+        face, outline = render_fitting(rng)
+        wide = body.width * rng.uniform(0.04, 0.28)
+        x = body.x + float(rng.choice([-1, 1])) * body.width * rng.uniform(0.0, 0.48)
+        y = body.y + body.width * rng.uniform(-0.4, 0.2)
+        if abs(x - body.x) < body.plate and abs(y - body.y) < body.plate * 0.4:
+            continue
+        half, tall = wide / 2, wide / 2 * face.shape[0] / face.shape[1]
+        quad = np.array(
+            [[x - half, y - tall], [x + half, y - tall], [x + half, y + tall], [x - half, y + tall]]
+        )
+        paste(view, face, quad.astype(np.float32), outline=outline, reflect=0.2)
 
 
 def _car(rng: np.random.Generator, view: View, body: Body, *, rear: bool) -> None:
@@ -213,7 +243,9 @@ def draw_vehicle(
     if kind != "cycle":
         _lamps(rng, view, body, rear=kind != "front")
     _badges(rng, view.image, body, fonts)
-    if _chance(rng, 0.6):
+    if _chance(rng, 0.7):
+        _fittings(rng, view, body)
+    if _chance(rng, 0.7):
         _recess(rng, view.image, body)
 
 
