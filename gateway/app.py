@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
 import rfc8785
@@ -20,7 +19,7 @@ from gateway.database import Database, create_engine
 from gateway.errors import ConfigurationError, NotInitialisedError
 from gateway.flow import records as _flow_tables  # noqa: F401 (registers tables)
 from gateway.flow.gate import Gate, Instruments
-from gateway.models.registry import RegisteredModel, active_models
+from gateway.models.in_use import ModelsInUse
 from gateway.people.records import GateSecretRow, PolicyStatementRow
 from gateway.settings import Settings
 from gateway.vault.blobs import LocalBlobs
@@ -188,7 +187,7 @@ def open_gate(
                     engine=engine,
                     bundle=bundle,
                     profile=profile,
-                    instruments=Instruments(settings, profile.profile, partial(_models_in_use, database)),
+                    instruments=Instruments(settings, profile.profile, ModelsInUse(database, ledger)),
                     clock=clock,
                     gate_kek=GATE_KEK,
                 )
@@ -197,11 +196,6 @@ def open_gate(
     finally:
         ledger_engine.dispose()
         database.dispose()
-
-
-def _models_in_use(database: Database) -> tuple[RegisteredModel, ...]:
-    with database.read() as session:
-        return active_models(session)
 
 
 def _bundle_in_force(database: Database, keystore: Keystore, clock: Clock) -> VerifiedBundle:

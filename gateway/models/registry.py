@@ -164,15 +164,14 @@ def require_model(session: ReadSession | WriteSession, name: str) -> RegisteredM
 
 
 def registered_models(session: ReadSession | WriteSession) -> tuple[RegisteredModel, ...]:
-    """Every registered model, retired ones too, sorted by name and verified; errors as for ``require_model``."""
+    """Every registered model, retired ones too, sorted by name and verified.
+
+    Raises:
+        EvidenceError: A row does not verify; it is an error, never a gap (law 6).
+    """
     return tuple(
         _verified(session, row) for row in session.scalars(sa.select(ModelRow).order_by(ModelRow.name))
     )
-
-
-def active_models(session: ReadSession | WriteSession) -> tuple[RegisteredModel, ...]:
-    """Registered models in use; a row that does not verify is an error, never a gap (law 6)."""
-    return tuple(model for model in registered_models(session) if model.retired_at is None)
 
 
 def _verified(session: ReadSession | WriteSession, row: ModelRow) -> RegisteredModel:

@@ -27,9 +27,10 @@ from gateway.commands.demo_drive import photographs
 from gateway.errors import ConflictError, EvidenceError, ForbiddenError, InvalidRequestError, NotFoundError
 from gateway.flow.dossier import recording_summary
 from gateway.models.evaluations import quality_of, store_evaluation, stored_evaluations
+from gateway.models.in_use import ModelsInUse
 from gateway.models.loading import open_card, run_blank
 from gateway.models.records import ModelEvaluationRow, ModelRow
-from gateway.models.registry import active_models, add_model, registered_models, retire_model
+from gateway.models.registry import add_model, registered_models, retire_model
 from gateway.models.weights import weights_path
 from gateway.people.records import PersonRow
 from gateway.vault.jws import generate_person_key, public_text
@@ -87,8 +88,7 @@ def change(gate, **values):
 
 
 def active(gate):
-    with gate.database.read() as session:
-        return active_models(session)
+    return ModelsInUse(gate.database, gate.ledger)()
 
 
 @pytest.mark.usefixtures("added")
@@ -248,6 +248,17 @@ def test_rows_are_believed_only_as_far_as_they_are_signed(sqlite_gate, added):
         session.get_one(PersonRow, "officer").public_jwk = public_text(generate_person_key())
     with pytest.raises(EvidenceError, match="does not verify"):
         active(sqlite_gate)
+
+
+def test_a_row_that_was_deleted_is_missed(sqlite_gate, added):
+    """Law 6: nobody retires a model by deleting its row, neither in a running gate nor before it starts."""
+    in_use = ModelsInUse(sqlite_gate.database, sqlite_gate.ledger)
+    assert in_use() == (added,)
+    with sqlite_gate.database.transaction() as session:
+        session.execute(sa.delete(ModelRow))
+    for registry in (in_use, ModelsInUse(sqlite_gate.database, sqlite_gate.ledger)):
+        with pytest.raises(EvidenceError, match=r"missing from the registry \(got none of \['my-plates'\]\)"):
+            registry()
 
 
 @pytest.mark.usefixtures("added")
