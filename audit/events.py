@@ -47,6 +47,7 @@ class EventType(StrEnum):
     JUDGE_PUBLISH_DECIDE = "judge:publish:decide"
     REVIEW_RELEASE_READ = "review:release:read"
     REVIEW_RECORDING_READ = "review:recording:read"
+    REVIEW_SHEET_READ = "review:sheet:read"
     APPROVE_RELEASE_SIGN = "approve:release:sign"
     GRANT_GRANT_ISSUE = "grant:grant:issue"
     GRANT_GRANT_REVOKE = "grant:grant:revoke"

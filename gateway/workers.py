@@ -36,11 +36,18 @@ from gateway.people.zones import zones_in_force
 from gateway.vault.errors import StorageError, VaultError
 from gateway.vault.values import seal_value
 from gateway.vehicles.manifest import Manifest
+from gateway.videos.checkpoint import discard_finished
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], None]
-_INFRASTRUCTURE = (LedgerError, StorageError, sa.exc.SQLAlchemyError)
+
+
+class LeaseLostError(Exception):
+    """Another worker took the recording over, because this one was silent for too long."""
+
+
+_INFRASTRUCTURE = (LedgerError, StorageError, sa.exc.SQLAlchemyError, LeaseLostError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +154,10 @@ def advance(gate: Gate, recording: str, *, progress: Progress | None = None) -> 
     try:
         _classify_all(gate, recording, owner, progress)
         _cleanse_all(gate, recording, owner, progress)
+        discard_finished(gate, recording)
         return _settle(gate, recording)
+    except LeaseLostError:
+        return None
     finally:
         _release_lease(gate, recording, owner)
 
@@ -198,9 +208,31 @@ def _cleanse_all(gate: Gate, recording: str, owner: str, progress: Progress | No
         with _held_on_failure(gate, item, row.kek_id):
             with gate.database.read() as session:
                 classified = load_classified(gate, session, item.id)
-            cleanse_item(gate, classified, surroundings, actor=GATE_ACTOR.id)
+            cleanse_item(
+                gate,
+                classified,
+                surroundings,
+                actor=GATE_ACTOR.id,
+                progress=_renewing(gate, recording, owner, progress),
+            )
         if progress:
             progress("cleanse", done + 1, len(pending))
+
+
+def _renewing(gate: Gate, recording: str, owner: str, progress: Progress | None) -> Progress:
+    """Renews the lease with each piece of long work, and passes the news on.
+
+    Raises (the returned function):
+        LeaseLostError: Another worker holds the lease.
+    """
+
+    def done(step: str, number: int, total: int) -> None:
+        if not claim(gate, recording, owner):
+            raise LeaseLostError(f"another worker took over recording {recording}")
+        if progress:
+            progress(step, number, total)
+
+    return done
 
 
 def surroundings_of(gate: Gate, row: RecordingRow, manifest: Manifest) -> Surroundings:

@@ -20,10 +20,10 @@ COPY_BYTES: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """One more item is in place.
+    """One more file is in place.
 
     Attributes:
-        item: The item.
+        item: The item or mask.
         number: Its number from 1.
         of: How many there are.
         kept: It was there already and verified.
@@ -44,7 +44,7 @@ class Fetched:
         folder: Where it lies.
         fetched: Names that were downloaded now.
         kept: Names that were there and verified.
-        size: Bytes of all items.
+        size: Bytes of all items and masks.
     """
 
     manifest: ReleaseManifest
@@ -65,7 +65,7 @@ def fetch_release(
     out_dir: Path,
     progress: Callable[[Progress], None],
 ) -> Fetched:
-    """Put every item of a verified manifest into a folder, then the manifest itself.
+    """Put every item of a verified manifest and every mask into a folder, then the manifest itself.
 
     Raises:
         DestinationError: A name would leave the folder, is taken by something else or cannot be written, the
@@ -77,13 +77,13 @@ def fetch_release(
     try:
         with _exclusive(out_dir) as (root, staging):
             _check_same_release(root / MANIFEST_FILE, manifest)
-            for number, item in enumerate(manifest.items, start=1):
+            for number, item in enumerate(manifest.files, start=1):
                 target = _target(root, item.name)
                 present = _holds(target, item)
                 if not present:
                     _download(item, open_item, target, staging)
                 (kept if present else fetched).append(item.name)
-                progress(Progress(item=item, number=number, of=len(manifest.items), kept=present))
+                progress(Progress(item=item, number=number, of=len(manifest.files), kept=present))
             statement = staging / MANIFEST_FILE
             statement.write_text(manifest.statement, encoding="ascii")
             statement.replace(_target(root, MANIFEST_FILE))
@@ -91,7 +91,7 @@ def fetch_release(
         raise DestinationError(
             f"{error.strerror or type(error).__name__}: {error.filename or out_dir}"
         ) from error
-    size = sum(item.size for item in manifest.items)
+    size = sum(file.size for file in manifest.files)
     return Fetched(manifest=manifest, folder=out_dir, fetched=tuple(fetched), kept=tuple(kept), size=size)
 
 

@@ -47,6 +47,7 @@ class ReleaseItem:
         level: Level after treatment.
         size: Bytes.
         sha256: Digest of the content, hexadecimal.
+        mask: The file beside it that says where its pixels were destroyed, None where it has none.
     """
 
     name: str
@@ -55,6 +56,7 @@ class ReleaseItem:
     level: str
     size: int
     sha256: str
+    mask: "ReleaseItem | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +75,8 @@ class ReleaseManifest:
         items: Its files.
         approvals: The approvers' statements, as they signed them.
         statement: The signed form of all this.
-        by_name: The items by their names.
+        files: The items, each followed by its mask where it has one.
+        by_name: The files by their names.
     """
 
     release: str
@@ -85,6 +88,7 @@ class ReleaseManifest:
     policy_bundle: str
     expires_at: datetime
     items: tuple[ReleaseItem, ...]
+    files: tuple[ReleaseItem, ...]
     approvals: tuple[str, ...]
     statement: str
     by_name: Mapping[str, ReleaseItem]
@@ -121,8 +125,8 @@ def read_release_manifest(
         manifest = _manifest(payload, statement)  # 5
     except (KeyError, TypeError, ValueError) as error:
         raise TamperedReleaseError(f"manifest is malformed: {type(error).__name__}: {error}") from error
-    folded = {unicodedata.normalize("NFC", item.name).casefold() for item in manifest.items}
-    if len(folded) != len(manifest.items) or MANIFEST_FILE in folded:
+    folded = {unicodedata.normalize("NFC", file.name).casefold() for file in manifest.files}
+    if len(folded) != len(manifest.files) or MANIFEST_FILE in folded:
         raise TamperedReleaseError(
             f"manifest item names are not distinct from one another and {MANIFEST_FILE!r}"
         )
@@ -159,6 +163,7 @@ def _manifest(payload: Mapping[str, Any], statement: str) -> ReleaseManifest:
     if not payload["items"]:
         raise ValueError("items (got none, expected at least 1)")
     items = tuple(_item(item) for item in payload["items"])
+    files = tuple(file for item in items for file in (item, item.mask) if file is not None)
     return ReleaseManifest(
         release=_text(payload, "release"),
         digest=_text(payload, "digest"),
@@ -169,13 +174,21 @@ def _manifest(payload: Mapping[str, Any], statement: str) -> ReleaseManifest:
         policy_bundle=_text(payload["policy"], "bundle_digest"),
         expires_at=expires_at,
         items=items,
+        files=files,
         approvals=tuple(str(approval) for approval in payload["approvals"]),
         statement=statement,
-        by_name={item.name: item for item in items},
+        by_name={file.name: file for file in files},
     )
 
 
 def _item(item: Mapping[str, Any]) -> ReleaseItem:
+    beside = item["mask"] if "mask" in item else None
+    # A mask is of the class and level of what it belongs to.
+    mask = _file({"class": item["class"], "level": item["level"], **beside}) if beside is not None else None
+    return _file(item, mask)
+
+
+def _file(item: Mapping[str, Any], mask: ReleaseItem | None = None) -> ReleaseItem:
     size, digest = item["size"], _text(item, "sha256")
     if type(size) is not int or size < 0:
         raise ValueError(f"size (got {size!r}, expected a count of bytes)")
@@ -188,6 +201,7 @@ def _item(item: Mapping[str, Any]) -> ReleaseItem:
         level=_text(item, "level"),
         size=size,
         sha256=digest,
+        mask=mask,
     )
 
 

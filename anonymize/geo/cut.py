@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from anonymize.errors import MalformedItemError
 from anonymize.finding import FieldPath, Finding, FindingKind, IndexSpan, Treatment, TreatmentKind
 from anonymize.formats.track import Track, check_positions
-from anonymize.geo.ellipsoid import FloatArray, from_enu
+from anonymize.geo.ellipsoid import FloatArray, from_enu, geodesic_m
 from anonymize.geo.zones import ZoneHits, ZoneSet
 from anonymize.profile import PointProfile, TrackProfile
 
@@ -92,6 +92,27 @@ def frame_in_zone(lat: float, lon: float, zones: ZoneSet, *, radius_m: float) ->
     """
     check_positions(np.array([lat]), np.array([lon]), lambda _: "frame")
     return tuple(_zone_findings(zones.test(lat, lon, extra_margin_m=radius_m), zones))
+
+
+def way_in_zones(lat: FloatArray, lon: FloatArray, zones: ZoneSet, *, radius_m: float) -> tuple[Finding, ...]:
+    """One finding per zone kind and run of places at which a moving camera's surroundings meet a zone.
+
+    Between two places the camera is at most half their distance from the nearer one: half the longest step is
+    added to the radius, so that no zone slips between them.
+
+    Args:
+        lat: Latitudes of the camera in degrees, EPSG:4326, in the order of the way; at least one.
+        lon: Longitudes in degrees.
+        zones: The restricted zones.
+        radius_m: How far the camera sees plus how wrong its position may be, in metres.
+
+    Raises:
+        MalformedItemError: A position is not finite or out of range.
+    """
+    check_positions(lat, lon, lambda index: f"place {index}")
+    steps, _ = geodesic_m(lat[:-1], lon[:-1], lat[1:], lon[1:])
+    margin = radius_m + (float(steps.max()) / 2.0 if len(steps) else 0.0)
+    return tuple(_zone_findings(zones.test(lat, lon, extra_margin_m=margin), zones))
 
 
 def cut_points(

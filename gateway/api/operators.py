@@ -1,9 +1,10 @@
 """Routes of map-licensed operators: request, look, approve, publish, grant, revoke."""
 
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from starlette.concurrency import run_in_threadpool
 
@@ -20,6 +21,7 @@ from gateway.flow.recording import ReleaseMode
 from gateway.flow.release import GrantTerms, issue_grant, load_approved, release, revoke_grant, revoke_release
 from gateway.flow.request import ReleaseRequest, request_release
 from gateway.people.registry import require_role
+from gateway.review.contact_sheet import review_sheets
 
 PREFIX = "/operators/v1"
 
@@ -92,6 +94,17 @@ def operator_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
     async def get_release(release_id: str, request: Request) -> dict[str, Any]:
         caller = await called(request)
         return await run_in_threadpool(review_release, gate, release_id, actor=caller.actor)
+
+    @router.get("/releases/{release_id}/contact-sheet", response_class=Response)
+    async def get_contact_sheet(
+        release_id: str, request: Request, page: Annotated[int, Query(ge=1)] = 1
+    ) -> Response:
+        caller = await called(request)
+
+        def carry() -> bytes:
+            return b"".join(review_sheets(gate, release_id, actor=caller.actor, page=page))
+
+        return Response(await run_in_threadpool(carry), media_type="image/png")
 
     @router.post("/releases/{release_id}/approvals", status_code=201)
     async def post_approval(release_id: str, request: Request) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from gateway.flow.release import (
     revoke_release,
 )
 from gateway.flow.request import ReleaseRequest, request_release
+from gateway.review.contact_sheet import review_sheets
 
 release_app = typer.Typer(help="Releases.", no_args_is_help=True)
 grant_app = typer.Typer(help="Grants.", no_args_is_help=True)
@@ -120,6 +121,32 @@ def release_show(
         actor, _ = acting(gate, person, key, key_passphrase_file, "release.show", *REVIEWERS)
         summary = review_release(gate, release_id, actor=actor)
     report(summary, as_json=as_json, line=release_lines(summary))
+
+
+@release_app.command("contact-sheet")
+@reporting
+def release_contact_sheet(
+    subject: Annotated[str, typer.Argument(help="Id of a release or a recording.")],
+    out: Annotated[Path, typer.Option(help="PNG file to write; further pages get numbers.")],
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Write masked places, cut from treated pictures, to look over before approving."""
+    written = []
+    with opened() as gate:
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.contact-sheet", *REVIEWERS)
+        for number, sheet in enumerate(review_sheets(gate, subject, actor=actor), start=1):
+            file = out if number == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}")
+            file.write_bytes(sheet)
+            written.append(str(file))
+    report(
+        {"subject": subject, "files": written},
+        as_json=as_json,
+        line="\n".join(written) or f"{subject}: nothing was masked in a picture",
+    )
 
 
 @release_app.command("approve")

@@ -11,6 +11,8 @@ import sqlalchemy as sa
 
 from anonymize.errors import AnonymizeError
 from anonymize.finding import FindingKind
+from anonymize.formats.identify import ItemKind
+from anonymize.media.mask_file import MASK_MEDIA_TYPE
 from audit.events import EventType
 from audit.intent import Intent
 from gateway.database import ReadSession, WriteSession
@@ -23,6 +25,7 @@ from gateway.flow.gate import Gate
 from gateway.flow.recording import (
     Built,
     BuiltItem,
+    BuiltMask,
     Cleansed,
     DataClass,
     ItemId,
@@ -165,8 +168,8 @@ def _build_item(gate: Gate, terms: ReleaseTerms, kek: str, secret: bytes, item: 
         cleansed = load_cleansed(gate, session, item)
     quarantined = cleansed.classified.quarantined
     context = Context(owner=quarantined.recording, object=item, role="treated")
-    content = gate.vault.read_all(cleansed.seal, context)
-    unlinked = unlink(gate, cleansed, content, mode=terms.mode, key=secret)
+    treated = gate.vault.open(cleansed.seal, context)
+    unlinked = unlink(gate, cleansed, treated, mode=terms.mode, key=secret)
     token = hmac.new(secret, f"name/{item}".encode(), hashlib.sha256).hexdigest()[:24]
     name = f"{token}.{unlinked.extension}"
     payload: dict[str, Any] = {
@@ -193,7 +196,7 @@ def _build_item(gate: Gate, terms: ReleaseTerms, kek: str, secret: bytes, item: 
     with gate.ledger.intent(event) as intent:
         # Sealed under the recording's key: destroying that key makes released copies unreadable, too (law 9).
         sealed = gate.vault.seal(
-            [unlinked.content],
+            unlinked.chunks,
             kek_id=quarantined.kek,
             context=Context(owner=terms.release, object=name, role="release"),
         )
@@ -202,6 +205,8 @@ def _build_item(gate: Gate, terms: ReleaseTerms, kek: str, secret: bytes, item: 
             "size": sealed.plaintext_length,
             "seal": evidence.seal_digest(sealed.manifest_jws),
         }
+        mask = _copy_mask(gate, terms.release, cleansed, name)
+        payload["mask"] = mask.manifest_entry() | {"seal": evidence.seal_digest(mask.seal)} if mask else None
         described = seal_value(
             gate.keystore,
             kek_id=kek,
@@ -215,11 +220,54 @@ def _build_item(gate: Gate, terms: ReleaseTerms, kek: str, secret: bytes, item: 
                     item_id=item,
                     name=name,
                     seal=sealed.manifest_jws,
+                    mask_seal=mask.seal if mask else None,
                     kek_id=kek,
                     sealed=described,
                 )
             )
         intent.complete(digests={"content": sealed.content_digest})
+
+
+def _copy_mask(gate: Gate, release: str, cleansed: Cleansed, name: str) -> BuiltMask | None:
+    """The mask of an item, sealed for the release beside it; it says nothing but where pixels were destroyed."""
+    if cleansed.mask is None:
+        return None
+    quarantined = cleansed.classified.quarantined
+    context = Context(owner=quarantined.recording, object=quarantined.item, role="mask")
+    ending, media_type = (
+        ("masks.json", "application/json")
+        if cleansed.classified.kind is ItemKind.VIDEO
+        else ("mask.png", MASK_MEDIA_TYPE)
+    )
+    mask_name = f"{name}.{ending}"
+    sealed = gate.vault.seal(
+        gate.vault.open(cleansed.mask, context).chunks(),
+        kek_id=quarantined.kek,
+        context=Context(owner=release, object=mask_name, role="release-mask"),
+    )
+    return BuiltMask(
+        name=mask_name,
+        media_type=media_type,
+        size=sealed.plaintext_length,
+        sha256=sealed.plaintext_sha256,
+        seal=sealed.manifest_jws,
+    )
+
+
+def _load_mask(row: ReleaseItemRow, described: Mapping[str, Any] | None) -> BuiltMask | None:
+    expected = described["seal"] if described else None
+    found = evidence.seal_digest(row.mask_seal) if row.mask_seal else None
+    if found != expected:
+        raise EvidenceError(f"sealed mask of release item {row.name} is not the one that was built")
+    if described is None or row.mask_seal is None:
+        return None
+    return BuiltMask(
+        name=described["name"],
+        media_type=described["media_type"],
+        size=described["size"],
+        sha256=described["sha256"],
+        seal=row.mask_seal,
+    )
 
 
 def _load_items(gate: Gate, session: ReadSession | WriteSession, release: str) -> tuple[BuiltItem, ...]:
@@ -245,6 +293,7 @@ def _load_items(gate: Gate, session: ReadSession | WriteSession, release: str) -
                 seal=row.seal,
                 source=ItemId(payload["source"]),
                 recording=RecordingId(payload["recording"]),
+                mask=_load_mask(row, payload.get("mask")),
                 payload=payload,
             )
         )

@@ -11,11 +11,12 @@ from anonymize.formats.csv_track import read_csv_track
 from anonymize.formats.geojson_track import read_geojson_track
 from anonymize.formats.gpx import read_gpx
 from anonymize.formats.gzip_member import expand
-from anonymize.formats.identify import ItemKind, identify
+from anonymize.formats.identify import HEAD_BYTES, Identified, ItemKind, identify, identify_video
 from anonymize.formats.kitti import read_points
 from anonymize.formats.track import Track
 from anonymize.geo.zones import ZoneSet
 from anonymize.media.images import inspect_image
+from anonymize.media.video.facts import inspect_video
 from anonymize.text.inspect import inspect_text
 from audit.events import EventType
 from gateway.database import ReadSession, WriteSession
@@ -26,11 +27,13 @@ from gateway.flow.gate import Gate
 from gateway.flow.intake import load_quarantined
 from gateway.flow.recording import Classified, DataClass, ItemState, Level, Quarantined, Stage
 from gateway.flow.records import ItemRow
+from gateway.vault.seekable import SealedFile
 from gateway.vault.store import Context
 from gateway.vehicles.manifest import ManifestItem
 
 TRACK_KINDS = frozenset({ItemKind.GPX, ItemKind.CSV_TRACK, ItemKind.GEOJSON_TRACK})
-IMAGE_KINDS = frozenset({ItemKind.JPEG, ItemKind.PNG})
+IMAGE_KINDS = frozenset({ItemKind.JPEG, ItemKind.PNG, ItemKind.HEIC})
+PICTURE_KINDS = IMAGE_KINDS | {ItemKind.VIDEO}
 SENSITIVE_PERSONAL = frozenset({"resident_id", "bank_card", "position", "address"})
 
 _KITTI_CALIBRATION = (b"P0:", b"P2:", b"R0_rect:", b"Tr_velo_to_cam:", b"calib_time:")
@@ -52,9 +55,20 @@ class Examination:
     facts: Mapping[str, Any]
 
 
-def image_kind(kind: ItemKind) -> Literal["jpeg", "png"]:
-    """The name under which the image transforms know a kind."""
-    return "jpeg" if kind is ItemKind.JPEG else "png"
+def image_kind(kind: ItemKind) -> Literal["jpeg", "png", "heic"]:
+    """The name under which the image transforms know a kind.
+
+    Raises:
+        UnknownFormatError: The kind is no still image.
+    """
+    names: Mapping[ItemKind, Literal["jpeg", "png", "heic"]] = {
+        ItemKind.JPEG: "jpeg",
+        ItemKind.PNG: "png",
+        ItemKind.HEIC: "heic",
+    }
+    if kind not in names:
+        raise UnknownFormatError(f"no still image (got {kind.value!r})")
+    return names[kind]
 
 
 def read_track(gate: Gate, kind: ItemKind, content: bytes, *, crs: str) -> Track:
@@ -72,6 +86,19 @@ def read_track(gate: Gate, kind: ItemKind, content: bytes, *, crs: str) -> Track
     return read_geojson_track(content, profile=profile, crs=crs)
 
 
+def open_original(gate: Gate, quarantined: Quarantined) -> SealedFile:
+    """The original as it was delivered, as a seekable file that is never in memory as a whole.
+
+    Raises:
+        EvidenceError: The original is no longer held.
+        SealBrokenError: The sealed original was altered; also while reading.
+    """
+    if quarantined.seal is None:
+        raise EvidenceError(f"the original of {quarantined.item} is no longer held")
+    context = Context(owner=quarantined.recording, object=quarantined.item, role="original")
+    return SealedFile(gate.vault.open(quarantined.seal, context))
+
+
 def plaintext_of(gate: Gate, quarantined: Quarantined, *, encoding: str | None) -> bytes:
     """The original in memory, expanded within the profile's limits.
 
@@ -80,10 +107,7 @@ def plaintext_of(gate: Gate, quarantined: Quarantined, *, encoding: str | None) 
         SealBrokenError: The sealed original was altered.
         LimitExceededError: It expands beyond the profile's ratio.
     """
-    if quarantined.seal is None:
-        raise EvidenceError(f"the original of {quarantined.item} is no longer held")
-    context = Context(owner=quarantined.recording, object=quarantined.item, role="original")
-    content = gate.vault.read_all(quarantined.seal, context)
+    content = open_original(gate, quarantined).read()
     if encoding is None:
         return content
     return expand(
@@ -114,8 +138,8 @@ def classify_item(
         digests={"content": quarantined.content_digest},
     )
     with gate.ledger.intent(event) as intent:
-        raw = plaintext_of(gate, quarantined, encoding=None)
-        found = examine(gate, announced.name, raw, crs=crs, zones=zones)
+        original = open_original(gate, quarantined)
+        found = examine(gate, announced.name, original, crs=crs, zones=zones)
         row = evidence.attest(
             gate,
             intent,
@@ -141,12 +165,18 @@ def classify_item(
                 current.state = ItemState.CLASSIFIED
 
 
-def examine(gate: Gate, name: str, raw: bytes, *, crs: str, zones: ZoneSet | None) -> Examination:
-    """What an item is; pure apart from the analyzers' models.
+def examine(gate: Gate, name: str, original: SealedFile, *, crs: str, zones: ZoneSet | None) -> Examination:
+    """What an item is; pure apart from the analyzers' models. A video is read where it lies, never as a whole.
 
     Raises:
         AnonymizeError: Unknown format, wrong extension, malformed content, unknown CRS or over a limit.
+        SealBrokenError: The sealed original was altered.
     """
+    video = identify_video(name, original.read(HEAD_BYTES))
+    original.seek(0)
+    if video is not None:
+        return _examine_video(gate, video, original, zones)
+    raw = original.read()
     identified = identify(name, raw)
     content = raw
     if identified.encoding is not None:
@@ -180,10 +210,7 @@ def _examine_image(
     gate: Gate, kind: ItemKind, content: bytes, zones: ZoneSet | None
 ) -> tuple[DataClass, Level, tuple[str, ...], dict[str, Any]]:
     image = inspect_image(content, image_kind(kind), profile=gate.profile.profile.images)
-    tags: tuple[str, ...] = ()
-    if image.latitude is not None and image.longitude is not None and zones is not None:
-        hits = zones.test(np.array([image.latitude]), np.array([image.longitude]))
-        tags = tuple(sorted(hits.kinds()))
+    tags = _zone_tags(image.latitude, image.longitude, zones)
     facts = {
         "width": image.width,
         "height": image.height,
@@ -197,6 +224,33 @@ def _examine_image(
     # Exterior images with faces or plates are important data at any volume (COMPLIANCE.md C1); whether there
     # are any is known only after detection, so each counts as if there were.
     return DataClass.EXT_IMAGE, Level.S3_IMPORTANT, tags, facts
+
+
+def _zone_tags(latitude: float | None, longitude: float | None, zones: ZoneSet | None) -> tuple[str, ...]:
+    if latitude is None or longitude is None or zones is None:
+        return ()
+    return tuple(sorted(zones.test(np.array([latitude]), np.array([longitude])).kinds()))
+
+
+def _examine_video(
+    gate: Gate, identified: Identified, original: SealedFile, zones: ZoneSet | None
+) -> Examination:
+    video = inspect_video(original, profile=gate.profile.profile)
+    # Exterior video with faces or plates is important data at any volume (COMPLIANCE.md C1), as for images.
+    return Examination(
+        kind=identified.kind,
+        encoding=identified.encoding,
+        data_class=DataClass.EXT_VIDEO,
+        level=Level.S3_IMPORTANT,
+        tags=_zone_tags(video.latitude, video.longitude, zones),
+        facts={
+            **video.as_dict(),
+            "latitude": video.latitude,
+            "longitude": video.longitude,
+            "captured_at": video.captured_at.timestamp() if video.captured_at else None,
+            "bytes": original.length,
+        },
+    )
 
 
 def _examine_track(

@@ -1,7 +1,8 @@
 """Cleanse: the first pass, independent of any release. Treat, re-scan with other readers, attest; or hold."""
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,10 @@ from anonymize.formats.gpx import write_gpx
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.kitti import read_points, write_points
 from anonymize.formats.track import Track
-from anonymize.geo.cut import cut_points, cut_track, frame_in_zone
+from anonymize.geo.cut import cut_points, cut_track, frame_in_zone, way_in_zones
 from anonymize.geo.residual import find_positions
-from anonymize.media.detection import detector_set_digest
+from anonymize.media.detection import Detector, detector_set_digest
+from anonymize.media.image_decoding import released_kind
 from anonymize.media.images import cleanse_image, scan_image
 from anonymize.residual import ResidualReport
 from anonymize.text.cleanse import cleanse_json, cleanse_text
@@ -29,17 +31,21 @@ from gateway.flow import evidence
 from gateway.flow.acts import intended
 from gateway.flow.classify import (
     IMAGE_KINDS,
+    PICTURE_KINDS,
     TRACK_KINDS,
     image_kind,
     load_classified,
+    open_original,
     plaintext_of,
     read_track,
 )
 from gateway.flow.gate import Gate
-from gateway.flow.recording import Classified, Cleansed, ItemState, Level, Stage
+from gateway.flow.recording import Classified, Cleansed, ItemState, Level, Quarantined, Stage
 from gateway.flow.records import ItemRow
 from gateway.people.zones import InstalledZones
+from gateway.vault.seekable import SealedFile
 from gateway.vault.store import Context
+from gateway.videos.checkpoint import SealedCheckpoint, basis_of
 
 _MEDIA_TYPES = {
     ItemKind.GPX: "application/gpx+xml",
@@ -47,6 +53,11 @@ _MEDIA_TYPES = {
     ItemKind.GEOJSON_TRACK: "application/geo+json",
     ItemKind.KITTI_POINTS: "application/octet-stream",
 }
+
+
+def ignore_progress(step: str, done: int, total: int) -> None:
+    """For callers that do not watch."""
+    del step, done, total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +91,18 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A treated item with its residual scan and how zones and positions were handled."""
+    """A treated item with its residual scan and how zones and positions were handled.
+
+    Attributes:
+        treated: The treated item.
+        residual: What a second look found.
+        zone_check: ``tested`` or ``attested``.
+        position_handling: What became of positions.
+        level: Level of the treated item.
+        detectors: Digest of the set of detectors that looked at its pixels; empty where it has none.
+        detector_kinds: What those detectors look for, sorted.
+        chunks: The treated file in pieces, where it is too large for ``treated.content``.
+    """
 
     treated: Treated
     residual: ResidualReport
@@ -88,10 +110,26 @@ class Outcome:
     position_handling: str
     level: Level
     detectors: str = ""
+    detector_kinds: tuple[str, ...] = ()
+    chunks: Iterable[bytes] | None = None
 
 
-def cleanse_item(gate: Gate, item: Classified, surroundings: Surroundings, *, actor: str) -> None:
-    """Treat one item and attest the result; an item wholly inside a restricted zone is cut.
+def cleanse_item(
+    gate: Gate,
+    item: Classified,
+    surroundings: Surroundings,
+    *,
+    actor: str,
+    progress: Callable[[str, int, int], None] = ignore_progress,
+) -> None:
+    """Treat one item and attest the result; an item inside a restricted zone is cut.
+
+    Args:
+        gate: The gate.
+        item: The item.
+        surroundings: What the other items of its recording say of it.
+        actor: Who works.
+        progress: Told of each whole piece of an item that takes long: what was done, how many of how many.
 
     Raises:
         AnonymizeError: Undecodable content, a missing model, a residual finding; the caller holds the item.
@@ -107,19 +145,11 @@ def cleanse_item(gate: Gate, item: Classified, surroundings: Surroundings, *, ac
         digests={"content": quarantined.content_digest, "profile": gate.profile.digest},
     )
     with gate.ledger.intent(event) as intent:
-        raw = plaintext_of(gate, quarantined, encoding=item.encoding)
-        outcome = treat(gate, item, raw, surroundings)
+        outcome = treat(gate, item, surroundings, progress)
         if not outcome.residual.clean:
             kinds = sorted({f.kind.value for f in outcome.residual.residual})
             raise ResidualError(f"the residual scan still finds {', '.join(kinds)}")
-        seal = None
-        if not outcome.treated.dropped:
-            sealed = gate.vault.seal(
-                [outcome.treated.content],
-                kek_id=quarantined.kek,
-                context=Context(owner=quarantined.recording, object=quarantined.item, role="treated"),
-            )
-            seal = sealed.manifest_jws
+        seal, mask = _seal_treated(gate, quarantined, outcome)
         row = evidence.attest(
             gate,
             intent,
@@ -127,7 +157,7 @@ def cleanse_item(gate: Gate, item: Classified, surroundings: Surroundings, *, ac
             stage=Stage.CLEANSED,
             kek_id=quarantined.kek,
             previous=item.evidence.digest,
-            payload=_payload(gate, item, outcome, surroundings, seal),
+            payload=_payload(gate, item, outcome, surroundings, seal=seal, mask=mask),
             digests={"profile": gate.profile.digest},
             facts={"dropped": outcome.treated.dropped, "findings": len(outcome.treated.findings)},
         )
@@ -136,11 +166,31 @@ def cleanse_item(gate: Gate, item: Classified, surroundings: Surroundings, *, ac
             if current.state == ItemState.CLASSIFIED:
                 session.add(row)
                 current.treated_seal = seal
+                current.mask_seal = mask
                 current.state = ItemState.CUT if outcome.treated.dropped else ItemState.CLEANSED
 
 
+def _seal_treated(gate: Gate, quarantined: Quarantined, outcome: Outcome) -> tuple[str | None, str | None]:
+    """Seals of the treated file and of its mask; None for what there is not."""
+    if outcome.treated.dropped:
+        return None, None
+
+    def seal(chunks: Iterable[bytes], role: str) -> str:
+        context = Context(owner=quarantined.recording, object=quarantined.item, role=role)
+        return gate.vault.seal(chunks, kek_id=quarantined.kek, context=context).manifest_jws
+
+    treated = seal(outcome.chunks or [outcome.treated.content], "treated")
+    return treated, seal([outcome.treated.mask], "mask") if outcome.treated.mask else None
+
+
 def _payload(
-    gate: Gate, item: Classified, outcome: Outcome, surroundings: Surroundings, seal: str | None
+    gate: Gate,
+    item: Classified,
+    outcome: Outcome,
+    surroundings: Surroundings,
+    *,
+    seal: str | None,
+    mask: str | None,
 ) -> dict[str, Any]:
     treated = outcome.treated
     masked: Counter[str] = Counter()
@@ -149,11 +199,13 @@ def _payload(
     return {
         "content_digest": item.quarantined.content_digest,
         "seal": evidence.seal_digest(seal) if seal else "",
+        "mask": evidence.seal_digest(mask) if mask else "",
         "media_type": treated.media_type,
         "level": outcome.level.name,
         "profile": {"name": gate.profile.profile.name, "digest": gate.profile.digest},
         "zones": surroundings.zones.digest if surroundings.zones else "",
         "detectors": outcome.detectors,
+        "detector_kinds": list(outcome.detector_kinds),
         "zone_check": outcome.zone_check,
         "position_handling": outcome.position_handling,
         "dropped": treated.dropped,
@@ -170,18 +222,28 @@ def _payload(
 def _tags(item: Classified, findings: Sequence[Finding]) -> set[str]:
     tags = {f.label for f in findings if f.kind is FindingKind.RESTRICTED_ZONE and f.label}
     names = {FindingKind.ELEVATION: "ELEV"}
-    if item.kind in IMAGE_KINDS:
-        names |= {FindingKind.FACE: "FACE", FindingKind.PLATE: "PLATE"}
+    if item.kind in PICTURE_KINDS:
+        names |= {
+            FindingKind.FACE: "FACE",
+            FindingKind.PLATE: "PLATE",
+            # Height, width and weight of a passage (rule 14); a sign that the profile leaves is no finding.
+            FindingKind.LIMIT_SIGN: "LIMIT_HWW",
+        }
     return tags | {names[f.kind] for f in findings if f.kind in names}
 
 
-def treat(gate: Gate, item: Classified, content: bytes, surroundings: Surroundings) -> Outcome:
-    """Treat one item in memory and re-scan the result.
+def treat(
+    gate: Gate, item: Classified, surroundings: Surroundings, progress: Callable[[str, int, int], None]
+) -> Outcome:
+    """Treat one item and re-scan the result: a video where it lies, anything else in memory.
 
     Raises:
         AnonymizeError: As ``cleanse_item``.
         HeldError: As ``cleanse_item``.
     """
+    if item.kind is ItemKind.VIDEO:
+        return _treat_video(gate, item, surroundings, progress)
+    content = plaintext_of(gate, item.quarantined, encoding=item.encoding)
     if item.kind in IMAGE_KINDS:
         return _treat_image(gate, item, content, surroundings)
     if item.kind in TRACK_KINDS:
@@ -232,7 +294,11 @@ def _treat_image(gate: Gate, item: Classified, content: bytes, surroundings: Sur
         return _cut_whole(item, hits, zone_check)
     treated = cleanse_image(content, image_kind(item.kind), detectors=detectors, profile=profile)
     residual = scan_image(
-        treated.content, image_kind(item.kind), detectors=detectors, profile=profile, masked=treated.findings
+        treated.content,
+        released_kind(image_kind(item.kind)),
+        detectors=detectors,
+        profile=profile,
+        masked=treated.findings,
     )
     return Outcome(
         treated=treated,
@@ -241,7 +307,71 @@ def _treat_image(gate: Gate, item: Classified, content: bytes, surroundings: Sur
         position_handling="stripped",
         level=Level.S1_PROCESSED,
         detectors=detector_set_digest(detectors),
+        detector_kinds=kinds_of(detectors),
     )
+
+
+def _treat_video(
+    gate: Gate, item: Classified, surroundings: Surroundings, progress: Callable[[str, int, int], None]
+) -> Outcome:
+    from anonymize.media.video.cleansing import cleanse_video
+
+    zone_check, hits = _way_check(gate, item, surroundings)
+    if hits:
+        return _cut_whole(item, hits, zone_check)
+    detectors = gate.instruments.detectors
+    detectors_digest = detector_set_digest(detectors)
+    checkpoint = SealedCheckpoint(
+        gate, item.quarantined, basis_of(gate, item.quarantined, detectors=detectors_digest)
+    )
+    video = cleanse_video(
+        open_original(gate, item.quarantined),
+        detectors=detectors,
+        profile=gate.profile.profile,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    return Outcome(
+        treated=video.treated,
+        residual=video.residual,
+        zone_check=zone_check,
+        position_handling="stripped",
+        level=Level.S1_PROCESSED,
+        detectors=detectors_digest,
+        detector_kinds=kinds_of(detectors),
+        chunks=video.chunks(),
+    )
+
+
+def _way_check(gate: Gate, item: Classified, surroundings: Surroundings) -> tuple[str, tuple[Finding, ...]]:
+    """Where a video was taken, second by second, against the zones: how it was checked, and what it met.
+
+    Every position that is known is tested. Where one is missing, only an attestation lets the video pass.
+
+    Raises:
+        HeldError: Neither positions nor an attestation show that all of it lies outside the zones.
+    """
+    profile, facts = gate.profile.profile.images, item.facts
+    moments = (surroundings.captured.get(item.quarantined.item), facts.get("captured_at"))
+    began = next((float(m) for m in moments if m is not None), None)
+    seconds = np.linspace(0.0, facts["duration_s"], math.ceil(facts["duration_s"]) + 1)
+    places = [None if began is None else surroundings.position_at(began + float(s)) for s in seconds]
+    known = [(p[0], p[1]) for p in places if p is not None]
+    if facts.get("latitude") is not None:
+        known.append((float(facts["latitude"]), float(facts["longitude"])))
+    hits: tuple[Finding, ...] = ()
+    if known and surroundings.zones is not None:
+        radius = profile.pose_error_m + profile.view_distance_m
+        lat, lon = np.array(known, dtype=np.float64).T
+        hits = way_in_zones(lat, lon, surroundings.zones.zones, radius_m=radius)
+    if hits and surroundings.zones is not None:
+        return "tested", hits
+    return _zone_check(None if None in places else known, surroundings), ()
+
+
+def kinds_of(detectors: Sequence[Detector]) -> tuple[str, ...]:
+    """Everything that some detectors look for, sorted."""
+    return tuple(sorted({kind.value for detector in detectors for kind in detector.kinds}))
 
 
 def _cut_whole(item: Classified, hits: tuple[Finding, ...], zone_check: str) -> Outcome:
@@ -362,6 +492,17 @@ def _treat_text(gate: Gate, item: Classified, content: bytes, surroundings: Surr
     )
 
 
+def open_treated(gate: Gate, item: Cleansed) -> SealedFile:
+    """The treated file, as a seekable file that is never in memory as a whole.
+
+    Raises:
+        SealBrokenError: The sealed file was altered; also while reading.
+    """
+    quarantined = item.classified.quarantined
+    context = Context(owner=quarantined.recording, object=quarantined.item, role="treated")
+    return SealedFile(gate.vault.open(item.seal, context))
+
+
 def load_cleansed(gate: Gate, session: ReadSession | WriteSession, item: str) -> Cleansed:
     """Load a cleansed item and verify its evidence back to the sealed original.
 
@@ -376,13 +517,15 @@ def load_cleansed(gate: Gate, session: ReadSession | WriteSession, item: str) ->
     row = session.get_one(ItemRow, item)
     if row.treated_seal is None:
         raise EvidenceError(f"the treated file of {item} is not held")
-    seal_digest = evidence.seal_digest(row.treated_seal)
+    found = [evidence.seal_digest(seal) if seal else "" for seal in (row.treated_seal, row.mask_seal)]
     payload = verified.payload
-    if (payload["seal"], payload["content_digest"]) != (seal_digest, classified.quarantined.content_digest):
+    expected = [*found, classified.quarantined.content_digest]
+    if [payload["seal"], payload.get("mask", ""), payload["content_digest"]] != expected:
         raise EvidenceError(f"cleansing evidence of {item} speaks of another file")
     return Cleansed(
         classified=classified,
         seal=row.treated_seal,
+        mask=row.mask_seal,
         media_type=payload["media_type"],
         level=Level[payload["level"]],
         payload=payload,

@@ -12,7 +12,7 @@ from gateway.errors import DeniedError, EvidenceError, ObligationError, StageOrd
 from gateway.flow import evidence
 from gateway.flow.acts import intended
 from gateway.flow.build import SUBJECTS, load_built, subjects_of
-from gateway.flow.classify import IMAGE_KINDS
+from gateway.flow.classify import PICTURE_KINDS
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.deciding import certificate_facts, decide, instant, policy_facts, profile_facts
 from gateway.flow.gate import Gate
@@ -34,7 +34,7 @@ from gateway.people.registry import Actor, actor_of
 from policies.decision import Decision
 
 _TRIP_CLASSES = frozenset(
-    {DataClass.EXT_IMAGE, DataClass.POINT_CLOUD, DataClass.TRAJ_ABS, DataClass.TRAJ_REL}
+    {DataClass.EXT_IMAGE, DataClass.EXT_VIDEO, DataClass.POINT_CLOUD, DataClass.TRAJ_ABS, DataClass.TRAJ_REL}
 )
 _CHUNK = 500
 _LIVED = (ReleaseState.RELEASED, ReleaseState.REVOKED)
@@ -166,18 +166,24 @@ def release_question(gate: Gate, session: ReadSession, built: Built, submitter: 
             "policy": policy_facts(gate),
             "certificate": certificate_facts(gate, session, regions[recordings[0].id]),
             "cumulative": {"subjects": _cumulative_subjects(gate, session, terms.recipient, terms.release)},
-            "detectors_required": [kind.value for kind in SUBJECTS],
+            "detectors_required": [kind.value for kind in detectors_required(gate)],
             "dpia_reference": terms.dpia_reference,
             "gov_county_hit": any("GOV_COUNTY" in c.payload["tags"] for c in cleansed.values()),
         },
     }
 
 
+def detectors_required(gate: Gate) -> tuple[FindingKind, ...]:
+    """What pictures must be searched for: faces and plates, and limit signs where the profile masks them."""
+    signs = (FindingKind.LIMIT_SIGN,) if gate.profile.profile.images.limit_sign is not None else ()
+    return (*SUBJECTS, *signs)
+
+
 def _item_facts(item: BuiltItem, cleansed: Cleansed, *, state: str) -> dict[str, Any]:
     payload = cleansed.payload
     counts: Mapping[str, int] = payload["counts"]
     treated: Mapping[str, int] = payload["treated"]
-    image = cleansed.classified.kind in IMAGE_KINDS
+    image = cleansed.classified.kind in PICTURE_KINDS
     reports = [payload["residual"], item.payload["residual"]]
     residual = [finding for report in reports if report for finding in report["residual"]]
     return {
@@ -195,11 +201,11 @@ def _item_facts(item: BuiltItem, cleansed: Cleansed, *, state: str) -> dict[str,
         "zone_hits_cut": not any(f["kind"] == FindingKind.RESTRICTED_ZONE.value for f in residual),
         "residual_scanned": bool(payload["residual"]["scanners"]),
         "residual_hits": len(residual),
-        "detectors_ran": [kind.value for kind in SUBJECTS] if image and payload["detectors"] else [],
+        "detectors_ran": list(payload.get("detector_kinds", ())) if image and payload["detectors"] else [],
         # A plate number in a text is redacted, not masked; these facts speak of pixels.
         "findings": {kind.value: int(counts.get(kind.value, 0)) if image else 0 for kind in SUBJECTS},
         "masked": {kind.value: int(treated.get(kind.value, 0)) if image else 0 for kind in SUBJECTS},
-        # An image is written anew from its pixels, so that nothing beside them survives.
+        # A picture is written anew from its pixels, so that nothing beside them survives.
         "metadata_stripped": not image or "reencode" in _treatment_kinds(payload),
         "vin_found": sum(f["kind"] == FindingKind.VIN.value for f in residual),
         "absolute_time": item.payload["absolute_time"],
@@ -213,11 +219,15 @@ def _item_facts(item: BuiltItem, cleansed: Cleansed, *, state: str) -> dict[str,
 def _attributes_nulled(payload: Mapping[str, Any]) -> bool:
     """Whether every attribute that rule 14 wants nulled was removed.
 
-    Elevations are the only such attribute that this gate can remove yet: a limit or load tag without a treatment
-    of its own denies.
+    Elevations are removed from tracks, and limit signs masked in pictures, each sign that was found: a tag
+    without such a treatment denies. Bridge loads are nothing that this gate can remove yet.
     """
     found = _NULLED_TAGS & set(payload["tags"])
-    removed = {"ELEV"} if payload["treated"].get(FindingKind.ELEVATION.value) else set()
+    treated, counts = payload["treated"], payload["counts"]
+    removed = {"ELEV"} if treated.get(FindingKind.ELEVATION.value) else set()
+    signs = int(counts.get(FindingKind.LIMIT_SIGN.value, 0))
+    if signs and int(treated.get(FindingKind.LIMIT_SIGN.value, 0)) >= signs:
+        removed.add("LIMIT_HWW")
     return found <= removed
 
 

@@ -73,6 +73,7 @@ class Stage(StrEnum):
 class DataClass(StrEnum):
     """Classes of COMPLIANCE.md §2 that this gate can establish."""
 
+    EXT_VIDEO = "EXT_VIDEO"
     EXT_IMAGE = "EXT_IMAGE"
     POINT_CLOUD = "POINT_CLOUD"
     TRAJ_ABS = "TRAJ_ABS"
@@ -136,14 +137,38 @@ class Classified:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cleansed:
-    """An item that was treated under a pinned profile and passed the residual scan."""
+    """An item that was treated under a pinned profile and passed the residual scan.
+
+    ``mask`` is the seal of the file that says where its pixels were destroyed, ``None`` where it has none.
+    """
 
     classified: Classified
     seal: str
+    mask: str | None
     media_type: str
     level: Level
     payload: Mapping[str, Any]
     evidence: EvidenceRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuiltMask:
+    """Where the pixels of an item were destroyed: a file beside it, for the losses of training."""
+
+    name: str
+    media_type: str
+    size: int
+    sha256: str
+    seal: str
+
+    def manifest_entry(self) -> dict[str, Any]:
+        """What the recipient may know of the file."""
+        return {
+            "name": self.name,
+            "media_type": self.media_type,
+            "size": self.size,
+            "sha256": self.sha256,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,11 +184,14 @@ class BuiltItem:
     seal: str
     source: ItemId
     recording: RecordingId
+    mask: BuiltMask | None
     payload: Mapping[str, Any]
 
     def manifest_entry(self) -> dict[str, Any]:
-        """What the recipient may know of the item."""
+        """What the recipient may know of the item; ``mask`` only where it has one."""
+        beside = {"mask": self.mask.manifest_entry()} if self.mask else {}
         return {
+            **beside,
             "name": self.name,
             "media_type": self.media_type,
             "class": self.data_class.value,

@@ -63,8 +63,7 @@ class CleansingCheckpointRow(Base):
     __tablename__ = "cleansing_checkpoint"
 
     item_id: Mapped[str] = mapped_column(sa.ForeignKey("item.id"), primary_key=True)
-    step: Mapped[str] = mapped_column(sa.String(16), primary_key=True)
-    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(sa.String(128), primary_key=True)
     basis: Mapped[str] = mapped_column(sa.String(64))
     seal: Mapped[str] = mapped_column(sa.Text())
 

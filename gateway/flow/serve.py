@@ -1,6 +1,6 @@
 """Serve: the one way out (law 1). Every read is intended in the ledger before its first byte."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -196,12 +196,12 @@ def read_item(
     wanted: str | None,
     only_if: str | None = None,
 ) -> Reading:
-    """Open one item for reading; the ledger entry completes when its last byte was handed over.
+    """Open an item or the mask beside one; the ledger entry completes when its last byte was handed over.
 
     Args:
         gate: The gate.
         release: Id of the release.
-        name: Name of the item in it.
+        name: Name of the item in it, or of an item's mask.
         actor: Who reads.
         purpose: What for, as the reader states.
         wanted: A ``Range`` header (RFC 9110 §14.2) with one range of bytes, or ``None``.
@@ -220,14 +220,8 @@ def read_item(
             _item_intent(gate, actor=actor, release=release, name=name, purpose=purpose)
         )
         released = _admit(gate, intent, actor=actor, release=release, purpose=purpose, item=name)
-        entry = next((e for e in released.manifest["items"] if e["name"] == name), None)
-        with gate.database.read() as session:
-            row = session.scalar(
-                sa.select(ReleaseItemRow).where(
-                    ReleaseItemRow.release_id == release, ReleaseItemRow.name == name
-                )
-            )
-        if entry is None or row is None or row.seal is None:
+        entry, seal, role = _stored(gate, released, name)
+        if entry is None or seal is None:
             intent.refuse(facts={"reason": NotFoundError.reason})
             raise NotFoundError(f"the release has no such item (got {name!r})")
         try:
@@ -236,7 +230,7 @@ def read_item(
         except RangeNotSatisfiableError as error:
             intent.refuse(facts={"reason": error.reason})
             raise
-        reader = gate.vault.open(row.seal, Context(owner=release, object=name, role="release"))
+        reader = gate.vault.open(seal, Context(owner=release, object=name, role=role))
         if reader.length != entry["size"]:
             raise VaultError(f"item {name} has {reader.length} bytes (expected {entry['size']})")
         whole = ByteRange(start=0, end=reader.length)
@@ -259,6 +253,25 @@ def read_item(
         chunks=chunks,
         settle=settle,
     )
+
+
+def _stored(gate: Gate, released: Released, name: str) -> tuple[Mapping[str, Any] | None, str | None, str]:
+    """What the manifest says of a file, its seal and its role: an item, or the mask beside one."""
+    for item in released.manifest["items"]:
+        mask = item.get("mask")
+        is_mask = mask is not None and mask["name"] == name
+        if item["name"] != name and not is_mask:
+            continue
+        with gate.database.read() as session:
+            row = session.scalar(
+                sa.select(ReleaseItemRow).where(
+                    ReleaseItemRow.release_id == released.release, ReleaseItemRow.name == item["name"]
+                )
+            )
+        if row is None:
+            break
+        return (mask, row.mask_seal, "release-mask") if is_mask else (item, row.seal, "release")
+    return None, None, ""
 
 
 def _deliver(

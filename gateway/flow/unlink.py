@@ -1,9 +1,8 @@
 """Unlink: the second pass over an item, with secrets of one release (law 7)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-
-import rfc8785
 
 from anonymize.errors import ResidualError
 from anonymize.formats.identify import ItemKind
@@ -20,15 +19,13 @@ from gateway.flow.recording import (
     DataClass,
     ReleaseMode,
 )
-
-
-def _item_context(release: str, name: str) -> bytes:
-    return rfc8785.dumps({"name": name, "owner": release, "role": "release-item"})
-
+from gateway.vault.sealed import SealedReader
 
 _EXTENSIONS = {
     ItemKind.JPEG: "jpg",
     ItemKind.PNG: "png",
+    ItemKind.HEIC: "jpg",
+    ItemKind.VIDEO: "mp4",
     ItemKind.GPX: "gpx",
     ItemKind.CSV_TRACK: "csv",
     ItemKind.GEOJSON_TRACK: "geojson",
@@ -40,9 +37,9 @@ _EXTENSIONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unlinked:
-    """One item after the second pass."""
+    """One item after the second pass; ``chunks`` are its bytes, to be read once."""
 
-    content: bytes
+    chunks: Iterable[bytes]
     extension: str
     media_type: str
     data_class: DataClass
@@ -52,8 +49,17 @@ class Unlinked:
     facts: dict[str, Any]
 
 
-def unlink(gate: Gate, cleansed: Cleansed, content: bytes, *, mode: ReleaseMode, key: bytes) -> Unlinked:
+def unlink(
+    gate: Gate, cleansed: Cleansed, treated: SealedReader, *, mode: ReleaseMode, key: bytes
+) -> Unlinked:
     """The second pass over one item.
+
+    Args:
+        gate: The gate.
+        cleansed: The item.
+        treated: Its treated file; only tracks are read into memory.
+        mode: How positions leave.
+        key: Secret of the release.
 
     Raises:
         ResidualError: The result still shows an absolute position or time.
@@ -61,7 +67,7 @@ def unlink(gate: Gate, cleansed: Cleansed, content: bytes, *, mode: ReleaseMode,
     kind = cleansed.classified.kind
     if kind not in TRACK_KINDS:
         return Unlinked(
-            content=content,
+            chunks=treated.chunks(),
             extension=_EXTENSIONS[kind],
             media_type=cleansed.media_type,
             data_class=cleansed.classified.data_class,
@@ -70,7 +76,7 @@ def unlink(gate: Gate, cleansed: Cleansed, content: bytes, *, mode: ReleaseMode,
             residual=None,
             facts={},
         )
-    track = read_track(gate, kind, content, crs="EPSG:4326")
+    track = read_track(gate, kind, treated.read(), crs="EPSG:4326")
     # Every track of a recording is moved alike: two copies of one drive under two shifts would undo each other.
     context = cleansed.classified.quarantined.recording.encode()
     unlinked = (
@@ -90,7 +96,7 @@ def _to_local(gate: Gate, track: Track, key: bytes, context: bytes) -> Unlinked:
     clips = to_local(track, key=key, context=context, profile=profile)
     content = write_local_csv(clips)
     return Unlinked(
-        content=content,
+        chunks=[content],
         extension="csv",
         media_type="text/csv",
         data_class=DataClass.TRAJ_REL,
@@ -109,7 +115,7 @@ def _to_offset(
     content = write_track(kind, moved.track)
     measured = moved.evidence
     return Unlinked(
-        content=content,
+        chunks=[content],
         extension=_EXTENSIONS[kind],
         media_type=media_type,
         data_class=DataClass.TRAJ_ABS,

@@ -1,7 +1,7 @@
 """What is done of a video that is being cleansed, sealed piece by piece: a killed worker repeats one segment."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import rfc8785
 import sqlalchemy as sa
@@ -29,7 +29,9 @@ def basis_of(gate: Gate, quarantined: Quarantined, *, detectors: str) -> str:
 
 
 class SealedCheckpoint:
-    """Pieces of work on one item, each sealed under its recording's key before it counts as done.
+    """Progress on one item, each piece sealed under its recording's key before it counts as done.
+
+    Implements ``anonymize.media.video.checkpoint.Checkpoint``.
 
     Args:
         gate: The gate.
@@ -42,56 +44,51 @@ class SealedCheckpoint:
         self._item = quarantined
         self._basis = basis
 
-    def load(self, step: str, number: int) -> bytes | None:
-        """A piece that was saved on the same basis, or None.
+    def load(self, name: str) -> bytes | None:
+        """What was saved last under a name on the same basis; None where there is nothing.
 
         Raises:
             SealBrokenError: The stored piece is not the one that was saved.
         """
         with self._gate.database.read() as session:
-            row = session.get(CleansingCheckpointRow, (self._item.item, step, number))
+            row = session.get(CleansingCheckpointRow, (self._item.item, name))
         if row is None or row.basis != self._basis:
             return None
-        return self._gate.vault.read_all(row.seal, self._context(step, number))
+        return self._gate.vault.read_all(row.seal, self._context(name))
 
-    def chunks(self, step: str, numbers: range) -> Iterator[bytes]:
-        """Saved pieces one after another.
+    def save(self, name: str, content: bytes) -> None:
+        """Save, in place of what the name held; durable on return, and after a crash all of it or nothing.
 
         Raises:
-            LookupError: One was not saved.
+            StorageError: The disk refused; what the name held is still there.
         """
-        for number in numbers:
-            piece = self.load(step, number)
-            if piece is None:
-                raise LookupError(f"a piece of the video was not saved (got {step} {number})")
-            yield piece
-
-    def save(self, step: str, number: int, content: bytes) -> None:
-        """Keep a piece; durable on return, in place of one that was saved on another basis."""
-        sealed = self._gate.vault.seal([content], kek_id=self._item.kek, context=self._context(step, number))
+        sealed = self._gate.vault.seal([content], kek_id=self._item.kek, context=self._context(name))
         with self._gate.database.transaction() as session:
-            row = session.get(CleansingCheckpointRow, (self._item.item, step, number), with_for_update=True)
+            row = session.get(CleansingCheckpointRow, (self._item.item, name), with_for_update=True)
             replaced = row.seal if row else None
             session.merge(
                 CleansingCheckpointRow(
-                    item_id=self._item.item,
-                    step=step,
-                    number=number,
-                    basis=self._basis,
-                    seal=sealed.manifest_jws,
+                    item_id=self._item.item, name=name, basis=self._basis, seal=sealed.manifest_jws
                 )
             )
         if replaced is not None:
             _delete(self._gate, replaced)
 
-    def _context(self, step: str, number: int) -> Context:
-        return Context(
-            owner=self._item.recording, object=f"{self._item.item}/{step}/{number}", role="checkpoint"
-        )
+    def clear(self) -> None:
+        """Forget everything that was saved of the item."""
+        with self._gate.database.read() as session:
+            statement = sa.select(CleansingCheckpointRow).where(
+                CleansingCheckpointRow.item_id == self._item.item
+            )
+            rows = list(session.scalars(statement))
+        _discard(self._gate, rows)
+
+    def _context(self, name: str) -> Context:
+        return Context(owner=self._item.recording, object=f"{self._item.item}/{name}", role="checkpoint")
 
 
 def discard_finished(gate: Gate, recording: str) -> None:
-    """Remove the pieces of every item of a recording that nobody works on any more: cleansed, cut or held."""
+    """Remove the progress on every item of a recording that nobody works on any more: cleansed, cut or held."""
     with gate.database.read() as session:
         statement = (
             sa.select(CleansingCheckpointRow)
@@ -99,15 +96,18 @@ def discard_finished(gate: Gate, recording: str) -> None:
             .where(ItemRow.recording_id == recording, ItemRow.state != ItemState.CLASSIFIED)
         )
         finished = list(session.scalars(statement))
-    for row in finished:
+    _discard(gate, finished)
+
+
+def _discard(gate: Gate, rows: Sequence[CleansingCheckpointRow]) -> None:
+    for row in rows:
         # The row forgets a blob only once it is gone.
         _delete(gate, row.seal)
         with gate.database.transaction() as session:
             session.execute(
                 sa.delete(CleansingCheckpointRow).where(
                     CleansingCheckpointRow.item_id == row.item_id,
-                    CleansingCheckpointRow.step == row.step,
-                    CleansingCheckpointRow.number == row.number,
+                    CleansingCheckpointRow.name == row.name,
                     CleansingCheckpointRow.seal == row.seal,
                 )
             )

@@ -18,12 +18,11 @@ def upgrade() -> None:
     op.create_table(
         "cleansing_checkpoint",
         sa.Column("item_id", sa.String(length=64), nullable=False),
-        sa.Column("step", sa.String(length=16), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=128), nullable=False),
         sa.Column("basis", sa.String(length=64), nullable=False),
         sa.Column("seal", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["item_id"], ["item.id"], name=op.f("fk_cleansing_checkpoint_item_id_item")),
-        sa.PrimaryKeyConstraint("item_id", "step", "number", name=op.f("pk_cleansing_checkpoint")),
+        sa.PrimaryKeyConstraint("item_id", "name", name=op.f("pk_cleansing_checkpoint")),
     )
     with op.batch_alter_table("item", schema=None) as batch_op:
         batch_op.add_column(sa.Column("mask_seal", sa.Text(), nullable=True))

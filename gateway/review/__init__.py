@@ -1,0 +1,1 @@
+"""What reviewers see of treated content before they sign."""
