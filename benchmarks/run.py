@@ -119,6 +119,22 @@ def images(answer: Mapping[str, Any]) -> list[Row]:
     return rows
 
 
+def inversion(answer: Mapping[str, Any]) -> list[Row]:
+    """Two of twenty plates read by luck is within what one in 300 candidates makes likely."""
+    offered = {"mean", "solid", "pixelate, 3 cells", "pixelate, 2 cells"}
+    return [
+        Row(
+            what=f"plates read through {row['mask']}",
+            against=f"chance {1 / answer['candidates']:.3f}",
+            value=max(row["read"], row["read_from_10_frames"]) / row["plates"],
+            target=0.1,
+            least=False,
+        )
+        for row in answer["rows"]
+        if row["mask"] in offered
+    ]
+
+
 BENCHMARKS = (
     Benchmark(script="ledger_append", rows=ledger, quick=("--seconds", "0.5", "--rounds", "1")),
     Benchmark(script="decision", rows=decision, quick=("--rounds", "1"), needs="opa"),
@@ -136,6 +152,12 @@ BENCHMARKS = (
         full=("--limit", "40"),
         quick=("--limit", "3", "--masked-only"),
         needs="data",
+    ),
+    Benchmark(
+        script="mask_inversion",
+        rows=inversion,
+        full=("--candidates", "300"),
+        quick=("--plates", "10", "--candidates", "40"),
     ),
 )
 

@@ -10,6 +10,7 @@ invalid codes and at missing data.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from math import ceil
 
@@ -26,7 +27,7 @@ _BLOCK = 64
 _END_OF_BLOCK = 128
 _ZERO_RUN = 0xF0
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
 # The most bytes of one MCU: 10 blocks of 64 symbols of 16 bits of code and 15 of value.
 _MCU_BYTES = 10 * _BLOCK * 31 // 8 + 1
 
@@ -43,10 +44,16 @@ class _Component:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Table:
-    """For each 16 bits that may come next: bits of code and value (0: no code), and coefficients passed."""
+    """For each 16 bits that may come next: bits of code and value (0: no code), and coefficients passed.
 
-    bits: _Lengths
-    passed: _Lengths
+    ``bits`` and ``passed`` are of one symbol, ``all_bits`` and ``all_passed`` of as many as the 16 bits hold
+    whole, up to the end of a block.
+    """
+
+    bits: bytes
+    passed: bytes
+    all_bits: bytes
+    all_passed: bytes
 
 
 def require_whole(content: bytes, structure: JpegStructure) -> None:
@@ -110,6 +117,7 @@ def _tables(payload: bytes) -> dict[int, _Table]:
     return tables
 
 
+@lru_cache(maxsize=16)
 def _table(counts: bytes, symbols: bytes, *, dc: bool) -> _Table:
     bits, passed = np.zeros(1 << 16, np.uint8), np.zeros(1 << 16, np.uint8)
     at = index = 0
@@ -124,7 +132,27 @@ def _table(counts: bytes, symbols: bytes, *, dc: bool) -> _Table:
             passed[at : at + span] = _END_OF_BLOCK if ends else run + 1
             at += span
         index += count
-    return _Table(bits=bits, passed=passed)
+    all_bits, all_passed = _together(bits, passed)
+    return _Table(
+        bits=bits.tobytes(),
+        passed=passed.tobytes(),
+        all_bits=all_bits.tobytes(),
+        all_passed=all_passed.tobytes(),
+    )
+
+
+def _together(bits: _Lengths, passed: _Lengths) -> tuple[_Lengths, _Lengths]:
+    """Bits and coefficients of all symbols that lie whole within 16 bits, up to the end of a block."""
+    window = np.arange(1 << 16, dtype=np.uint32)
+    all_bits, all_passed = bits.astype(np.uint16), passed.astype(np.uint16)
+    for _ in range(7):
+        after = (window << all_bits) & 0xFFFF
+        more, further = bits[after], passed[after]
+        fits = (all_passed < _BLOCK) & (bits > 0) & (more > 0) & (all_bits + more <= 16)  # noqa: PLR2004
+        fits &= (further >= _END_OF_BLOCK) | (all_passed + further < _BLOCK)
+        all_bits += np.where(fits, more, 0).astype(np.uint16)
+        all_passed += np.where(fits, further, 0).astype(np.uint16)
+    return all_bits.astype(np.uint8), all_passed.astype(np.uint8)
 
 
 def _scan_of(
@@ -171,35 +199,40 @@ def _follow(data: bytes, blocks: list[tuple[_Table, _Table]], mcus: int) -> None
         if first > len(data):
             raise MalformedItemError("JPEG data are damaged (codes are missing)")
         windows = _windows(data[first : first + _CHUNK + _MCU_BYTES])
-        views = [_views(windows, dc, ac) for dc, ac in blocks]
-        position, passed = _chunk(views, at & 7, min(_CHUNK, len(data) - first) * 8, mcus)
+        position, passed = _chunk(windows, blocks, (at & 7, min(_CHUNK, len(data) - first) * 8), mcus)
         at, mcus = first * 8 + position, mcus - passed
     if not 0 <= len(data) * 8 - at < 8:  # noqa: PLR2004 - padding to a whole byte
         raise MalformedItemError(f"JPEG data are damaged (got {len(data)} bytes, codes for {ceil(at / 8)})")
 
 
-def _windows(data: bytes) -> NDArray[np.uint16]:
+def _windows(data: bytes) -> memoryview:
     """The 16 bits that begin at each bit; beyond the end they are ones."""
     padded = np.frombuffer(data + b"\xff" * (_MCU_BYTES + 2), dtype=np.uint8).astype(np.uint32)
     words = padded[:-2] << 16 | padded[1:-1] << 8 | padded[2:]
-    return (words[:, None] >> np.arange(8, 0, -1, dtype=np.uint32) & 0xFFFF).astype(np.uint16).reshape(-1)
+    windows = np.empty((len(words), 8), dtype=np.uint16)
+    for i in range(8):
+        windows[:, i] = words >> (8 - i) & 0xFFFF
+    return windows.reshape(-1).data
 
 
-def _views(windows: NDArray[np.uint16], dc: _Table, ac: _Table) -> tuple[bytes, bytes, bytes]:
-    return dc.bits[windows].tobytes(), ac.bits[windows].tobytes(), ac.passed[windows].tobytes()
-
-
-def _chunk(views: list[tuple[bytes, bytes, bytes]], at: int, end: int, mcus: int) -> tuple[int, int]:
-    """Position behind, and number of, the MCUs that begin before bit ``end``, at most ``mcus``."""
+def _chunk(
+    windows: memoryview, blocks: list[tuple[_Table, _Table]], span: tuple[int, int], mcus: int
+) -> tuple[int, int]:
+    """Position behind, and number of, the MCUs that begin within ``span`` (bits), at most ``mcus``."""
+    at, end = span
     done = 0
     while done < mcus and at < end:
-        for dc, bits, passed in views:
-            step = dc[at]
+        for dc, ac in blocks:
+            step = dc.bits[windows[at]]
             at += step
             k = 1
             while k < _BLOCK and step:
-                step = bits[at]
-                k += passed[at]
+                window = windows[at]
+                step, ahead = ac.all_bits[window], k + ac.all_passed[window]
+                if _BLOCK < ahead < _END_OF_BLOCK or ahead >= _END_OF_BLOCK + _BLOCK:
+                    # Some of these symbols belong to the next block: one at a time.
+                    step, ahead = ac.bits[window], k + ac.passed[window]
+                k = ahead
                 at += step
             if not step or _BLOCK < k < _END_OF_BLOCK:
                 raise MalformedItemError("JPEG data are damaged (got a code that does not exist)")

@@ -247,15 +247,16 @@ def test_a_panorama_12k_wide_passes(profile, as_bytes):
     assert Image.open(io.BytesIO(treated.content)).size == (12288, 1536)
 
 
-def test_memory_is_a_bounded_multiple_of_the_pixels(profile, as_bytes):
+def test_memory_grows_by_a_bounded_multiple_of_the_pixels(profile, as_bytes):
     """The original, its masked copy, what is written anew and read again, and truth values: six at most."""
-    height, width = 768, 1024
-    content = as_bytes(np.full((height, width, 3), 90, np.uint8))
-    tracemalloc.start()
-    cleanse_image(content, "jpeg", detectors=[Blind()], profile=profile)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 6 * height * width * 3
+    peaks = []
+    for height in (512, 512, 1536):  # the first run also fills caches
+        content = as_bytes(np.full((height, 1024, 3), 90, np.uint8))
+        tracemalloc.start()
+        cleanse_image(content, "jpeg", detectors=[Blind()], profile=profile)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[2] - peaks[1] < 6 * 1024 * 1024 * 3
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])

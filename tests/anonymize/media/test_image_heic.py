@@ -108,7 +108,7 @@ def test_stray_bytes_and_video_behind_the_image(content, profile):
 
 
 def test_damage_that_breaks_the_syntax_stops_the_item(street, profile):
-    """HEVC reads on through much damage: about half of it is seen (docs/images.md)."""
+    """HEVC reads on through much damage: a third to a half of it is seen (docs/images.md)."""
     content = heic(np.array(Image.open(io.BytesIO(street))))
     start, seen = content.index(b"mdat") + 300, 0
     for seed in range(12):
