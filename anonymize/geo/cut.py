@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from anonymize.errors import MalformedItemError
 from anonymize.finding import FieldPath, Finding, FindingKind, IndexSpan, Treatment, TreatmentKind
 from anonymize.formats.track import Track, check_positions
-from anonymize.geo.ellipsoid import FloatArray, from_enu, geodesic_m
+from anonymize.geo.crs import steps_m
+from anonymize.geo.ellipsoid import FloatArray, from_enu
 from anonymize.geo.zones import ZoneHits, ZoneSet
 from anonymize.profile import PointProfile, TrackProfile
 
@@ -110,7 +111,7 @@ def way_in_zones(lat: FloatArray, lon: FloatArray, zones: ZoneSet, *, radius_m: 
         MalformedItemError: A position is not finite or out of range.
     """
     check_positions(lat, lon, lambda index: f"place {index}")
-    steps, _ = geodesic_m(lat[:-1], lon[:-1], lat[1:], lon[1:])
+    steps = steps_m(lat, lon)
     margin = radius_m + (float(steps.max()) / 2.0 if len(steps) else 0.0)
     return tuple(_zone_findings(zones.test(lat, lon, extra_margin_m=margin), zones))
 

@@ -314,7 +314,7 @@ def _treat_image(gate: Gate, item: Classified, content: bytes, surroundings: Sur
 def _treat_video(
     gate: Gate, item: Classified, surroundings: Surroundings, progress: Callable[[str, int, int], None]
 ) -> Outcome:
-    from anonymize.media.video.cleansing import cleanse_video
+    from anonymize.media.video.cleansing import cleanse_video  # noqa: PLC0415
 
     zone_check, hits = _way_check(gate, item, surroundings)
     if hits:
