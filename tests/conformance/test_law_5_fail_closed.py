@@ -100,7 +100,7 @@ def test_the_probe_itself_passes_a_picture(probed: dict[str, Any]):
 
 
 @pytest.mark.parametrize("how", ["removed", "altered"])
-@pytest.mark.parametrize("what", ["plate model", "face model", "plate model's card"])
+@pytest.mark.parametrize("what", ["street model", "face model", "street model's card"])
 def test_a_picture_stops_where_a_detector_is_missing_or_changed(probed: dict[str, Any], what: str, how: str):
     assert probed[f"{what} {how}"] == ["held", "model_unavailable"]
 

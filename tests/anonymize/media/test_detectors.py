@@ -15,13 +15,13 @@ from anonymize.errors import ModelError
 from anonymize.finding import FindingKind
 from anonymize.media.centerface import CenterFace, locate_model
 from anonymize.media.detection import detector_set_digest, embedded_detectors, identity, to_finding
-from anonymize.media.plates import plate_card
+from anonymize.media.street import street_card
 from anonymize.media.tiling import ObjectSizes
 from anonymize.media.yolo_onnx import YoloOnnx
 
-MODEL = Path(__file__).parents[3] / "anonymize" / "media" / "models" / "plate.onnx"
-KINDS = {"plate": FindingKind.PLATE}
-SIZES = {FindingKind.PLATE: ObjectSizes(smallest_px=12, largest_px=300)}
+MODEL = Path(__file__).parents[3] / "anonymize" / "media" / "models" / "street.onnx"
+KINDS = {"plate": FindingKind.PLATE, "limit_sign": FindingKind.LIMIT_SIGN}
+SIZES = dict.fromkeys(KINDS.values(), ObjectSizes(smallest_px=12, largest_px=300))
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +45,13 @@ def test_no_torch_or_opencv_is_imported_on_the_embedded_path():
     assert json.loads(done.stdout) == []
 
 
-def test_the_embedded_set_finds_faces_and_plates_and_is_made_once():
+def test_the_embedded_set_finds_faces_plates_and_limit_signs_and_is_made_once():
     detectors = embedded_detectors()
-    assert frozenset().union(*(d.kinds for d in detectors)) == {FindingKind.FACE, FindingKind.PLATE}
+    assert frozenset().union(*(d.kinds for d in detectors)) == {
+        FindingKind.FACE,
+        FindingKind.PLATE,
+        FindingKind.LIMIT_SIGN,
+    }
     assert embedded_detectors() is detectors
     assert all(len(d.digest) == 64 for d in detectors)
 
@@ -157,9 +161,12 @@ def test_a_model_of_another_digest_or_kind_is_refused():
 
 
 def test_the_card_describes_the_shipped_model():
-    card = plate_card()
-    assert hashlib.sha256(MODEL.read_bytes()).hexdigest() == card["sha256"]
-    assert {"licence", "recipe", "training", "measured"} <= set(card)
+    card = street_card()
+    assert hashlib.sha256(MODEL.read_bytes()).hexdigest() == card.sha256
+    assert dict(card.classes) == KINDS
+    assert card.recipe
+    assert card.training
+    assert card.measured
     assert MODEL.stat().st_size < 6_000_000
 
 
