@@ -7,6 +7,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from anonymize.media.detection import Detector, embedded_detectors
+from anonymize.media.street_text import StreetTextDetector
 from anonymize.profile import PinnedProfile, Profile, TextProfile
 from audit.ledger import Ledger
 from gateway.database import Database
@@ -53,8 +54,9 @@ class Instruments:
     def detectors(self) -> tuple[Detector, ...]:
         """Every detector that an image must pass; never empty (law 5).
 
-        The embedded detectors and every registered model in use. The registry is asked each time, so that a
-        model that is added or retired counts from the next image on.
+        The embedded detectors, that of text where the profile masks text, and every registered model in use.
+        The registry is asked each time, so that a model that is added or retired counts from the next image
+        on.
 
         Raises:
             ModelError: A model is missing, altered or lacks its metadata.
@@ -69,6 +71,8 @@ class Instruments:
     def _open(self, models: "tuple[RegisteredModel, ...]") -> tuple[Detector, ...]:
         images, engine, home = self._profile.images, self._settings.inference, self._settings.home
         own = embedded_detectors(reach=reach_of(images), engine=engine)
+        if images.text is not None:
+            own = (*own, StreetTextDetector())
         added = (open_registered(home, m.card, m.use, profile=images, engine=engine) for m in models)
         return (*own, *added)
 
