@@ -4,6 +4,13 @@
     LiberationSans-Bold.ttf --held-out-cjk-font NotoSansCJK-Bold.ttc --held-out-latin-font
     DejaVuSans-Bold.ttf
 
+The fonts are those of the Debian packages fonts-wqy-zenhei, fonts-liberation, fonts-noto-cjk and fonts-dejavu;
+each font option but the held-out ones may be given several times. Training goes on from a checkpoint, with more
+scenes if wanted:
+
+    python -m anonymize.media.training.street --out DIR … --seed 2 --train-images 7000 --run second --lr 0.0018
+    --start DIR/runs/street/weights/last.pt
+
 Nothing is downloaded: plates, signs and vehicles are drawn, backgrounds are drawn or cut from photographs
 that installed packages ship, and the network starts from random weights. Evaluation data never enters.
 """
