@@ -4,9 +4,9 @@
     LiberationSans-Bold.ttf --held-out-cjk-font NotoSansCJK-Bold.ttc --held-out-latin-font
     DejaVuSans-Bold.ttf
 
-The fonts are those of the Debian packages fonts-wqy-zenhei, fonts-liberation, fonts-noto-cjk and fonts-dejavu;
-each font option but the held-out ones may be given several times. Training goes on from a checkpoint, with more
-scenes if wanted:
+The shipped model saw the Debian packages fonts-wqy-zenhei, fonts-wqy-microhei, fonts-liberation,
+fonts-freefont-ttf and fonts-roboto-unhinted, and is validated on fonts-dejavu and fonts-noto-cjk; every font
+option but the held-out ones may be repeated. Training goes on from a checkpoint, with more scenes if wanted:
 
     python -m anonymize.media.training.street --out DIR … --seed 2 --train-images 7000 --run second --lr 0.0018
     --start DIR/runs/street/weights/last.pt

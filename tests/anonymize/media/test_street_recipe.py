@@ -1,9 +1,14 @@
+import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
+
+from anonymize.media.street import street_card
 
 ROOT = Path(__file__).parents[3]
 _PRELUDE = """
@@ -110,3 +115,14 @@ def test_other_signs_are_drawn_but_never_labelled(scenes):
 def test_labels_are_tight_to_what_is_seen():
     for name, label, seen in _run(_POSES):
         assert label == pytest.approx(seen, abs=1.6), name
+
+
+def test_the_shipped_model_tells_its_task_classes_and_recipe_but_no_path_of_the_machine_that_made_it():
+    content = (ROOT / "anonymize" / "media" / "models" / street_card().file).read_bytes()
+    told = {p.key: p.value for p in onnx.load_from_string(content).metadata_props}
+    assert told["task"] == "detect"
+    assert list(ast.literal_eval(told["names"]).values()) == list(street_card().classes)
+    assert "anonymize.media.training.street" in told["description"]
+    assert (
+        re.findall(rb"/(?:home|root|tmp|usr|opt|var|mnt|srv)/[ -~]*|site-packages|[A-Z]:\\\\", content) == []
+    )
