@@ -88,7 +88,7 @@ def require_whole(content: bytes, *, max_pixels: int) -> None:
     options = {"err_detect": "explode+crccheck", "max_pixels": str(max_pixels)}
     decoded = 0
     try:
-        with av.open(io.BytesIO(content), format="mov") as container:
+        with av.open(io.BytesIO(content), mode="r", format="mov") as container:
             streams = container.streams.video
             if len(streams) > _MAX_STREAMS:
                 raise LimitExceededError(

@@ -95,7 +95,7 @@ def _open_heif(content: bytes, profile: ImageProfile) -> OpenedImage:
 
     structure = walk_heif(content)  # 1
     try:
-        pillow = HeifImageFile(io.BytesIO(content))
+        pillow = HeifImageFile(io.BytesIO(content))  # type: ignore[no-untyped-call]
     except DECODE_ERRORS as error:
         raise MalformedItemError(f"the heic cannot be opened: {error}") from error
     _check_size(*pillow.size, profile)  # 2

@@ -108,7 +108,7 @@ def _detect(
             continue
         for finding in run_detector(detector, image, threshold=min(wanted)):
             if finding.kind not in thresholds:
-                ignored[finding.kind] = ignored.get(finding.kind, 0) + 1
+                ignored[finding.kind.value] = ignored.get(finding.kind.value, 0) + 1
             elif finding.confidence >= thresholds[finding.kind]:
                 found.append(finding)
     return tuple(found), ignored
