@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import av
 import numpy as np
 from joserfc.jwk import OKPKey
 from PIL import Image
@@ -106,6 +107,22 @@ def sweep(count: int = 500) -> bytes:
     points = generator.uniform(-40, 40, (count, 4))
     points[:, 2:] = generator.uniform(0, 1, (count, 2))
     return points.astype("<f4").tobytes()
+
+
+def video(
+    frames: int = 8, width: int = 128, height: int = 96, *, fps: int = 10, codec: str = "libx264"
+) -> bytes:
+    """A short MP4 of a moving gradient without faces or plates."""
+    out = io.BytesIO()
+    gradient = np.linspace(60, 180, width, dtype=np.uint8)[None, :, None].repeat(height, 0).repeat(3, 2)
+    with av.open(out, "w", format="mp4") as container:
+        stream = container.add_stream(codec, rate=fps)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for number in range(frames):
+            picture = av.VideoFrame.from_ndarray(np.roll(gradient, number, axis=1), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode(None))
+    return out.getvalue()
 
 
 SMALL_DRIVE: Mapping[str, bytes] = {

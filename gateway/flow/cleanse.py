@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import rfc8785
 
 from anonymize.errors import ResidualError
 from anonymize.finding import Finding, FindingKind, Treated, Treatment, TreatmentKind
@@ -21,6 +22,7 @@ from anonymize.geo.residual import find_positions
 from anonymize.media.detection import Detector, detector_set_digest
 from anonymize.media.image_decoding import released_kind
 from anonymize.media.images import cleanse_image, scan_image
+from anonymize.media.video.cleansing import cleanse_video
 from anonymize.residual import ResidualReport
 from anonymize.text.cleanse import cleanse_json, cleanse_text
 from anonymize.text.residual import scan_text
@@ -314,8 +316,6 @@ def _treat_image(gate: Gate, item: Classified, content: bytes, surroundings: Sur
 def _treat_video(
     gate: Gate, item: Classified, surroundings: Surroundings, progress: Callable[[str, int, int], None]
 ) -> Outcome:
-    from anonymize.media.video.cleansing import cleanse_video  # noqa: PLC0415
-
     zone_check, hits = _way_check(gate, item, surroundings)
     if hits:
         return _cut_whole(item, hits, zone_check)
@@ -329,17 +329,24 @@ def _treat_video(
         detectors=detectors,
         profile=gate.profile.profile,
         checkpoint=checkpoint,
-        progress=progress,
+        progress=lambda at: progress(f"{at.stage} video", at.done, at.total),
     )
     return Outcome(
-        treated=video.treated,
-        residual=video.residual,
+        treated=Treated(
+            content=b"",
+            media_type=video.media_type,
+            findings=video.findings,
+            treatments=video.treatments,
+            facts=video.facts,
+            mask=rfc8785.dumps(video.plan.as_dict()),
+        ),
+        residual=video.scan,
         zone_check=zone_check,
         position_handling="stripped",
         level=Level.S1_PROCESSED,
         detectors=detectors_digest,
         detector_kinds=kinds_of(detectors),
-        chunks=video.chunks(),
+        chunks=video.contents(checkpoint),
     )
 
 
