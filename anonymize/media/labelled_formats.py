@@ -51,6 +51,13 @@ def _labels_of(path: Path) -> Iterator[None]:
         raise MalformedItemError(f"labels of {path.name} are malformed: {error!r}") from error
 
 
+def _root(path: Path) -> Element:
+    root = ElementTree.parse(path).getroot()
+    if root is None:
+        raise ValueError("the document has no element")
+    return root
+
+
 def _number(element: Element, name: str) -> float:
     text = element.get(name) if element.get(name) is not None else element.findtext(name)
     value = float(text or "")
@@ -67,7 +74,7 @@ def read_voc(root: Path) -> Iterator[RawImage]:
     """
     for path in root.rglob("*.xml"):
         with _labels_of(path):
-            annotation = ElementTree.parse(path).getroot()
+            annotation = _root(path)
             if annotation.tag != "annotation":
                 continue
             boxes = tuple(
@@ -103,7 +110,7 @@ def read_dlib(root: Path) -> Iterator[RawImage]:
     """The imglab XML of dlib, every ``*.xml`` in ``root`` with a ``dataset``; boxes without a label are faces."""
     for path in root.glob("*.xml"):
         with _labels_of(path):
-            dataset = ElementTree.parse(path).getroot()
+            dataset = _root(path)
             if dataset.tag != "dataset":
                 continue
             for image in dataset.iter("image"):
@@ -120,7 +127,7 @@ def read_easypr(root: Path) -> Iterator[RawImage]:
     """EasyPR's tag set: x and y are the centre of a rotated rectangle; its axis-aligned hull is the label."""
     for path in root.glob("*.xml"):
         with _labels_of(path):
-            tagset = ElementTree.parse(path).getroot()
+            tagset = _root(path)
             if tagset.tag != "tagset":
                 continue
             for image in tagset.iter("image"):

@@ -1,5 +1,6 @@
 """Commands of operators: request, show, approve, publish, revoke, grant."""
 
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gateway.app import release_public_jwk
+from gateway.commands.models import figures_line
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
 from gateway.flow.approve import approve, sign_approval
 from gateway.flow.build import build_release
@@ -44,6 +46,7 @@ def release_lines(summary: dict[str, Any]) -> str:
         f"  left out  {len(summary.get('left_out', {}))}",
         f"  treated   {found or 'nothing found'}",
     ]
+    lines += [line for detection in summary.get("detection", []) for line in _detection_lines(detection)]
     if "decision" in summary:
         decision = summary["decision"]
         lines.append(
@@ -53,6 +56,18 @@ def release_lines(summary: dict[str, Any]) -> str:
         lines += [f"  duty      {o['kind']} {o['parameters']}" for o in decision["obligations"]]
     lines += [f"  approved  {a['approver']} at {a['signed_at']}" for a in summary.get("approvals", [])]
     return "\n".join(lines)
+
+
+def _detection_lines(detection: Mapping[str, Any]) -> Iterator[str]:
+    """The detectors behind a release and what was measured of them."""
+    for detector in detection["detectors"]:
+        yield f"  detector  {detector['name']} ({detector['licence']}), sha256 {detector['sha256'][:16]}"
+    if not detection["detectors"]:
+        yield f"  detector  set {detection['detector_set'][:16]} is not one of this registry's"
+    for figures in detection["measured"]:
+        yield f"  measured  {', '.join(figures['detectors'])} on {figures_line(figures)}"
+    if not detection["measured"]:
+        yield "  measured  nothing (fleetgate models evaluate --store)"
 
 
 @release_app.command("request")
