@@ -34,7 +34,8 @@ class MaskTreatment:
         smallest_px: Least height in pixels of the upright image at which objects must be looked for; scales
             and tiles of the detectors follow from it.
         cells: Cells along the longer side, for ``pixelate``.
-        blur_share: Standard deviation of the Gaussian as a share of the region's shorter side, for ``blur``.
+        blur_share: Standard deviation of the Gaussian as a share of the region's shorter side, for ``blur``;
+            plates were read through 0.5 (docs/images.md).
         accept_inversion_risk: The operator's explicit consent to ``blur``.
     """
 
@@ -45,7 +46,7 @@ class MaskTreatment:
     region: Literal["object", "figure"] = "object"
     shape: Literal["box", "ellipse"] = "box"
     cells: _Count = 3
-    blur_share: Annotated[float, Field(ge=0.25, le=1.0)] = 0.5
+    blur_share: Annotated[float, Field(ge=0.25, le=1.0)] = 1.0
     accept_inversion_risk: bool = False
 
     def __post_init__(self) -> None:
