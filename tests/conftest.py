@@ -14,6 +14,9 @@ import sqlalchemy as sa
 from gateway.flow.gate import Gate
 from simulators import House
 
+# Test modules ask for packages that import ONNX Runtime by themselves; its telemetry starts at that moment.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

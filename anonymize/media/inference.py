@@ -1,5 +1,6 @@
 """Neural networks on the CPU by OpenVINO or ONNX Runtime: bounded threads, nothing but the model in memory."""
 
+import os
 import sys
 from collections import deque
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ Precision = Literal["f32", "bf16"]
 
 DEFAULT_ENGINE: Engine = "openvino"
 _THREADS = 2
+_ORT_OPT_OUT = "ORT_DISABLE_TELEMETRY"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,27 @@ def import_openvino() -> ModuleType:
 
 
 @lru_cache(maxsize=1)
+def import_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime with its telemetry off; call this before anything else of the process imports it.
+
+    The builds on PyPI write a device identifier into the home directory and send events from the moment they
+    are imported; ``ORT_DISABLE_TELEMETRY`` is their full opt-out and is read once, at that moment.
+
+    Raises:
+        ModelError: ONNX Runtime is not installed, or someone imported it before with its telemetry on.
+    """
+    if "onnxruntime" in sys.modules and os.environ.get(_ORT_OPT_OUT) != "1":
+        raise ModelError(f"onnxruntime was imported before its telemetry was off (expected {_ORT_OPT_OUT}=1)")
+    os.environ[_ORT_OPT_OUT] = "1"
+    try:
+        import onnxruntime  # type: ignore[import-untyped] # noqa: PLC0415 - the line above comes first
+    except ImportError as error:
+        raise ModelError(f"onnxruntime cannot be imported: {error}") from error
+    module: ModuleType = onnxruntime
+    return module
+
+
+@lru_cache(maxsize=1)
 def _core() -> Any:
     return import_openvino().Core()
 
@@ -189,8 +212,7 @@ def _with_preprocessing(model: Any, form: InputForm) -> Any:
 
 class _OnnxRuntimeSession:
     def __init__(self, model: bytes, *, name: str, form: InputForm, threads: int) -> None:
-        import onnxruntime  # type: ignore[import-untyped] # noqa: PLC0415 - whoever never detects never loads it
-
+        onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1

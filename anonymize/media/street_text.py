@@ -21,6 +21,7 @@ from PIL import Image as PillowImage
 from anonymize.errors import ModelError
 from anonymize.finding import Finding, FindingKind
 from anonymize.media.detection import Image, Look, identity, require_rgb, to_finding
+from anonymize.media.inference import import_onnxruntime
 from anonymize.text import identity_rules, place_rules
 
 _PACKAGE = "rapidocr_onnxruntime"
@@ -163,6 +164,7 @@ def _verified_digest() -> str:
 
 
 def _reader() -> Any:
+    import_onnxruntime()
     from rapidocr_onnxruntime import RapidOCR  # type: ignore[import-untyped]  # noqa: PLC0415 - imports cv2
 
     # Lines of any confidence: the profile's threshold decides.

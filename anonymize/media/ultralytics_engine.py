@@ -23,7 +23,7 @@ import yaml
 
 from anonymize.errors import ModelError
 from anonymize.finding import FindingKind
-from anonymize.media.inference import Pixels, import_openvino
+from anonymize.media.inference import Pixels, import_onnxruntime, import_openvino
 from anonymize.media.pyramid import Boxes
 from anonymize.media.tiling import ObjectSizes
 from anonymize.media.yolo_onnx import YoloMetadata, checked_metadata, read_metadata
@@ -81,13 +81,14 @@ def import_ultralytics() -> ModuleType:
     """Import ultralytics with its network access, telemetry and installer off; once per process.
 
     Raises:
-        ModelError: ultralytics is not installed, or it or OpenVINO, which it imports for weights in that form, was
+        ModelError: ultralytics is not installed, or it, OpenVINO or ONNX Runtime, which run its exports, was
             imported by someone else while it could go online.
     """
     settings = tempfile.TemporaryDirectory(prefix="fleetgate-ultralytics-")
     atexit.register(settings.cleanup)
     os.environ.update(_ENVIRONMENT, YOLO_CONFIG_DIR=settings.name)
     import_openvino()
+    import_onnxruntime()
     try:
         _restore_torchvision_nms()
         import ultralytics  # noqa: PLC0415 - heavy, and wanted only with user-supplied weights
@@ -142,9 +143,9 @@ class UltralyticsNetwork:
         """
         self.name, self.sizes = name, sizes
         self.digest = _require_digest(path, sha256)
+        self._device = _device(device, path)
         metadata = _exported_metadata(path)
         self.canvas = None if metadata is None or metadata.dynamic else metadata.imgsz[::-1]
-        self._device = _device(device, path)
         self._model = _load(path)
         names = _class_names(self._model, path)
         unmapped = sorted(set(names.values()) - set(kinds))
@@ -242,7 +243,8 @@ def _exported_metadata(path: Path) -> YoloMetadata | None:
         raise ModelError(f"model {path.name} lacks metadata: {error}") from error
     if not isinstance(fields, dict):
         raise ModelError(f"model {path.name} lacks metadata (got {type(fields).__name__})")
-    free = bool(dict(fields.get("args") or {}).get("dynamic"))
+    arguments = fields.get("args")
+    free = isinstance(arguments, dict) and arguments.get("dynamic") is True
     return checked_metadata(fields, name=path.name, dynamic=free)
 
 

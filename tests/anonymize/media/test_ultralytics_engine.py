@@ -10,7 +10,7 @@ import pytest
 from anonymize.errors import ModelError
 from anonymize.finding import FindingKind
 from anonymize.media.tiling import ObjectSizes
-from anonymize.media.ultralytics_engine import UltralyticsNetwork
+from anonymize.media.ultralytics_engine import UltralyticsNetwork, weights_digest
 
 ROOT = Path(__file__).parents[3]
 KINDS = {"0": FindingKind.PLATE}
@@ -35,6 +35,7 @@ from anonymize.media.architectures import open_detector
 from anonymize.media.ultralytics_engine import import_ultralytics, weights_digest
 
 folder = Path(sys.argv[1])
+KIND = {"0": FindingKind.PLATE}
 ultralytics = import_ultralytics()
 network = Path(ultralytics.__file__).parent / "cfg" / "models" / "11" / "yolo11.yaml"
 (folder / "yolo11n.yaml").write_text(network.read_text().replace("nc: 80", "nc: 1"))
@@ -53,9 +54,24 @@ for name, kinds in (("classify.pt", {}), ("detect.pt", {"cat": FindingKind.PLATE
     except ModelError as error:
         refusals[name] = str(error)
 
-detector = load("detect.pt", {"0": FindingKind.PLATE}, sides=(64,))
+detector = load("detect.pt", KIND, sides=(64,))
 image = np.random.default_rng(1).integers(0, 256, (48, 64, 3), np.uint8)
 found = detector.detect(image, threshold=0.0)
+ultralytics.YOLO(folder / "detect.pt").export(format="openvino", dynamic=True, imgsz=64)
+ultralytics.YOLO(folder / "detect.pt").export(format="onnx", dynamic=True, imgsz=64)
+scores = {
+    name: [f.confidence for f in load(name, KIND, sides=(64,)).detect(image, threshold=0.0)]
+    for name in ("detect.pt", "detect_openvino_model", "detect.onnx")
+}
+alone = [detector.detect(i, threshold=0.0) for i in (image, image[:, ::-1])]
+batch = detector.detect_batch((image, image[:, ::-1]), threshold=0.0) == tuple(alone)
+(folder / "detect_openvino_model" / "metadata.yaml").write_text("task: detect")
+(folder / "tensor.engine").write_bytes(b"anything")
+for name in ("detect_openvino_model", "tensor.engine"):
+    try:
+        load(name, KIND)
+    except ModelError as error:
+        refusals[name] = str(error)
 import torch, torchvision
 from ultralytics.utils import SETTINGS, events
 boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 10, 10], [20, 20, 30, 30]])
@@ -63,6 +79,7 @@ kept = torchvision.ops.nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.5).tolist()
 print(json.dumps({
     "inside": all(f.where.x1 <= 64 and f.where.y1 <= 48 for f in found), "kept": kept, "refusals": refusals,
     "sync": SETTINGS["sync"], "events": events.events.enabled, "kinds": sorted(detector.kinds),
+    "scores": scores, "batch": batch, "runtime": detector.runtime, "cuda": torch.cuda.is_available(),
 }))
 """
 
@@ -96,6 +113,37 @@ def test_another_task_unmapped_classes_and_rubbish_are_refused(engine):
     assert "another task" in engine["refusals"]["classify.pt"]
     assert "not mapped" in engine["refusals"]["detect.pt"]
     assert "does not load" in engine["refusals"]["rubbish.pt"]
+
+
+def test_exports_find_what_the_weights_find_and_a_batch_what_its_images_do(engine):
+    weights = engine["scores"].pop("detect.pt")
+    assert weights
+    for scores in engine["scores"].values():
+        assert scores == pytest.approx(weights, abs=2e-3)
+    assert engine["batch"]
+    assert engine["runtime"].endswith("cuda:0 f16" if engine["cuda"] else "cpu f32")
+
+
+def test_exports_without_metadata_and_tensorrt_without_a_gpu_are_refused(engine):
+    assert "lacks metadata" in engine["refusals"]["detect_openvino_model"]
+    assert ("lacks metadata" if engine["cuda"] else "needs CUDA") in engine["refusals"]["tensor.engine"]
+
+
+def test_the_digest_of_a_folder_changes_with_any_byte_or_name_in_it(tmp_path):
+    folder = tmp_path / "net_openvino_model"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "net.xml").write_bytes(b"graph")
+    (folder / "deep" / "net.bin").write_bytes(b"weights")
+    lines = f"{_digest(folder / 'deep' / 'net.bin')}  deep/net.bin\n{_digest(folder / 'net.xml')}  net.xml\n"
+    assert weights_digest(folder) == hashlib.sha256(lines.encode()).hexdigest()
+    before = weights_digest(folder)
+    (folder / "net.xml").rename(folder / "other.xml")
+    assert weights_digest(folder) != before
+    (folder / "other.xml").rename(folder / "net.xml")
+    (folder / "net.xml").write_bytes(b"grapH")
+    assert weights_digest(folder) != before
+    with pytest.raises(ModelError, match="wrong digest"):
+        UltralyticsNetwork(folder, sha256=before, **OPTIONS)
 
 
 def _digest(path: Path) -> str:
