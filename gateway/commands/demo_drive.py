@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import av
 import numpy as np
 from PIL import Image
 
@@ -30,6 +31,9 @@ _METRES_PER_DEGREE = 111_320.0
 _SPEED_MPS = 12.0
 _FIXES = 540
 _FRAMES_AT = (40, 150, 270, 420)
+_CLIP_AT = 100
+_CLIP_SIZE = (640, 360)
+_CLIP_FRAMES, _CLIP_FPS = 20, 10
 _ZONE_AT = 270
 _EXIF_GPS = 0x8825
 _EXIF_IFD = 0x8769
@@ -95,6 +99,25 @@ def _frame(photograph: bytes, latitude: float, longitude: float, taken: datetime
         exif[_EXIF_GPS] = {1: "N", 2: _rational(latitude), 3: "E", 4: _rational(longitude), 18: "WGS-84"}
         out = io.BytesIO()
         image.convert("RGB").save(out, "JPEG", quality=95, exif=exif.tobytes())
+    return out.getvalue()
+
+
+def _clip(photograph: bytes, latitude: float, longitude: float, taken: datetime) -> bytes:
+    """Two seconds of a view that moves across a photograph, with position, time and serial number in the file."""
+    width, height = _CLIP_SIZE
+    with Image.open(io.BytesIO(photograph)) as image:
+        scene = image.convert("RGB").resize((width + 4 * _CLIP_FRAMES, height + _CLIP_FRAMES))
+    out = io.BytesIO()
+    with av.open(out, "w", format="mp4") as container:
+        container.metadata["location"] = f"{latitude:+08.4f}{longitude:+09.4f}/"
+        container.metadata["creation_time"] = taken.isoformat()
+        container.metadata["comment"] = f"unit {VIN}"
+        stream = container.add_stream("libx264", rate=_CLIP_FPS, options={"crf": "18"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for number in range(_CLIP_FRAMES):
+            view = scene.crop((4 * number, number, 4 * number + width, number + height))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(view), format="rgb24")))
+        container.mux(stream.encode(None))
     return out.getvalue()
 
 
@@ -201,6 +224,9 @@ def make_drive() -> Drive:
         captured[name] = STARTED_AT + timedelta(seconds=second)
         files[name] = _frame(pictures[number % len(pictures)], lats[second], lons[second], captured[name])
     files["camera_front/truncated.jpg"] = files[f"camera_front/{VIN}_0000.jpg"][:20_000]
+    clip = f"camera_front/{VIN}_clip.mp4"
+    captured[clip] = STARTED_AT + timedelta(seconds=_CLIP_AT)
+    files[clip] = _clip(pictures[-1], lats[_CLIP_AT], lons[_CLIP_AT], captured[clip])
     files["lidar/000000.bin"] = _sweep()
     captured["lidar/000000.bin"] = STARTED_AT + timedelta(seconds=40)
     files["drive.gpx"] = _gpx(lats, lons)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import pytest
 from PIL import Image
 
@@ -72,7 +73,7 @@ def test_drive_shows_every_fate_of_an_item(shown):
     assert fates == {"cleansed", "cut", "held"}
     assert items["radar.raw"] == "held"
     kinds = {Path(name).suffix for name, fate in items.items() if fate == "cleansed"}
-    assert kinds == {".jpg", ".bin", ".gpx", ".csv", ".json", ".txt"}
+    assert kinds == {".jpg", ".mp4", ".bin", ".gpx", ".csv", ".json", ".txt"}
 
 
 def test_three_things_are_refused(shown):
@@ -89,9 +90,17 @@ def test_engineer_received_what_was_cleansed_and_can_open_it(shown):
     released = Path(shown["folder"]) / "released"
     files = sorted(path for path in released.iterdir() if path.name != "release.jws")
     cleansed = [name for name, fate in step(shown, "Received")["items"].items() if fate == "cleansed"]
-    assert len(files) == len(cleansed) == step(shown, "Fetched")["files"]
+    masks = {file.name for file in files if file.name.endswith((".mask.png", ".masks.json"))}
+    pictures = [name for name in cleansed if name.endswith((".jpg", ".mp4"))]
+    assert len(files) == len(cleansed) + len(pictures) == step(shown, "Fetched")["files"]
+    assert len(masks) == len(pictures)
     for file in files:
         kind = identify(file.name, file.read_bytes()).kind
+        if kind is ItemKind.VIDEO:
+            assert f"{file.name}.masks.json" in masks
+            with av.open(str(file)) as video:
+                assert sum(1 for _ in video.decode(video=0)) == 20
+                assert [stream.type for stream in video.streams] == ["video"]
         if kind is ItemKind.JPEG:
             with Image.open(file) as image:
                 image.load()
