@@ -64,9 +64,11 @@ def imported(*folders: str) -> dict[str, set[str]]:
 
 def project() -> dict[str, list[Requirement]]:
     table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = table["optional-dependencies"]
     return {
-        "run": [Requirement(each) for each in table["dependencies"]],
-        "dev": [Requirement(each) for each in table["optional-dependencies"]["dev"]],
+        "run": [Requirement(each) for each in [*table["dependencies"], *extras["ocr"]]],
+        # The extra of development names the project itself, for its other extras.
+        "dev": [Requirement(each) for each in extras["dev"] if not each.startswith(table["name"])],
     }
 
 
