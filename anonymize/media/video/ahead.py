@@ -3,6 +3,7 @@
 import queue
 import threading
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -33,10 +34,9 @@ def work_ahead(values: Iterator[T], *, depth: int) -> Iterator[T]:
 
     def put(value: T | _Failure | _End) -> None:
         while not stop.is_set():
-            try:
-                return waiting.put(value, timeout=0.1)
-            except queue.Full:
-                continue
+            with suppress(queue.Full):
+                waiting.put(value, timeout=0.1)
+                break
 
     def run() -> None:
         try:
