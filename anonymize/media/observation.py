@@ -22,6 +22,7 @@ from anonymize.profile import ImageProfile
 
 MATCHING = 0.5
 _LABEL = "label"
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 
 Corners = tuple[float, float, float, float]
 _Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -183,7 +184,7 @@ def _seen(
 
 def _decode(image: LabelledImage) -> Image:
     try:
-        with PillowImage.open(image.path) as opened:
+        with PillowImage.open(image.path, formats=_FORMATS) as opened:
             pixels = np.asarray(ImageOps.exif_transpose(opened).convert("RGB"), dtype=np.uint8)
     except (OSError, ValueError, SyntaxError) as error:
         raise MalformedItemError(f"{image.name} cannot be decoded: {error}") from error

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 import yaml
+from PIL import Image as PillowImage
 
 from anonymize.errors import ModelError
 from anonymize.finding import FindingKind
@@ -91,9 +92,13 @@ def import_ultralytics() -> ModuleType:
     import_onnxruntime()
     try:
         _restore_torchvision_nms()
+        opener = PillowImage.open
         import ultralytics  # noqa: PLC0415 - heavy, and wanted only with user-supplied weights
         import ultralytics.utils  # noqa: PLC0415 - the same
         from ultralytics.utils import events  # noqa: PLC0415 - the same
+
+        # ultralytics replaces it for the whole process by one that asks for pi_heif at every unknown file.
+        PillowImage.open = opener
     except ImportError as error:
         raise ModelError(f"ultralytics cannot be imported: {error}") from error
     ultralytics.utils.SETTINGS.update(dict.fromkeys(_INTEGRATIONS, False))  # type: ignore[no-untyped-call]

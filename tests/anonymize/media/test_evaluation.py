@@ -15,6 +15,7 @@ from anonymize.media.detection import Look, embedded_detectors, identity, to_fin
 from anonymize.media.evaluation import evaluate
 from anonymize.media.labelled import LabelledBox, LabelledImage, LabelledSet, open_labelled
 from anonymize.media.quality import Proportion, proportion
+from anonymize.media.ultralytics_engine import import_ultralytics
 
 FACE, PLATE = FindingKind.FACE, FindingKind.PLATE
 COLOURS = {(255, 0, 0): FACE, (0, 255, 0): FACE, (0, 0, 255): PLATE}
@@ -260,3 +261,12 @@ def test_embedded_detectors_on_real_faces(shared_data, profile):
     (faces,) = quality.kinds
     assert (quality.images, faces.kind, faces.all.found.of) == (4, FACE, 18)
     assert faces.all.covered.hits >= 16
+
+
+def test_loading_ultralytics_leaves_pillow_as_it_is(tmp_path):
+    before = Image.open
+    import_ultralytics()
+    assert Image.open is before
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    with pytest.raises(OSError, match="cannot identify"):
+        Image.open(tmp_path / "a.png")
