@@ -110,14 +110,14 @@ def sweep(count: int = 500) -> bytes:
 
 
 def video(
-    frames: int = 8, width: int = 128, height: int = 96, *, fps: int = 10, codec: str = "libx264"
+    frames: int = 8, width: int = 128, height: int = 96, *, fps: int = 10, pixels: str = "yuv420p"
 ) -> bytes:
     """A short MP4 of a moving gradient without faces or plates."""
     out = io.BytesIO()
     gradient = np.linspace(60, 180, width, dtype=np.uint8)[None, :, None].repeat(height, 0).repeat(3, 2)
     with av.open(out, "w", format="mp4") as container:
-        stream = container.add_stream(codec, rate=fps)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream = container.add_stream("libx264", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = width, height, pixels
         for number in range(frames):
             picture = av.VideoFrame.from_ndarray(np.roll(gradient, number, axis=1), format="rgb24")
             container.mux(stream.encode(picture))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 
+import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
@@ -253,6 +254,33 @@ def small_png(seed: int) -> bytes:
     return out.getvalue()
 
 
+def clip(seed: int) -> bytes:
+    """A video with a position, a moment, names and a tone in it, and more of them behind its end."""
+    out = io.BytesIO()
+    with av.open(out, "w", format="mp4") as container:
+        container.metadata["location"] = f"{HOME[0]:+08.4f}{HOME[1]:+09.4f}/"
+        container.metadata["creation_time"] = MOMENT.isoformat()
+        container.metadata["comment"], container.metadata["artist"] = f"{VIN} {PLATE}", DRIVER
+        stream, tone = (
+            container.add_stream("libx264", rate=2),
+            container.add_stream("aac", rate=16000, layout="mono"),
+        )
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
+        ramp = np.linspace(60 + seed, 180, 128, dtype=np.uint8)[None, :, None].repeat(96, 0).repeat(3, 2)
+        for _ in range(4):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(ramp, format="rgb24")))
+        container.mux(stream.encode(None))
+        wave = np.sin(np.arange(4096, dtype=np.float32) / 7)[None]
+        sound = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+        sound.sample_rate = 16000
+        container.mux(tone.encode(sound))
+        container.mux(tone.encode(None))
+    telemetry = (
+        f"GPMF {DRIVER} {HOME[0]:.7f},{HOME[1]:.7f} {TEXTS['ISO time']}".encode() + xmp() + thumbnail()
+    )
+    return out.getvalue() + struct.pack(">I", 8 + len(telemetry)) + b"free" + telemetry
+
+
 def route(origin: tuple[float, float], count: int = 500) -> list[tuple[float, float]]:
     """A city drive of about six kilometres with turns."""
     lat, lon = origin
@@ -339,10 +367,11 @@ def planted_drive(photograph: str, seed: int) -> PlantedDrive:
     fixes = route((39.90 + 0.03 * seed, 116.35))
     points = np.random.default_rng(seed).uniform(-40, 40, (4000, 4))
     points[:, 2:] = np.random.default_rng(seed + 9).uniform(0, 1, (4000, 2))
-    sweep = f"{FOLDER}/top-lidar-sweep.bin"
+    sweep, video = f"{FOLDER}/top-lidar-sweep.bin", f"{FOLDER}/front_camera_0001.mp4"
     files = {
         f"{FOLDER}/front_camera_0001.jpg": frame(photograph),
         f"{FOLDER}/front_camera_0001.png": small_png(seed),
+        video: clip(seed),
         f"{FOLDER}/{VIN}.gpx": gpx(fixes),
         f"{FOLDER}/{PLATE}.csv": csv(fixes),
         f"{FOLDER}/{DRIVER}.json": metadata(seed),
@@ -352,4 +381,6 @@ def planted_drive(photograph: str, seed: int) -> PlantedDrive:
         f"{FOLDER}/radar.raw": b"\x00\xff\xfe" + notes(seed) + b"\x00\x01",
     }
     assert MOMENT.tzinfo is UTC
-    return PlantedDrive(photograph=photograph, fixes=fixes, files=files, captured={sweep: MOMENT})
+    return PlantedDrive(
+        photograph=photograph, fixes=fixes, files=files, captured={sweep: MOMENT, video: MOMENT}
+    )

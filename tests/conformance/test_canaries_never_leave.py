@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -150,7 +151,7 @@ def fetch(place: Path, tap: Tap, gate: Gate, house: House, release: str) -> Simp
         manifest = reader.manifest(release)
         partial = reader.read(release, manifest.items[0].name, 1, 9)
     items = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "release.jws"}
-    assert set(items) == {item.name for item in manifest.items}
+    assert set(items) == {file.name for file in manifest.files}
     assert items[manifest.items[0].name][1:9] == partial
     return SimpleNamespace(
         items=items, statement=(folder / "release.jws").read_bytes(), manifest=manifest,
@@ -208,14 +209,16 @@ def test_everything_understood_was_released_and_the_rest_is_held(world: SimpleNa
         assert {name for name, state in states.items() if state == "held"} == {"radar.raw", "mentions.txt"}
         kinds = sorted(world.fetched[mode].kinds.values())
         track = "TRAJ_REL" if mode is ReleaseMode.LOCAL else "TRAJ_ABS"
-        assert kinds == sorted(["EXT_IMAGE", "EXT_IMAGE", "POINT_CLOUD", track, track, "VEH_ID", "VEH_ID"])
+        assert kinds == sorted(
+            ["EXT_IMAGE", "EXT_IMAGE", "EXT_VIDEO", "POINT_CLOUD", track, track, "VEH_ID", "VEH_ID"]
+        )
 
 
 def test_no_canary_is_in_any_released_item(world: SimpleNamespace, wanted: tuple[Needle, ...]):
     found = {}
     for mode in ReleaseMode:
         for name, content in world.fetched[mode].items.items():
-            least = LONG if name.endswith((".jpg", ".png")) else SHORT
+            least = LONG if name.endswith((".jpg", ".png", ".mp4")) else SHORT
             hits = search(content, wanted, least=least)
             if hits:
                 found[mode.value, name] = hits
@@ -320,6 +323,17 @@ def test_no_picture_hides_inside_a_released_item(world: SimpleNamespace, mode: R
                 assert set(opened.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
                 pixels = np.asarray(opened.convert("RGB").resize((16, 12)), dtype=np.float64)
             assert np.abs(pixels - preview).mean() > 40
+
+
+@pytest.mark.parametrize("mode", ReleaseMode)
+def test_a_released_video_holds_frames_only(world: SimpleNamespace, mode: ReleaseMode):
+    (content,) = (c for name, c in world.fetched[mode].items.items() if name.endswith(".mp4"))
+    for hidden in (b"mp4a", b"\xa9xyz", b"udta", b"GPMF", b"free", b"x264"):
+        assert hidden not in content
+    with av.open(io.BytesIO(content)) as container:
+        assert [stream.type for stream in container.streams] == ["video"]
+        assert not {key for key in container.metadata if "brand" not in key and key != "minor_version"}
+        assert sum(1 for _ in container.decode(video=0)) == 4
 
 
 def test_no_canary_is_on_the_gates_disk(world: SimpleNamespace, wanted: tuple[Needle, ...]):

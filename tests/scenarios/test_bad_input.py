@@ -53,8 +53,18 @@ from simulators import (
     png,
     sweep,
     vehicle_actor,
+    video,
     zone_file,
 )
+
+
+def corrupt(content: bytes) -> bytes:
+    """A video whose coded frames are noise in the middle; the container is whole."""
+    start = content.index(b"mdat") + 4
+    end = start - 8 + int.from_bytes(content[start - 8 : start - 4], "big")
+    middle = (start + end) // 2
+    noise = np.random.default_rng(3).integers(0, 256, 200, dtype=np.uint8).tobytes()
+    return content[:middle] + noise + content[middle + len(noise) :]
 
 
 def jpeg(width: int = 64, height: int = 48, exif: Image.Exif | None = None) -> bytes:
@@ -164,6 +174,12 @@ BAD = {
     "page.html": (b"<html><body>x</body></html>", "unknown_format", "gpx"),
     "gps.jpg": (jpeg(exif=exif_gps((95.0, 0.0, 0.0))), "malformed", "90 degrees"),
     "gpsref.jpg": (jpeg(exif=exif_gps((39.0, 0.0, 0.0), "Q")), "malformed", "axis NS"),
+    "cut.mp4": (video()[:-300], "malformed", "cut short"),
+    "ten.mp4": (video(pixels="yuv420p10le"), "malformed", "bit depth"),
+    "text.mp4": (b"no video at all", "wrong_extension", "found text"),
+    "video.jpg": (video(), "wrong_extension", "found video"),
+    "corrupt.mp4": (corrupt(video(frames=24, width=160)), "malformed", ""),
+    "nowhere.mp4": (video(), "zones_unchecked", "position is unknown"),
     "nowhere.png": (png(), "zones_unchecked", "position is unknown"),
     "nowhere.bin": (sweep(600), "zones_unchecked", "position is unknown"),
 }
@@ -191,7 +207,8 @@ def house_and_gate(tmp_path_factory):
 def drive(house_and_gate) -> Drive:
     house, gate = house_and_gate
     files = {**SMALL_DRIVE, **{name: content for name, (content, _, _) in BAD.items()}}
-    recording = cleanse(gate, files, captured=SMALL_CAPTURED)
+    captured = {**SMALL_CAPTURED, "corrupt.mp4": START + timedelta(seconds=30)}
+    recording = cleanse(gate, files, captured=captured)
     items = recording_summary(gate, recording)["items"]
     held = {item["name"]: item for item in items}
     return Drive(gate=gate, recording=recording, release=candidate(gate, house, recording), held=held)

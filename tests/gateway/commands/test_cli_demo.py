@@ -99,7 +99,7 @@ def test_engineer_received_what_was_cleansed_and_can_open_it(shown):
         if kind is ItemKind.VIDEO:
             assert f"{file.name}.masks.json" in masks
             with av.open(str(file)) as video:
-                assert sum(1 for _ in video.decode(video=0)) == 20
+                assert sum(1 for _ in video.decode(video=0)) == 12
                 assert [stream.type for stream in video.streams] == ["video"]
         if kind is ItemKind.JPEG:
             with Image.open(file) as image:
