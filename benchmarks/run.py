@@ -119,6 +119,33 @@ def images(answer: Mapping[str, Any]) -> list[Row]:
     return rows
 
 
+def videos(answer: Mapping[str, Any]) -> list[Row]:
+    return [
+        row
+        for name, entry in answer.items()
+        for row in (
+            Row(
+                what=f"{name}, frames/s", against="deface (faces only)", value=entry["speed_ratio"], target=2
+            ),
+            Row(
+                what=f"{name}, deface's boxes covered",
+                against="deface",
+                value=entry["covered"] or 0,
+                target=1,
+            ),
+        )
+    ]
+
+
+def downstream(answer: Mapping[str, Any]) -> list[Row]:
+    """No more points may be lost to a tracker than pixels were masked."""
+    return [
+        Row(what=f"{name}, tracked points kept", against="before masking", value=entry["point_inliers_kept"],
+            target=1 - entry["masked_share"])
+        for name, entry in answer.items()
+    ]  # fmt: skip
+
+
 def inversion(answer: Mapping[str, Any]) -> list[Row]:
     """Two of twenty plates read by luck is within what one in 300 candidates makes likely."""
     offered = {"mean", "solid", "pixelate, 3 cells", "pixelate, 2 cells"}
@@ -153,6 +180,8 @@ BENCHMARKS = (
         quick=("--limit", "3", "--masked-only"),
         needs="data",
     ),
+    Benchmark(script="video_cleansing", rows=videos, quick=("--frames", "4", "--as-is"), needs="data"),
+    Benchmark(script="downstream_effect", rows=downstream, quick=("--frames", "4"), needs="data"),
     Benchmark(
         script="mask_inversion",
         rows=inversion,
