@@ -96,7 +96,8 @@ def test_every_import_of_the_packages_is_a_declared_dependency():
 
 def test_every_import_of_tests_and_benchmarks_is_a_declared_dependency():
     declared = names([*project()["run"], *project()["dev"]])
-    siblings = {path.stem for path in (ROOT / "tests").rglob("*") if path.is_dir() or path.suffix == ".py"}
+    own = (path for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*"))
+    siblings = {path.stem for path in own if path.is_dir() or path.suffix == ".py"}
     modules = {m: f for m, f in imported("tests", "benchmarks").items() if m not in siblings}
     assert undeclared(modules, declared) == {}
 
