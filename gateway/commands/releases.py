@@ -45,6 +45,7 @@ def release_lines(summary: dict[str, Any]) -> str:
         f"  items     {len(summary.get('items', []))}",
         f"  left out  {len(summary.get('left_out', {}))}",
         f"  treated   {found or 'nothing found'}",
+        *_picture_lines(summary.get("pictures", {})),
     ]
     lines += [line for detection in summary.get("detection", []) for line in _detection_lines(detection)]
     if "decision" in summary:
@@ -68,6 +69,16 @@ def _detection_lines(detection: Mapping[str, Any]) -> Iterator[str]:
         yield f"  measured  {', '.join(figures['detectors'])} on {figures_line(figures)}"
     if not detection["measured"]:
         yield "  measured  nothing (fleetgate models evaluate --store)"
+
+
+def _picture_lines(pictures: dict[str, Any]) -> list[str]:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in pictures.get("kinds", {}).items())
+    light = ", ".join(f"{count} by {light}" for light, count in pictures.get("light", {}).items())
+    if not kinds:
+        return []
+    return [
+        f"  pictures  {kinds}{'; ' + light if light else ''}; masked in at most {pictures['passes']} passes"
+    ]
 
 
 @release_app.command("request")

@@ -1,6 +1,7 @@
 """What people look at before they sign: a release and a recording with counts, findings and evidence digests."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,12 +10,13 @@ from audit.events import EventType
 from gateway.errors import NotFoundError
 from gateway.flow.acts import intended
 from gateway.flow.build import load_built
+from gateway.flow.classify import PICTURE_KINDS
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
 from gateway.flow.judge import load_judged
-from gateway.flow.recording import RecordingState, ReleaseState
+from gateway.flow.recording import Cleansed, RecordingState, ReleaseState
 from gateway.flow.records import ApprovalRow, GrantRow, ItemRow, RecordingRow, ReleaseRow
 from gateway.models.evaluations import quality_of
 from gateway.people.registry import Actor, require_role
@@ -101,6 +103,7 @@ def release_summary(gate: Gate, release: str) -> dict[str, Any]:
         summary["items"] = [item.manifest_entry() for item in built.items]
         summary["left_out"] = dict(built.left_out)
         summary["findings"] = dict(sorted(findings.items()))
+        summary["pictures"] = _pictures(cleansed)
         sets = {each.payload["detectors"] for each in cleansed} - {""}
         summary["detection"] = [quality_of(session, detectors) for detectors in sorted(sets)]
         summary["offset"] = [
@@ -129,6 +132,17 @@ def release_summary(gate: Gate, release: str) -> dict[str, Any]:
             for g in session.scalars(sa.select(GrantRow).where(GrantRow.release_id == release))
         ]
     return summary
+
+
+def _pictures(items: Sequence[Cleansed]) -> dict[str, Any]:
+    """How many pictures of each kind and light there are, and how often the most stubborn had to be masked."""
+    pictures = [item for item in items if item.classified.kind in PICTURE_KINDS]
+    facts = [item.payload["facts"] for item in pictures]
+    return {
+        "kinds": dict(sorted(Counter(item.classified.kind.value for item in pictures).items())),
+        "light": dict(sorted(Counter(f["luminance"] for f in facts if "luminance" in f).items())),
+        "passes": max((int(f["passes"]) for f in facts if "passes" in f), default=0),
+    }
 
 
 def recording_summary(gate: Gate, recording: str) -> dict[str, Any]:
