@@ -269,6 +269,7 @@ def _treated(work: _Work, plan: MaskPlan, facts: VideoFacts, passes: int) -> Tre
             "boxes": {origin.value: plan.count(origin) for origin in Origin},
             "detections": len(plan.sightings),
             "plan": plan.digest(),
+            "audio_kept": _kept(facts, work.profile),
             "passes": passes,
             "detectors": [identity(d) for d in work.detectors],
         },
@@ -299,6 +300,11 @@ def _structural(facts: VideoFacts) -> tuple[Finding, ...]:
     )
 
 
+def _kept(facts: VideoFacts, profile: Profile) -> int:
+    """How many audio streams are kept."""
+    return min(1, facts.audio_streams) if profile.videos.audio == "keep" else 0
+
+
 def _treatments(plan: MaskPlan, facts: VideoFacts, profile: Profile) -> tuple[Treatment, ...]:
     treatments = []
     for kind in sorted(masked_kinds(profile.images)):
@@ -312,7 +318,7 @@ def _treatments(plan: MaskPlan, facts: VideoFacts, profile: Profile) -> tuple[Tr
     removed = (
         (TreatmentKind.STRIP_METADATA, FindingKind.METADATA, len(facts.metadata_fields)),
         (TreatmentKind.DROP_STREAM, FindingKind.EMBEDDED_STREAM, len(facts.other_streams)),
-        (TreatmentKind.DROP_AUDIO, FindingKind.AUDIO, facts.audio_streams),
+        (TreatmentKind.DROP_AUDIO, FindingKind.AUDIO, facts.audio_streams - _kept(facts, profile)),
     )
     treatments += [Treatment(kind=kind, of=of, count=count) for kind, of, count in removed if count]
     treatments.append(

@@ -1,6 +1,7 @@
 """Opening videos of the few formats and codecs that are accepted, from a seekable file object."""
 
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -49,6 +50,46 @@ class _Unclosed:
 
     def __init__(self, source: VideoSource) -> None:
         self.read, self.seek, self.tell = source.read, source.seek, source.tell
+
+
+class SharedSource:
+    """One source read by several readers at once, each at a position of its own."""
+
+    def __init__(self, source: VideoSource) -> None:
+        self._source, self._lock = source, threading.Lock()
+        self._size = source.seek(0, 2)
+
+    def view(self) -> VideoSource:
+        """Another reader, at the beginning."""
+        return _View(self)
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """Up to ``size`` bytes from ``offset`` on; all that follow where it is negative."""
+        with self._lock:
+            self._source.seek(offset)
+            return self._source.read(size)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the source."""
+        return self._size
+
+
+class _View:
+    def __init__(self, shared: SharedSource) -> None:
+        self._shared, self._position = shared, 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        content = self._shared.read_at(self._position, size)
+        self._position += len(content)
+        return content
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        self._position = offset + (0, self._position, self._shared.size)[whence]
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
 
 
 @contextmanager

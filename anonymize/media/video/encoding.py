@@ -1,7 +1,9 @@
 """The second pass: frames masked and encoded anew, each segment by an encoder of its own."""
 
 import io
+import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -15,7 +17,14 @@ from av.video.stream import VideoStream
 from anonymize.errors import MalformedItemError, ProfileError
 from anonymize.media.masks import mask
 from anonymize.media.video.ahead import work_ahead
-from anonymize.media.video.container import VideoSource, decoding_errors, frame_rate, open_video
+from anonymize.media.video.audio import Sound, open_sound
+from anonymize.media.video.container import (
+    SharedSource,
+    VideoSource,
+    decoding_errors,
+    frame_rate,
+    open_video,
+)
 from anonymize.media.video.frames import Colour, Plane, UprightFrame, from_rgb, read_frames, to_video_frame
 from anonymize.media.video.plan import MaskPlan
 from anonymize.media.video.structure import boxes
@@ -74,6 +83,16 @@ class _Masked:
     pixels: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Form:
+    """What all segments have in common."""
+
+    profile: VideoProfile
+    rate: Fraction
+    aspect: Fraction
+    sound: Sound | None
+
+
 def encode_segments(
     source: VideoSource,
     plan: MaskPlan,
@@ -85,7 +104,8 @@ def encode_segments(
     """Mask and encode segments; contents of all of them in order are one fragmented MP4.
 
     Times of frames are those of the source exactly, from 0 on. Frames are upright, nothing but frames is
-    written: no audio, side data, SEI, metadata or edit list. Odd sizes grow by one repeated row or column.
+    written: no side data, SEI, metadata or edit list, and no audio unless the profile keeps it. Odd sizes
+    grow by one repeated row or column.
     The same input gives the same bytes.
 
     Args:
@@ -96,25 +116,25 @@ def encode_segments(
         segments: Which, in increasing order; None for all.
 
     Raises:
-        MalformedItemError: A frame is damaged or missing (see ``read_frames``).
+        MalformedItemError: A frame is damaged or missing (see ``read_frames``), or the audio cannot be kept.
         LimitExceededError: The frame's size lies outside the profile's limits.
         ModelError: A replacement is missing or fails.
         ProfileError: The profile asks for what cannot be written.
     """
-    if profile.videos.audio != "drop":
-        raise ProfileError(
-            f"audio of videos cannot be kept yet (got {profile.videos.audio!r}, expected 'drop')"
-        )
     wanted = range(timeline.segments) if segments is None else segments
     with open_video(source) as (_, stream):
         rate = frame_rate(stream)
         aspect = stream.sample_aspect_ratio or Fraction(1)
+    shared = SharedSource(source)
+    kept = profile.videos.audio == "keep"
     for run in _runs(wanted):
         span = range(timeline.segment(run[0]).start, timeline.segment(run[-1]).stop)
-        frames = read_frames(source, timeline, profile=profile, start=span.start, end=span.stop)
+        frames = read_frames(shared.view(), timeline, profile=profile, start=span.start, end=span.stop)
         masked = work_ahead(_mask_all(frames, plan, profile.images), depth=_DEPTH)
-        for index in run:
-            yield _encode(masked, index, timeline, profile=profile.videos, rate=rate, aspect=aspect)
+        with open_sound(shared.view(), timeline) if kept else nullcontext() as sound:
+            form = _Form(profile=profile.videos, rate=rate, aspect=aspect, sound=sound)
+            for index in run:
+                yield _encode(masked, index, timeline, form)
 
 
 def _runs(segments: Sequence[int]) -> list[list[int]]:
@@ -159,15 +179,7 @@ def mask_frame(frame: UprightFrame, plan: MaskPlan, profile: ImageProfile) -> _M
     )
 
 
-def _encode(
-    frames: Iterator[_Masked],
-    index: int,
-    timeline: Timeline,
-    *,
-    profile: VideoProfile,
-    rate: Fraction,
-    aspect: Fraction,
-) -> EncodedSegment:
+def _encode(frames: Iterator[_Masked], index: int, timeline: Timeline, form: _Form) -> EncodedSegment:
     out, places = io.BytesIO(), timeline.segment(index)
     options = {**_MUXER, "fragment_index": str(index + 1)}
     stream: VideoStream | None = None
@@ -181,8 +193,10 @@ def _encode(
                 raise MalformedItemError(f"a frame is out of place (got {frame.index}, expected {places})")
             picture = to_video_frame(frame.luma, frame.chroma)
             if stream is None:
-                stream = _stream(muxer, picture, frame.colour, timeline, profile, rate, aspect)
-                strip = BitStreamFilterContext(_SEI_FILTERS[profile.codec], stream)
+                stream = _stream(muxer, picture, frame.colour, timeline, form)
+                heard = form.sound and muxer.add_stream_from_template(form.sound.stream)
+                muxer.start_encoding()
+                strip = BitStreamFilterContext(_SEI_FILTERS[form.profile.codec], stream)
             _tag(picture, frame, timeline)
             _write(muxer, stream, strip, picture)
             masked_frames += frame.pixels > 0
@@ -190,9 +204,21 @@ def _encode(
         if stream is None:
             raise MalformedItemError(f"segment {index} has no frames")
         _write(muxer, stream, strip, None)
+        if form.sound and heard:
+            for packet in form.sound.between(*_samples(places, timeline, form.sound.rate)):
+                packet.stream = heard
+                muxer.mux(packet)
     init, media = _split(out)
     return EncodedSegment(index=index, init=init, media=media, masked_frames=masked_frames,
                           masked_pixels=masked_pixels)  # fmt: skip
+
+
+def _samples(places: range, timeline: Timeline, rate: int) -> tuple[int, int]:
+    """The samples of sound that are heard while these frames are shown."""
+    last = places[-1]
+    begin = (timeline.ticks[places[0]] - timeline.ticks[0]) * timeline.time_base
+    end = (timeline.ticks[last] - timeline.ticks[0] + timeline.duration_ticks(last)) * timeline.time_base
+    return math.ceil(begin * rate), math.ceil(end * rate)
 
 
 def _tag(picture: VideoFrame, frame: _Masked, timeline: Timeline) -> None:
@@ -220,24 +246,22 @@ def _stream(
     picture: VideoFrame,
     colour: Colour,
     timeline: Timeline,
-    profile: VideoProfile,
-    rate: Fraction,
-    aspect: Fraction,
+    form: _Form,
 ) -> VideoStream:
-    stream = muxer.add_stream(_ENCODERS[profile.codec], rate=rate, options=_encoder_options(profile))
+    profile = form.profile
+    stream = muxer.add_stream(_ENCODERS[profile.codec], rate=form.rate, options=_encoder_options(profile))
     if not isinstance(stream, VideoStream):
         raise ProfileError(f"no such video encoder (got {profile.codec!r})")
     context = stream.codec_context
     context.width, context.height, context.pix_fmt = picture.width, picture.height, "yuv420p"
     context.time_base = stream.time_base = timeline.time_base
-    context.sample_aspect_ratio = aspect
+    context.sample_aspect_ratio = form.aspect
     context.color_range = 2 if colour.full_range else 1
     context.colorspace, context.color_primaries = colour.matrix, colour.primaries
     context.color_trc = colour.transfer
     context.thread_count = _THREADS
     if profile.codec == "hevc":
         context.codec_tag = "hvc1"
-    muxer.start_encoding()
     return stream
 
 

@@ -47,7 +47,7 @@ def scan_video(
         LimitExceededError: Its size lies outside the profile's limits.
     """
     require_detectors(detectors, profile.images)
-    structural = forbidden(source)  # 1
+    structural = forbidden(source, sound=profile.videos.audio == "keep")  # 1
     span = range(timeline.frames)
     residual = (*structural, *_scan(source, span, plan, timeline, detectors=detectors, profile=profile))
     return report(residual, plan, detectors)
@@ -79,7 +79,7 @@ def scan_segment(
     """
     content = io.BytesIO(encoded.init + encoded.media)
     span = timeline.segment(encoded.index)
-    structural = forbidden(content)
+    structural = forbidden(content, sound=profile.videos.audio == "keep")
     return (*structural, *_scan(content, span, plan, timeline, detectors=detectors, profile=profile))
 
 

@@ -152,12 +152,16 @@ def kit():
 
 @pytest.fixture(scope="session")
 def whole_profile() -> Profile:
-    """The shipped profile with segments of one second; solid masks, for the mean of a mark has its colour."""
+    """The shipped profile with segments of one second, for what marks stand for.
+
+    Masks are solid, for the mean of a mark has its colour.
+    """
     profile = shipped_profile("cn-2026").profile
     images = replace(
         profile.images,
         face=replace(profile.images.face, mode="solid"),
         plate=replace(profile.images.plate, mode="solid"),
+        limit_sign=None,
     )
     return replace(profile, images=images, videos=replace(profile.videos, segment_s=1.0))
 

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from anonymize.errors import ModelError, ProfileError, ResidualError
+from anonymize.errors import ModelError, ResidualError
 from anonymize.finding import FindingKind
 from anonymize.media.video.allow_list import forbidden
 from anonymize.media.video.cleansing import cleanse_video
@@ -221,9 +221,3 @@ def test_detectors_must_cover_what_the_profile_masks(kit, whole_profile):
 
     with pytest.raises(ModelError, match="plate"):
         cleanse(kit, kit.film(3), whole_profile, detector=FacesOnly())
-
-
-def test_audio_is_not_kept_silently(kit, whole_profile):
-    profile = replace(whole_profile, videos=replace(whole_profile.videos, audio="keep"))
-    with pytest.raises(ProfileError, match="audio"):
-        cleanse(kit, kit.film(3), profile)
