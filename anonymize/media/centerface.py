@@ -87,7 +87,7 @@ class CenterFace:
     canvas = None
     padding = 0
     batch = 1
-    weakest = 0.05
+    weakest = 0.25
     overlap = 0.35
 
     def __init__(

@@ -48,8 +48,8 @@ class Network(Protocol):
         canvas: Width and height of a fixed input; None where any multiple of 64 is taken.
         padding: Grey level around images that are smaller than the input.
         batch: How many images run together at best.
-        weakest: Score from which a weak response at half the scale says where to look closer; None where
-            responses that weak are not told.
+        weakest: Share of the threshold from which a weak response at half the scale says where to look
+            closer; None where responses that weak are not told.
         overlap: Intersection over union from which two boxes are one object.
     """
 
@@ -114,9 +114,19 @@ class PyramidDetector:
         if beyond:
             wanted = {k.value: reach[k] for k in beyond}
             raise ModelError(f"model {network.name} does not find objects that small (got {wanted} px)")
-        # The kind that needs the greatest magnification decides for all classes of the network.
-        finest = max(self.kinds, key=lambda k: network.sizes[k].smallest_px / reach[k])
-        self._reach, self._sizes = reach[finest], network.sizes[finest]
+        # The kind that needs the greatest magnification decides for all classes; the widest, the one that is
+        # soonest too large and the one that may fill most of an image decide about windows and coarser passes.
+        finest = max(sorted(self.kinds), key=lambda k: network.sizes[k].smallest_px / reach[k])
+        every = [network.sizes[k] for k in self.kinds]
+        self._reach = reach[finest]
+        self._sizes = ObjectSizes(
+            smallest_px=network.sizes[finest].smallest_px,
+            largest_px=min(s.largest_px for s in every),
+            aspect=max(s.aspect for s in every),
+            magnification=max(s.magnification for s in every),
+            tallest_share=max(s.tallest_share for s in every),
+        )
+        self._side = network.canvas or (_SIDE_PX, _SIDE_PX)
         self.name, self.digest, self.runtime = network.name, network.digest, network.runtime
 
     def detect(self, image: Image, *, threshold: float, look: Look = Look.MASKING) -> tuple[Finding, ...]:
@@ -150,24 +160,27 @@ class PyramidDetector:
         whole = Rectangle(x0=0, y0=0, x1=width, y1=height)
         scales = self.passes((width, height), look)
         told: list[list[Boxes]] = [[] for _ in images]
+        weakest = self._network.weakest
+        levels = [_Levels(image, self._side) for image in images]
+        for level in levels:
+            level.prepare(scales if weakest is None or len(scales) == 1 else scales[:-1])
         for place, scale in enumerate(scales):
-            weakest = self._network.weakest
             closer = place > 0 and place == len(scales) - 1 and weakest is not None
             jobs = [
                 (index, window)
                 for index, before in enumerate(told)
                 for area in (_promising(before[-1], (width, height), scale) if closer else (whole,))
-                for window in windows(area, scale, self._network.canvas or (_SIDE_PX, _SIDE_PX))
+                for window in windows(area, scale, self._side)
             ]
-            floor = threshold if weakest is None or closer else min(threshold, weakest)
-            answers = self._run(images, jobs, scale.factor, threshold=floor, mirrored=look is Look.RESIDUAL)
+            floor = threshold if weakest is None or closer else threshold * weakest
+            answers = self._run(levels, jobs, scale.factor, threshold=floor, mirrored=look is Look.RESIDUAL)
             for index, before in enumerate(told):
                 before.append(_joined([b for (i, _), b in zip(jobs, answers, strict=True) if i == index]))
         return [self._findings(_joined(t), (width, height), threshold) for t in told]
 
     def _run(
         self,
-        images: list[Image],
+        levels: "list[_Levels]",
         jobs: list[tuple[int, Rectangle]],
         factor: float,
         *,
@@ -183,20 +196,22 @@ class PyramidDetector:
             size = max(1, round(width * factor)), max(1, round(height * factor))
             for start in range(0, len(places), self._network.batch):
                 chosen = places[start : start + self._network.batch]
-                crops = [_crop(images[jobs[p][0]], jobs[p][1], mirrored=mirrored) for p in chosen]
-                found = self._network.infer(self._canvas(crops, size), threshold=threshold)
+                parts = [levels[jobs[p][0]].part(jobs[p][1], size) for p in chosen]
+                batch = self._canvas([p[:, ::-1] if mirrored else p for p in parts], size)
+                found = self._network.infer(batch, threshold=threshold)
                 for place, boxes in zip(chosen, found, strict=True):
                     answers[place] = _to_image(boxes, jobs[place][1], size, mirrored=mirrored)
         return [answers[place] for place in range(len(jobs))]
 
-    def _canvas(self, crops: list[Image], size: tuple[int, int]) -> Pixels:
-        """The resampled crops in the corners of one batch."""
+    def _canvas(self, parts: list[Image], size: tuple[int, int]) -> Pixels:
+        """The resampled parts in the corners of one batch."""
         width, height = self._network.canvas or tuple(
             ceil(s / _MULTIPLE_OF_ALL) * _MULTIPLE_OF_ALL for s in size
         )
-        batch = np.full((len(crops), height, width, 3), self._network.padding, dtype=np.uint8)
-        for place, crop in enumerate(crops):
-            batch[place, : size[1], : size[0]] = resample(crop, size)
+        batch = np.empty((len(parts), height, width, 3), dtype=np.uint8)
+        batch[:, size[1] :] = batch[:, :, size[0] :] = self._network.padding
+        for place, part in enumerate(parts):
+            batch[place, : size[1], : size[0]] = part
         return batch
 
     def _findings(self, boxes: Boxes, size: tuple[int, int], threshold: float) -> tuple[Finding, ...]:
@@ -225,9 +240,33 @@ def resample(image: Image, size: tuple[int, int]) -> Image:
     return np.asarray(pillow.resize(size, PillowImage.Resampling.BILINEAR, reducing_gap=1.0), dtype=np.uint8)
 
 
-def _crop(image: Image, window: Rectangle, *, mirrored: bool) -> Image:
-    part = image[window.y0 : window.y1, window.x0 : window.x1]
-    return np.ascontiguousarray(part[:, ::-1] if mirrored else part)
+class _Levels:
+    """One image at the sizes of several passes; each level is made of the next larger one.
+
+    Kept are only levels that a network takes in one window, so that memory does not grow with the image.
+    """
+
+    def __init__(self, image: Image, side_px: tuple[int, int]) -> None:
+        self._image = image
+        self._side_px = side_px
+        self._kept: dict[tuple[int, int], Image] = {}
+
+    def prepare(self, scales: Sequence[Scale]) -> None:
+        """Make the levels of passes that see the whole image in one window."""
+        height, width = self._image.shape[:2]
+        source = self._image
+        for scale in reversed(scales):
+            size = max(1, round(width * scale.factor)), max(1, round(height * scale.factor))
+            if scale.factor < 1 and size[0] <= self._side_px[0] and size[1] <= self._side_px[1]:
+                source = self._kept[size] = resample(source, size)
+
+    def part(self, window: Rectangle, size: tuple[int, int]) -> Image:
+        """A window of the image at ``size`` (width, height)."""
+        height, width = self._image.shape[:2]
+        if (window.x1 - window.x0, window.y1 - window.y0) == (width, height) and size in self._kept:
+            return self._kept[size]
+        crop = self._image[window.y0 : window.y1, window.x0 : window.x1]
+        return resample(np.ascontiguousarray(crop), size)
 
 
 def _to_image(boxes: Boxes, window: Rectangle, size: tuple[int, int], *, mirrored: bool) -> Boxes:

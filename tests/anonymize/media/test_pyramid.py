@@ -32,7 +32,7 @@ class RedSquares:
     sizes = {FindingKind.FACE: SIZES}  # noqa: RUF012 - the same
     canvas, padding, batch, overlap = None, 0, 1, 0.5
 
-    def __init__(self, weakest=0.05):
+    def __init__(self, weakest=0.25):
         self.weakest = weakest
         self.seen = []
 
@@ -45,7 +45,7 @@ class RedSquares:
         boxes = []
         for rows, columns in ndimage.find_objects(ndimage.label(red)[0]):
             height = rows.stop - rows.start
-            score = 0.9 if SIZES.smallest_px * 0.8 <= height <= SIZES.largest_px * 1.1 else 0.06
+            score = 0.9 if SIZES.smallest_px * 0.8 <= height <= SIZES.largest_px * 1.1 else 0.2
             if score >= threshold:
                 boxes.append((columns.start, rows.start, columns.stop, rows.stop, score))
         found = np.array(boxes, np.float32).reshape(-1, 5)
@@ -248,8 +248,6 @@ def test_yunet_of_the_shared_samples_is_a_second_face_detector_by_its_card_alone
     found = detector.detect(street_pixels, threshold=0.6)
     assert len(theirs) >= 2
     assert all(any(_overlap(f.where, t.where) > 0.4 for f in found) for t in theirs)
-    with pytest.raises(ModelError, match="lacks metadata"):
-        open_detector("ultralytics", path, classes={"face": FindingKind.FACE}, **known)
     with pytest.raises(ModelError, match="one class"):
         open_detector("yunet", path, classes={}, **known)
     other = samples / "weights" / "face" / "version-RFB-320.onnx"
