@@ -14,7 +14,9 @@ from audit.leaf import Entry
 from audit.snapshot import open_snapshot
 from gateway.cli import app
 from gateway.settings import Settings
-from simulators import START, csv_track, sweep
+from gateway.vault.jws import save_private_key
+from gateway.vault.root import Argon2Cost
+from simulators import PASSPHRASE, START, House, csv_track, sweep
 
 REGION = "110108"
 
@@ -132,6 +134,22 @@ def furnished(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Cli:
         '{"type": "FeatureCollection", "name": "none", "version": 1, "features": []}'
     )
     cli.did("officer", "zones", "install", folder / "zones.geojson")
+    return cli
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """A gate furnished in this process, whose passphrase is stretched no more than it must; for many commands."""
+    folder = tmp_path_factory.mktemp("quick")
+    cost = Argon2Cost(memory_kib=19456, iterations=2, lanes=1)
+    house = House(home=folder / "home", argon2=cost)
+    cli = Cli(home=house.home, keys=folder)
+    cli.passphrase_file.write_text(PASSPHRASE)
+    cli.passphrase_file.chmod(0o600)
+    with house.opened() as gate:
+        house.furnish(gate)
+    for name, person in house.people.items():
+        save_private_key(person.key, folder / f"{name}.pem", PASSPHRASE)
     return cli
 
 
