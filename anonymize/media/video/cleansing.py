@@ -26,7 +26,7 @@ from anonymize.media.video.timeline import Timeline, read_timeline
 from anonymize.profile import Profile
 from anonymize.residual import ResidualReport
 
-_VERSION = "1"
+_VERSION = "2"
 _READER = "video-facts"
 _MASKS = {
     "mean": TreatmentKind.MASK_MEAN,

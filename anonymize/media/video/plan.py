@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
 from anonymize.errors import MalformedItemError
@@ -20,6 +21,7 @@ from anonymize.profile import Profile
 GROWTH_PER_S = 0.5
 # Velocities are taken over this time next to a track's end.
 _VELOCITY_S = 0.5
+_LEAST_FOR_VELOCITY = 3
 _TRACKER = "bytetrack"
 
 
@@ -123,6 +125,10 @@ def plan_masks(segments: Sequence[SegmentFindings], timeline: Timeline, *, profi
     directions lose it. A gap of at most ``profile.videos.max_gap_s`` between two sightings of a track is
     bridged linearly; boxes that were not seen grow with the time to the nearest sighting.
 
+    What was seen once only, in one direction's track, and more weakly than the residual scan objects to
+    (``profile.images.residual_threshold``), gets a margin of one frame: most of these are not objects, and one
+    that is would have to stay as faint for both looks, which see every frame, for as long as the margin lasts.
+
     Args:
         segments: Findings of all segments, in order.
         timeline: Of the video.
@@ -218,6 +224,14 @@ def _assumed(
 ) -> list[tuple[int, PixelBox, Origin]]:
     """Boxes of a track where it was not seen: in its gaps, and around its ends."""
     assumed = []
+    if len(track.sightings) == 1 and track.sightings[0].confidence < profile.images.residual_threshold:
+        only = track.sightings[0]
+        assumed = [
+            (f, list(map(float, box_row(only.box))), abs(times[f] - times[only.frame]), Origin.MARGIN)
+            for f in (only.frame - 1, only.frame + 1)
+            if 0 <= f < len(times) and abs(times[f] - times[only.frame]) <= profile.videos.margin_s
+        ]
+        return _inside(assumed, size)
     for a, b in pairwise(track.sightings):
         if times[b.frame] - times[a.frame] > profile.videos.max_gap_s + _step_before(times, b.frame):
             assumed += _margin(track.sightings, a, times, profile, forward=True)
@@ -232,6 +246,12 @@ def _assumed(
             assumed.append((frame, corners, away, Origin.FILLED))
     assumed += _margin(track.sightings, track.sightings[0], times, profile, forward=False)
     assumed += _margin(track.sightings, track.sightings[-1], times, profile, forward=True)
+    return _inside(assumed, size)
+
+
+def _inside(
+    assumed: Sequence[tuple[int, Sequence[float], float, Origin]], size: tuple[int, int]
+) -> list[tuple[int, PixelBox, Origin]]:
     grown = ((f, _grown(corners, away, size), origin) for f, corners, away, origin in assumed)
     return [(f, box, origin) for f, box, origin in grown if box is not None]
 
@@ -270,21 +290,27 @@ def _margin(
 def _velocity(
     sightings: Sequence[Sighting], end: Sighting, times: Sequence[float], *, before: bool
 ) -> tuple[float, float]:
-    """Pixels per second of the centre between ``end`` and the farthest sighting within half a second."""
+    """Pixels per second of the centre: the median over the sightings within half a second.
+
+    Two sightings make no velocity: were they of two objects, the mask would be thrown across the frame.
+    """
     here = times[end.frame]
     near = [
         s
         for s in sightings
         if abs(times[s.frame] - here) <= _VELOCITY_S
-        and (s.frame < end.frame if before else s.frame > end.frame)
+        and (s.frame <= end.frame if before else s.frame >= end.frame)
     ]
-    if not near:
+    if len(near) < _LEAST_FOR_VELOCITY:
         return 0.0, 0.0
-    far = near[0] if before else near[-1]
-    dt = here - times[far.frame]
-    dx = (end.box.x0 + end.box.x1 - far.box.x0 - far.box.x1) / 2
-    dy = (end.box.y0 + end.box.y1 - far.box.y0 - far.box.y1) / 2
-    return dx / dt, dy / dt
+    steps = [
+        (
+            (q.box.x0 + q.box.x1 - p.box.x0 - p.box.x1) / 2 / (times[q.frame] - times[p.frame]),
+            (q.box.y0 + q.box.y1 - p.box.y0 - p.box.y1) / 2 / (times[q.frame] - times[p.frame]),
+        )
+        for p, q in pairwise(near)
+    ]
+    return median(x for x, _ in steps), median(y for _, y in steps)
 
 
 def _grown(corners: Sequence[float], away: float, size: tuple[int, int]) -> PixelBox | None:

@@ -10,9 +10,9 @@ from anonymize.media.video.plan import Origin, extend_plan, plan_masks
 from anonymize.media.video.timeline import Timeline
 
 
-def seen(frame, x, y=60, side=20, kind=FindingKind.FACE):
+def seen(frame, x, y=60, side=20, kind=FindingKind.FACE, confidence=0.5):
     box = PixelBox(x0=x, y0=y, x1=x + side, y1=y + side)
-    return Finding(kind=kind, where=FrameBox(frame=frame, box=box), confidence=0.5, detector="d@0")
+    return Finding(kind=kind, where=FrameBox(frame=frame, box=box), confidence=confidence, detector="d@0")
 
 
 def timeline(frames=60, rate=10):
@@ -97,3 +97,24 @@ def test_findings_must_be_of_all_segments(whole_profile):
     half = SegmentFindings(index=0, first_frame=0, frames=30, width=640, height=240, findings=())
     with pytest.raises(MalformedItemError, match="all segments"):
         plan_masks([half], line, profile=whole_profile)
+
+
+def test_a_faint_single_sighting_gets_a_margin_of_one_frame(whole_profile):
+    faint, clear = (seen(20, 200, confidence=c) for c in (0.39, 0.4))
+    made = plan(whole_profile, [faint], timeline())
+    assert sorted(made.boxes) == [19, 20, 21]
+    assert covers(made, 19, faint.where.box)
+    assert sorted(plan(whole_profile, [clear], timeline()).boxes) == list(range(17, 24))
+    assert sorted(plan(whole_profile, [faint], timeline(), margin=0.0).boxes) == [20]
+
+
+def test_faint_sightings_that_make_a_track_keep_gaps_and_margin(whole_profile):
+    made = plan(whole_profile, [seen(f, 200, confidence=0.2) for f in (10, 14)], timeline())
+    assert sorted(made.boxes) == list(range(7, 18))
+
+
+def test_one_leap_does_not_throw_the_margin_across_the_frame(whole_profile):
+    leap = plan(whole_profile, [seen(10, 200), seen(11, 216)], timeline())
+    assert max(b.box.x1 for b in leap.boxes[14]) < 260
+    steady = [*(seen(f, 200) for f in range(10, 15)), seen(15, 216)]
+    assert max(b.box.x1 for b in plan(whole_profile, steady, timeline()).boxes[18]) < 260
