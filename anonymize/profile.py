@@ -78,7 +78,8 @@ class ImageProfile:
         jpeg_quality: Quality of the re-encoded JPEG (1-95).
         face: Treatment of faces.
         plate: Treatment of licence plates.
-        residual_threshold: Least confidence at which the residual scan objects.
+        residual_threshold: Least confidence at which the residual scan objects; a kind whose own threshold is
+            greater counts from that one on.
         residual_coverage: Share of a residual detection's area that existing masks must cover for it to be
             regarded as the mask itself.
         max_passes: How often masking may be repeated on what the residual scan finds before the item stops.

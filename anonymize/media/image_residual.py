@@ -9,7 +9,7 @@ from anonymize.media import jpeg_markers, png_chunks
 from anonymize.media.detection import Detector, Image, Look, identity
 from anonymize.media.image_decoding import ImageKind, decode_upright, open_image, released_kind
 from anonymize.media.jpeg_markers import walk_jpeg
-from anonymize.media.masks import MASKABLE_KINDS, coverage, covered_share, masked_kinds
+from anonymize.media.masks import MASKABLE_KINDS, coverage, covered_share, masked_kinds, treatment_of
 from anonymize.media.png_chunks import walk_png
 from anonymize.profile import ImageProfile
 from anonymize.residual import ResidualReport
@@ -83,20 +83,33 @@ def residual_detections(
         ModelError: A detector fails.
     """
     covered = coverage(masked, size=(image.shape[1], image.shape[0]), profile=profile)
-    kinds = masked_kinds(profile)
+    thresholds = residual_thresholds(profile)
     left = []
     for detector in detectors:
-        for finding in run_detector(
-            detector, image, threshold=profile.residual_threshold, look=Look.RESIDUAL
-        ):
+        wanted = [thresholds[kind] for kind in detector.kinds if kind in thresholds]
+        if not wanted:
+            continue
+        for finding in run_detector(detector, image, threshold=min(wanted), look=Look.RESIDUAL):
             if not isinstance(finding.where, PixelBox):
                 got = type(finding.where).__name__
                 raise ModelError(f"{detector.name} gave a finding without a pixel box (got {got})")
-            if finding.kind not in kinds:
+            if finding.kind not in thresholds or finding.confidence < thresholds[finding.kind]:
                 continue
             if covered_share(finding, covered, profile=profile) < profile.residual_coverage:
                 left.append(replace(finding, detector=f"{finding.detector}+{Look.RESIDUAL}"))
     return tuple(left)
+
+
+def residual_thresholds(profile: ImageProfile) -> dict[FindingKind, float]:
+    """Least confidence at which the residual look objects, for each kind that the profile masks.
+
+    It never objects to what the masking look had to leave: a kind counts from its own threshold on where that
+    is the greater one.
+    """
+    return {
+        kind: max(profile.residual_threshold, treatment_of(kind, profile).threshold)
+        for kind in masked_kinds(profile)
+    }
 
 
 def run_detector(

@@ -7,8 +7,8 @@ from itertools import islice
 from anonymize.errors import ModelError
 from anonymize.finding import FieldPath, Finding, FindingKind, FrameBox, PixelBox
 from anonymize.media.detection import Detector, Image, Look, identity
-from anonymize.media.image_residual import require_detectors
-from anonymize.media.masks import coverage, covered_share, masked_kinds
+from anonymize.media.image_residual import require_detectors, residual_thresholds
+from anonymize.media.masks import coverage, covered_share
 from anonymize.media.video.ahead import work_ahead
 from anonymize.media.video.allow_list import READER, forbidden
 from anonymize.media.video.container import VideoSource
@@ -100,8 +100,7 @@ def _scan(
             kind=FindingKind.TIMESTAMP, where=FieldPath(path="times"), confidence=1.0, detector=READER
         )
         return
-    kinds = masked_kinds(profile.images)
-    thresholds = dict.fromkeys(kinds, profile.images.residual_threshold)
+    thresholds = residual_thresholds(profile.images)
     frames = work_ahead(_images(source, treated, plan, profile), depth=2 * BATCH)
     looked = 0
     while batch := list(islice(frames, BATCH)):

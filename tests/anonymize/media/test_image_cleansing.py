@@ -90,11 +90,11 @@ def with_plate(scenery):
 
 
 @pytest.fixture(scope="module")
-def treated_street(street, detectors, profile):
-    return cleanse_image(street, "jpeg", detectors=detectors, profile=profile)
+def treated_street(street, detectors, shipped):
+    return cleanse_image(street, "jpeg", detectors=detectors, profile=shipped)
 
 
-def test_real_faces_are_covered(treated_street, street, detectors, profile):
+def test_real_faces_are_covered(treated_street, street, detectors, shipped):
     assert treated_street.media_type == "image/jpeg"
     assert treated_street.facts["faces"] >= 2
     assert (treated_street.facts["width"], treated_street.facts["height"]) == (600, 320)
@@ -105,18 +105,18 @@ def test_real_faces_are_covered(treated_street, street, detectors, profile):
     for box in boxes:
         assert after[box.y0 : box.y1, box.x0 : box.x1].std(axis=(0, 1)).max() < 4
         assert before[box.y0 : box.y1, box.x0 : box.x1].std(axis=(0, 1)).max() > 20
-    faces = detectors[0].detect(after, threshold=profile.residual_threshold)
+    faces = detectors[0].detect(after, threshold=shipped.residual_threshold)
     assert all(any(b.x0 - 30 < f.where.x0 and f.where.x1 < b.x1 + 30 for b in boxes) for f in faces), (
         "a face was left in the open"
     )
 
 
-def test_the_residual_scan_finds_the_treated_street_clean(treated_street, street, detectors, profile):
+def test_the_residual_scan_finds_the_treated_street_clean(treated_street, street, detectors, shipped):
     masked = treated_street.findings
-    report = scan_image(treated_street.content, "jpeg", detectors=detectors, profile=profile, masked=masked)
+    report = scan_image(treated_street.content, "jpeg", detectors=detectors, profile=shipped, masked=masked)
     assert report.clean
     assert len(report.scanners) == 3
-    faces = scan_image(street, "jpeg", detectors=detectors, profile=profile, masked=())
+    faces = scan_image(street, "jpeg", detectors=detectors, profile=shipped, masked=())
     assert {FindingKind.FACE} <= {f.kind for f in faces.residual}
 
 
@@ -231,13 +231,13 @@ def test_treating_twice_gives_the_same_bytes(with_plate, as_bytes, profile):
     assert once == twice
 
 
-def test_faces_of_the_shared_samples_are_covered(samples, detectors, profile):
+def test_faces_of_the_shared_samples_are_covered(samples, detectors, shipped):
     folder = samples / "media" / "faces_dlib"
     content = min(folder.glob("*.jpg")).read_bytes()
-    treated = cleanse_image(content, "jpeg", detectors=detectors, profile=profile)
+    treated = cleanse_image(content, "jpeg", detectors=detectors, profile=shipped)
     assert treated.facts["faces"] >= 1
     assert scan_image(
-        treated.content, "jpeg", detectors=detectors, profile=profile, masked=treated.findings
+        treated.content, "jpeg", detectors=detectors, profile=shipped, masked=treated.findings
     ).clean
 
 
