@@ -13,7 +13,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("gateway", "policies", "anonymize", "audit", "pipeline")
 RECORDS = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
 INDISPENSABLE = (
-    "anonymize/media/models/plate.onnx",
+    "anonymize/media/models/centerface.yaml",
+    "anonymize/media/models/street.onnx",
+    "anonymize/media/models/street.yaml",
     "anonymize/profiles/cn-2026.yaml",
     "anonymize/py.typed",
     "gateway/migrations/script.py.mako",
