@@ -15,12 +15,13 @@ from anonymize.media.detection import Detector, detector_set_digest, identity
 from anonymize.media.image_residual import require_detectors
 from anonymize.media.masks import masked_kinds, treatment_of
 from anonymize.media.video.ahead import work_ahead
+from anonymize.media.video.assumed import Origin
 from anonymize.media.video.checkpoint import Checkpoint
 from anonymize.media.video.container import VideoSource
 from anonymize.media.video.detection import SegmentFindings, detect_segments
 from anonymize.media.video.encoding import EncodedSegment, encode_segments
 from anonymize.media.video.facts import VideoFacts, facts_of
-from anonymize.media.video.plan import MaskPlan, Origin, extend_plan, plan_masks
+from anonymize.media.video.plan import MaskPlan, extend_plan, plan_masks
 from anonymize.media.video.residual import report, scan_segment, visible
 from anonymize.media.video.timeline import Timeline, read_timeline
 from anonymize.profile import Profile

@@ -5,8 +5,9 @@ import pytest
 
 from anonymize.errors import MalformedItemError
 from anonymize.finding import Finding, FindingKind, FrameBox, PixelBox
+from anonymize.media.video.assumed import Origin
 from anonymize.media.video.detection import SegmentFindings
-from anonymize.media.video.plan import Origin, extend_plan, plan_masks
+from anonymize.media.video.plan import extend_plan, plan_masks
 from anonymize.media.video.timeline import Timeline
 
 
