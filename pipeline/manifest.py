@@ -182,7 +182,7 @@ def _manifest(payload: Mapping[str, Any], statement: str) -> ReleaseManifest:
 
 
 def _item(item: Mapping[str, Any]) -> ReleaseItem:
-    beside = item["mask"] if "mask" in item else None
+    beside = item.get("mask")
     # A mask is of the class and level of what it belongs to.
     mask = _file({"class": item["class"], "level": item["level"], **beside}) if beside is not None else None
     return _file(item, mask)

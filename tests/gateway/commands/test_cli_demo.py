@@ -148,7 +148,11 @@ def test_folder_of_the_user_s_own(shared_data, tmp_path):
     shown = demonstrate(tmp_path / "run", "--input", tmp_path / "mine")
     assert [s["title"] for s in shown["steps"]] == TITLES
     assert set(step(shown, "Received")["items"].values()) == {"cleansed"}
-    assert step(shown, "Fetched")["files"] == len(wanted)
+    masks = [
+        path.name for path in (tmp_path / "run" / "released").iterdir() if path.name.endswith(".mask.png")
+    ]
+    assert len(masks) == 1
+    assert step(shown, "Fetched")["files"] == len(wanted) + len(masks)
     everything = b"".join(path.read_bytes() for path in (tmp_path / "run" / "released").iterdir())
     assert b"Exif" not in everything
     assert b"NIKON" not in everything
