@@ -77,7 +77,7 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Furnished:
     house = House(home=place / "home")
     with house.opened() as gate:
         house.furnish(gate)
-        files = {"drive.csv": csv_track(), "front.mp4": video(frames=4 * SEGMENTS, fps=1)}
+        files = {"drive.csv": csv_track(), "front.mp4": video(frames=4 * SEGMENTS - 3, fps=1)}
         recording = deliver(gate, files, captured={"front.mp4": START + timedelta(seconds=30)})
     shutil.copytree(place / "home", place / "undisturbed")
     status, saved = carry(place / "undisturbed", recording, place / "log", 0)
