@@ -182,7 +182,8 @@ def _manifest(payload: Mapping[str, Any], statement: str) -> ReleaseManifest:
 
 
 def _item(item: Mapping[str, Any]) -> ReleaseItem:
-    beside = item.get("mask")
+    # An item may be no mapping at all, which ``_file`` refuses; ``get`` would be an error of another kind.
+    beside = item["mask"] if "mask" in item else None  # noqa: SIM401
     # A mask is of the class and level of what it belongs to.
     mask = _file({"class": item["class"], "level": item["level"], **beside}) if beside is not None else None
     return _file(item, mask)
