@@ -224,6 +224,11 @@ class PyramidDetector:
             kind, label = self._network.classes[int(index)]
             mine = strong & (boxes.classes == index)
             corners, scores = boxes.corners[mine], boxes.scores[mine]
+            sizes = self._network.sizes[kind]
+            believed = [
+                sizes.plausible(float(c[3] - c[1]), float(s)) for c, s in zip(corners, scores, strict=True)
+            ]
+            corners, scores = corners[believed], scores[believed]
             found += [
                 to_finding(kind, corners[i], float(scores[i]), size=size, detector=detector, label=label)
                 for i in suppress(corners, scores, overlap=self._network.overlap)

@@ -9,8 +9,12 @@ from anonymize.media.model_card import ModelCard, embedded_card, embedded_conten
 from anonymize.media.tiling import ObjectSizes
 from anonymize.media.yolo_onnx import YoloOnnx
 
+# Of 16 labelled plates of 72 pixels and more in the measured sets none has a confidence below .67, while what is
+# taken for a plate of that size (foliage, the side of a lorry) mostly stays below .5.
 _SIZES = {
-    FindingKind.PLATE: ObjectSizes(smallest_px=12, largest_px=300, aspect=4.5, magnification=2.0),
+    FindingKind.PLATE: ObjectSizes(
+        smallest_px=12, largest_px=300, aspect=4.5, magnification=2.0, plain_px=72, plain_confidence=0.5
+    ),
     FindingKind.LIMIT_SIGN: ObjectSizes(smallest_px=12, largest_px=300, aspect=1.0, magnification=2.0),
 }
 

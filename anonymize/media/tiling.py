@@ -26,6 +26,9 @@ class ObjectSizes:
         aspect: Greatest ratio of width to height, at least 1.
         magnification: Enlargement beyond which nothing more is found.
         tallest_share: Height of the largest object that can occur, as a share of the image's.
+        plain_px: Height in pixels of the image from which an object is seen so plainly that the network is
+            sure of it; a wrong box of that size destroys much.
+        plain_confidence: Confidence that boxes of that height need.
     """
 
     smallest_px: float
@@ -33,6 +36,12 @@ class ObjectSizes:
     aspect: float = 1.0
     magnification: float = 3.0
     tallest_share: float = 1.0
+    plain_px: float = float("inf")
+    plain_confidence: float = 0.0
+
+    def plausible(self, height_px: float, confidence: float) -> bool:
+        """Whether a box of this height in pixels of the image is believed at this confidence."""
+        return height_px < self.plain_px or confidence >= self.plain_confidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

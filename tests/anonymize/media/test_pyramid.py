@@ -277,3 +277,14 @@ def test_models_of_another_kind_or_digest_are_refused(tmp_path, architecture, op
         open_detector(architecture, path, name="other", sha256="0" * 64, **chosen)
     with pytest.raises(ModelError, match=r"does not exist|unknown architecture|faces only"):
         open_detector(architecture, tmp_path / "absent.onnx", name="other", sha256="0" * 64, **chosen)
+
+
+def test_a_box_of_an_object_that_would_be_seen_plainly_needs_the_confidence_for_it():
+    network = RedSquares()
+    plain = ObjectSizes(smallest_px=16, largest_px=320, plain_px=72, plain_confidence=0.95)
+    image = planted((640, 480), [(60, 60, 40), (300, 200, 100)])
+    both = PyramidDetector(network, reach={FindingKind.FACE: 16}).detect(image, threshold=0.5)
+    network.sizes = {FindingKind.FACE: plain}
+    small = PyramidDetector(network, reach={FindingKind.FACE: 16}).detect(image, threshold=0.5)
+    assert len(both) == 2
+    assert [near(f, (60, 60, 40), 3) for f in small] == [True]
