@@ -1,10 +1,19 @@
 """Rule 14: a limit sign counts as nulled where each that was found was masked, and denies otherwise."""
 
+import io
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from PIL import Image, ImageDraw, ImageFont
 
-from gateway.flow.judge import _attributes_nulled
+from anonymize.finding import FindingKind
+from gateway.commands.demo_drive import photographs
+from gateway.flow.cleanse import load_cleansed
+from gateway.flow.gate import Gate
+from gateway.flow.judge import _attributes_nulled, detectors_required
+from gateway.flow.records import ItemRow
+from simulators import House, candidate, cleanse, publish
 
 
 def payload(tags: list[str], counts: dict[str, int], treated: dict[str, int]) -> dict[str, Any]:
@@ -34,3 +43,36 @@ CASES = {
 def test_what_counts_as_nulled(case: tuple[dict[str, Any], bool]):
     found, expected = case
     assert _attributes_nulled(found) is expected
+
+
+def street_with_a_height_limit() -> bytes:
+    """A photograph with 限制高度 of GB 5768.2, 64 pixels wide, drawn onto it."""
+    with Image.open(io.BytesIO(photographs()[-1])) as photograph:
+        scene = photograph.convert("RGB").resize((640, 360))
+    sign = Image.new("RGBA", (256, 256))
+    draw = ImageDraw.Draw(sign)
+    draw.ellipse((0, 0, 255, 255), fill=(200, 20, 30))
+    draw.ellipse((26, 26, 229, 229), fill=(238, 238, 236))
+    draw.polygon([(98, 33), (158, 33), (128, 66)], fill="black")
+    draw.polygon([(98, 223), (158, 223), (128, 190)], fill="black")
+    draw.text((128, 128), "4.5m", fill="black", font=ImageFont.load_default(size=77), anchor="mm")
+    sign = sign.resize((64, 64), Image.Resampling.LANCZOS)
+    scene.paste(sign, (30, 40), sign)
+    out = io.BytesIO()
+    scene.save(out, "jpeg", quality=95)
+    return out.getvalue()
+
+
+def test_a_masked_sign_is_told_by_the_evidence_and_released(sqlite_gate: Gate, sqlite_house: House):
+    assert FindingKind.LIMIT_SIGN in detectors_required(sqlite_gate)
+    recording = cleanse(
+        sqlite_gate, {"street.jpg": street_with_a_height_limit()}, attestation="a closed test track"
+    )
+    with sqlite_gate.database.read() as session:
+        (item,) = session.scalars(sa.select(ItemRow).where(ItemRow.recording_id == recording))
+        found = load_cleansed(sqlite_gate, session, item.id).payload
+    assert found["counts"]["limit_sign"] == found["treated"]["limit_sign"] == 1
+    assert "LIMIT_HWW" in found["tags"]
+    assert set(found["detector_kinds"]) == {"face", "plate", "limit_sign"}
+    # Raises unless policy allows.
+    publish(sqlite_gate, sqlite_house, candidate(sqlite_gate, sqlite_house, recording))
