@@ -1,6 +1,6 @@
 """Faces and plates in photographs: frames per second, memory and recall by size against deface, in one run.
 
-    python benchmarks/image_cleansing.py [--data ../shared/data/media] [--limit 40] [--masked-only] [--json]
+    python benchmarks/image_cleansing.py [--data ../shared/data/media] [--limit 40] [--masked-only] [--reach-px N]
 
 Both sides decode, detect, mask and encode the same files in processes of their own, one after the other.
 deface looks for faces only, at its defaults; Fleetgate looks for faces, plates and limit signs, and is timed a
@@ -31,7 +31,7 @@ import numpy as np
 from PIL import Image
 
 from anonymize.errors import AnonymizeError
-from anonymize.media.detection import embedded_detectors
+from anonymize.media.detection import Reach, embedded_detectors
 from anonymize.media.images import cleanse_image
 from anonymize.media.labelled import open_labelled
 from anonymize.media.masks import mask
@@ -98,10 +98,13 @@ def lay_out(photographs: list[Labelled], folder: Path) -> list[Labelled]:
     return frames
 
 
-def run_fleetgate(paths: list[Path], *, cleanse: bool) -> dict[str, Any]:
+def run_fleetgate(paths: list[Path], *, cleanse: bool, reach_px: int | None = None) -> dict[str, Any]:
     """Detect and mask with the embedded detectors; then cleanse with the residual look, timed apart."""
     profile = shipped_profile("cn-2026").profile.images
-    detectors = embedded_detectors()
+    reach = (
+        Reach() if reach_px is None else Reach(face_px=reach_px, plate_px=reach_px, limit_sign_px=reach_px)
+    )
+    detectors = embedded_detectors(reach)
     thresholds = {"face": profile.face.threshold, "plate": profile.plate.threshold}
     lowest = min(thresholds.values())
     results, seconds, cleansing, stopped = [], 0.0, 0.0, 0
@@ -134,7 +137,7 @@ def _corners(box: Any) -> Box:
     return box.x0, box.y0, box.x1, box.y1
 
 
-def run_deface(paths: list[Path]) -> dict[str, Any]:
+def run_deface(paths: list[Path], *, reach_px: int | None = None) -> dict[str, Any]:  # noqa: ARG001 - one form for all sides
     """deface at its defaults: threshold 0.2, blurred ellipses of scale 1.3; what it prints goes to stderr."""
     import imageio.v2 as iio  # noqa: PLC0415 - deface brings OpenCV, which stays in its process
     from deface.centerface import CenterFace  # noqa: PLC0415 - the same
@@ -163,15 +166,17 @@ def _peak_mib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
-_SIDES: dict[str, Callable[[list[Path]], dict[str, Any]]] = {
+_SIDES: dict[str, Callable[..., dict[str, Any]]] = {
     "fleetgate": partial(run_fleetgate, cleanse=True),
     "fleetgate-masked": partial(run_fleetgate, cleanse=False),
     "deface": run_deface,
 }
 
 
-def _in_own_process(side: str, paths: list[Path]) -> dict[str, Any]:
+def _in_own_process(side: str, paths: list[Path], *, reach_px: int | None = None) -> dict[str, Any]:
     command = [sys.executable, __file__, "--side", side]
+    if reach_px is not None:
+        command += ["--reach-px", str(reach_px)]
     done = subprocess.run(  # noqa: S603 - our own interpreter and file
         command, input=json.dumps([str(p) for p in paths]), capture_output=True, text=True, check=False
     )
@@ -231,7 +236,9 @@ def _rates(rows: list[tuple[float, bool, bool]]) -> dict[str, Any]:
     }
 
 
-def compare(data: Path, limit: int | None, sets: list[str], *, cleanse: bool, show: bool) -> dict[str, Any]:
+def compare(
+    data: Path, limit: int | None, sets: list[str], *, cleanse: bool, show: bool, reach_px: int | None
+) -> dict[str, Any]:
     """Run the sets; faces against deface, plates on their own."""
     report: dict[str, Any] = {}
     for name in sets:
@@ -240,15 +247,17 @@ def compare(data: Path, limit: int | None, sets: list[str], *, cleanse: bool, sh
             photographs = load(data, source, limit)
             if name == "faces_1080p":
                 photographs = lay_out(photographs, Path(folder))
-            entry = report[name] = _compare_set(name, photographs, cleanse=cleanse)
+            entry = report[name] = _compare_set(name, photographs, cleanse=cleanse, reach_px=reach_px)
         if show:
             _print(name, entry)
     return report
 
 
-def _compare_set(name: str, photographs: list[Labelled], *, cleanse: bool) -> dict[str, Any]:
+def _compare_set(
+    name: str, photographs: list[Labelled], *, cleanse: bool, reach_px: int | None
+) -> dict[str, Any]:
     paths = [p.path for p in photographs]
-    ours = _in_own_process("fleetgate" if cleanse else "fleetgate-masked", paths)
+    ours = _in_own_process("fleetgate" if cleanse else "fleetgate-masked", paths, reach_px=reach_px)
     kind = "face" if name in _FACE_SETS else "plate"
     entry: dict[str, Any] = {
         "images": len(paths),
@@ -298,17 +307,27 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="photographs per set")
     parser.add_argument("--sets", nargs="+", choices=sorted(_NAMES), default=list(_NAMES))
     parser.add_argument("--masked-only", action="store_true", help="leave out the second look")
+    parser.add_argument(
+        "--reach-px", type=int, help="height of the smallest objects; by default the profile's"
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     parser.add_argument("--side", choices=sorted(_SIDES), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.side:
         paths = [Path(p) for p in json.loads(sys.stdin.read())]
-        print(json.dumps(_SIDES[arguments.side](paths)))
+        print(json.dumps(_SIDES[arguments.side](paths, reach_px=arguments.reach_px)))
         return
     if not arguments.data.is_dir():
         raise SystemExit(f"no sample data there (got {str(arguments.data)!r})")
     shown, cleanse = not arguments.json, not arguments.masked_only
-    report = compare(arguments.data, arguments.limit, arguments.sets, cleanse=cleanse, show=shown)
+    report = compare(
+        arguments.data,
+        arguments.limit,
+        arguments.sets,
+        cleanse=cleanse,
+        show=shown,
+        reach_px=arguments.reach_px,
+    )
     if arguments.json:
         print(json.dumps(report, indent=1))
 
