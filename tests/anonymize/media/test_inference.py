@@ -151,3 +151,11 @@ def test_an_onnxruntime_that_goes_online_is_refused(tmp_path):
         tmp_path,
     )
     assert "before its telemetry was off" in done.stderr
+
+
+def test_a_large_size_that_comes_again_and_again_gives_what_it_gave_at_first(doubling):
+    session = open_session(doubling, name="doubling", form=InputForm(), engine="openvino", precision="f32")
+    frame = np.random.default_rng(5).integers(0, 256, (1, 512, 640, 3), np.uint8)
+    with ThreadPoolExecutor(2) as threads:
+        given = list(threads.map(lambda _: session.run(frame)[0], range(16)))
+    assert all(np.array_equal(g, frame.transpose(0, 3, 1, 2) * np.float32(2)) for g in given)
