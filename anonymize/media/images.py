@@ -1,5 +1,6 @@
 """Still images: what they are, how they are cleansed, and how the result is checked."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from anonymize.errors import ResidualError
@@ -21,21 +22,14 @@ from anonymize.media.image_residual import (
     scan_image,
 )
 from anonymize.media.luminance import light_of, median_luma
+from anonymize.media.mask_evidence import mask_treatments
 from anonymize.media.mask_file import encode_mask
 from anonymize.media.masks import MaskedImage, mask, masked_kinds, treatment_of
-from anonymize.media.replacement import installed_replacement
-from anonymize.profile import ImageProfile, MaskTreatment
+from anonymize.profile import ImageProfile
 
 __all__ = ["ImageFacts", "ImageKind", "cleanse_image", "inspect_image", "scan_image"]
 
 _MEDIA_TYPES = {"jpeg": "image/jpeg", "png": "image/png"}
-_MASKS = {
-    "mean": TreatmentKind.MASK_MEAN,
-    "solid": TreatmentKind.MASK_SOLID,
-    "pixelate": TreatmentKind.MASK_PIXELATE,
-    "blur": TreatmentKind.MASK_BLUR,
-    "replace": TreatmentKind.MASK_REPLACE,
-}
 _READER = "image-facts"
 _EMBEDDED = frozenset(
     {"exif.thumbnail", "jfif_thumbnail", "jfxx_thumbnail", "heif.thumbnail", "heif.depth_image",
@@ -136,14 +130,7 @@ def _structural_findings(facts: ImageFacts) -> tuple[Finding, ...]:
 def _treatments(
     found: Sequence[Finding], structural: Sequence[Finding], profile: ImageProfile, kind: ImageKind
 ) -> tuple[Treatment, ...]:
-    treatments = []
-    for of in sorted(masked_kinds(profile)):
-        count = sum(f.kind is of for f in found)
-        chosen = treatment_of(of, profile)
-        if count:
-            treatments.append(
-                Treatment(kind=_MASKS[chosen.mode], of=of, count=count, parameters=_parameters(chosen))
-            )
+    treatments = mask_treatments(Counter(f.kind for f in found), profile)
     for of in (FindingKind.METADATA, FindingKind.EMBEDDED_IMAGE):
         count = sum(f.kind is of for f in structural)
         if count:
@@ -155,25 +142,6 @@ def _treatments(
         Treatment(kind=TreatmentKind.REENCODE, of=FindingKind.METADATA, count=1, parameters=quality)
     )
     return tuple(treatments)
-
-
-def _parameters(treatment: MaskTreatment) -> dict[str, str | int | float | bool]:
-    parameters: dict[str, str | int | float | bool] = {
-        "enlarge": treatment.enlarge,
-        "threshold": treatment.threshold,
-    }
-    if treatment.region != "object":
-        parameters["region"] = treatment.region
-    elif treatment.shape != "box":
-        parameters["shape"] = treatment.shape
-    if treatment.mode == "pixelate":
-        parameters["cells"] = treatment.cells
-    elif treatment.mode == "blur":
-        parameters |= {"blur_share": treatment.blur_share, "accept_inversion_risk": True}
-    elif treatment.mode == "replace":
-        replacement = installed_replacement()
-        parameters["replacement"] = f"{replacement.name}@{replacement.digest[:12]}"
-    return parameters
 
 
 def _measures(

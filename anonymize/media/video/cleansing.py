@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,8 @@ from anonymize.errors import MalformedItemError, ResidualError
 from anonymize.finding import FieldPath, Finding, FindingKind, Treatment, TreatmentKind
 from anonymize.media.detection import Detector, detector_set_digest, identity
 from anonymize.media.image_residual import require_detectors
-from anonymize.media.masks import masked_kinds, treatment_of
+from anonymize.media.mask_evidence import mask_treatments
+from anonymize.media.masks import masked_kinds
 from anonymize.media.video.ahead import work_ahead
 from anonymize.media.video.assumed import Origin
 from anonymize.media.video.checkpoint import Checkpoint
@@ -29,13 +31,6 @@ from anonymize.residual import ResidualReport
 
 _VERSION = "2"
 _READER = "video-facts"
-_MASKS = {
-    "mean": TreatmentKind.MASK_MEAN,
-    "solid": TreatmentKind.MASK_SOLID,
-    "pixelate": TreatmentKind.MASK_PIXELATE,
-    "blur": TreatmentKind.MASK_BLUR,
-    "replace": TreatmentKind.MASK_REPLACE,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,15 +302,8 @@ def _kept(facts: VideoFacts, profile: Profile) -> int:
 
 
 def _treatments(plan: MaskPlan, facts: VideoFacts, profile: Profile) -> tuple[Treatment, ...]:
-    treatments = []
-    for kind in sorted(masked_kinds(profile.images)):
-        count = sum(b.kind is kind for boxes in plan.boxes.values() for b in boxes)
-        if count:
-            chosen = treatment_of(kind, profile.images)
-            parameters = {"enlarge": chosen.enlarge, "threshold": chosen.threshold}
-            treatments.append(
-                Treatment(kind=_MASKS[chosen.mode], of=kind, count=count, parameters=parameters)
-            )
+    counts = Counter(b.kind for boxes in plan.boxes.values() for b in boxes)
+    treatments = mask_treatments(counts, profile.images)
     removed = (
         (TreatmentKind.STRIP_METADATA, FindingKind.METADATA, len(facts.metadata_fields)),
         (TreatmentKind.DROP_STREAM, FindingKind.EMBEDDED_STREAM, len(facts.other_streams)),
