@@ -12,7 +12,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from anonymize.errors import LimitExceededError, MalformedItemError
-from anonymize.media import heif_boxes, jpeg_entropy
+from anonymize.media import exif_structure, heif_boxes, jpeg_entropy
 from anonymize.media.detection import Image
 from anonymize.media.heif_boxes import HeifStructure, walk_heif
 from anonymize.media.jpeg_markers import JpegStructure, frame_of, walk_jpeg
@@ -51,9 +51,9 @@ def released_kind(kind: ImageKind) -> ImageKind:
 def open_image(content: bytes, kind: ImageKind, *, profile: ImageProfile) -> OpenedImage:
     """Check structure and size and open the image.
 
-    1. The byte structure is whole. 2. Width and height lie within the profile's limits. 3. Samples have 8
-    bits or less. 4. The reader agrees with the header. 5. The pixel mode is one that can be brought to RGB or
-    grey.
+    1. The byte structure is whole, that of EXIF too. 2. Width and height lie within the profile's limits.
+    3. Samples have 8 bits or less. 4. The reader agrees with the header. 5. The pixel mode is one that can be
+    brought to RGB or grey.
 
     The reader is made directly and not by ``PIL.Image.open``: its limit on pixels is a module global, the
     profile's is not. For HEIC it is also what reads the header; libheif bounds what that may cost.
@@ -76,6 +76,7 @@ def open_image(content: bytes, kind: ImageKind, *, profile: ImageProfile) -> Ope
         structure = walk_png(content)  # 1
         header = header_of(structure)
         width, height, depth = header.width, header.height, header.depth
+    exif_structure.require_whole(exif_structure.exif_of(structure))
     _check_size(width, height, profile)  # 2
     _check_depth(depth, kind)  # 3
     try:
@@ -98,6 +99,7 @@ def _open_heif(content: bytes, profile: ImageProfile) -> OpenedImage:
         pillow = HeifImageFile(io.BytesIO(content))  # type: ignore[no-untyped-call]
     except DECODE_ERRORS as error:
         raise MalformedItemError(f"the heic cannot be opened: {error}") from error
+    exif_structure.require_whole((pillow.info.get("exif") or b"").removeprefix(exif_structure.PREFIX))
     _check_size(*pillow.size, profile)  # 2
     _check_depth(pillow.info["bit_depth"], "heic")  # 3
     _check_mode(pillow.mode)  # 5

@@ -198,7 +198,8 @@ class _OpenVinoSession:
         chosen = precision or fastest
         options = {"INFERENCE_PRECISION_HINT": chosen, "PERFORMANCE_HINT": "LATENCY"}
         if device == "CPU":
-            options["INFERENCE_NUM_THREADS"] = str(threads)
+            # Pinned, the threads of every worker process and of every model would share the same first cores.
+            options |= {"INFERENCE_NUM_THREADS": str(threads), "ENABLE_CPU_PINNING": "NO"}
         try:
             self._graph = _with_preprocessing(_core().read_model(model), form)
             self._any = _Compiled(self._graph, device, options)

@@ -268,7 +268,6 @@ def test_orientations_that_do_not_exist(planted, scenery, profile, orientation):
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png"])
-@pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")  # Pillow's; what it reads is checked
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_damage_is_decoded_or_refused_with_a_named_error(planted, scenery, profile, kind, data):

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -159,3 +160,13 @@ def test_a_large_size_that_comes_again_and_again_gives_what_it_gave_at_first(dou
     with ThreadPoolExecutor(2) as threads:
         given = list(threads.map(lambda _: session.run(frame)[0], range(16)))
     assert all(np.array_equal(g, frame.transpose(0, 3, 1, 2) * np.float32(2)) for g in given)
+
+
+def test_threads_may_run_on_any_core():
+    """Pinned ones would crowd the first cores as soon as several workers or models run."""
+    model = ROOT / "anonymize/media/models/street.onnx"
+    session = open_session(model.read_bytes(), name="street", form=InputForm(), threads=2)
+    session.run(np.zeros((1, 640, 640, 3), np.uint8))
+    allowed = os.sched_getaffinity(0)
+    tasks = {int(t.name): os.sched_getaffinity(int(t.name)) for t in Path("/proc/self/task").iterdir()}
+    assert {t: cores for t, cores in tasks.items() if cores != allowed} == {}
