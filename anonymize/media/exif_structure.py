@@ -99,9 +99,11 @@ def _directory(block: bytes, at: int, group: int | None, *, big: bool) -> list[t
             raise MalformedItemError(
                 f"EXIF is damaged: tag {tag:#06x} has too many values (got {values}, expected 1)"
             )
-        if tag in _POINTERS:
+        if tag in _POINTERS and values:  # a camera writes a pointer of no value where it has no position
             if kind not in _POINTER_TYPES or values != 1:
-                raise MalformedItemError(f"EXIF is damaged: tag {tag:#06x} is no pointer (got {values} of type {kind})")
+                raise MalformedItemError(
+                    f"EXIF is damaged: tag {tag:#06x} is no pointer (got {values} of type {kind})"
+                )
             found.append((where, tag))
     return found
 
