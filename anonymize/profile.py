@@ -141,6 +141,8 @@ class TrackProfile:
         offset_octaves: Lattice spacing in metres and displacement amplitude in metres of each octave.
         offset_constant_m: Range in metres of the constant displacement's length.
         offset_max_distance_error: Greatest relative distance error over 100 m that a release may show.
+        offset_max_heading_error_deg: Greatest error of a direction over 100 m that a release may show.
+        offset_max_strain: Greatest relative stretch of the displacement field anywhere on a release's positions.
         offset_min_shift_m: Least displacement in metres that each fix must show after the offset.
         trim_m: Range in metres of the keyed trim at both ends of every segment.
         keep_elevation: Whether elevations survive (rule 14; the public tier forbids).
@@ -153,6 +155,8 @@ class TrackProfile:
     offset_octaves: tuple[tuple[_Positive, _Positive], ...]
     offset_constant_m: tuple[_Positive, _Positive]
     offset_max_distance_error: _Share
+    offset_max_heading_error_deg: _Positive
+    offset_max_strain: _Share
     offset_min_shift_m: _Positive
     trim_m: tuple[_Positive, _Positive]
     keep_elevation: bool
@@ -166,10 +170,135 @@ class PointProfile:
         max_points: Largest number of points that is read.
         max_range_m: Points farther than this from the sensor are dropped; also the reach of a sweep whose
             heading is unknown in the zone test.
+        keep_every: Of the sweeps of one sensor every so many is released (点云抽帧); 1 releases all.
+        keep_attributes: Per-point fields that survive beside x, y and z, as lower-case names; all others are
+            dropped. ``*`` at the end of a name stands for any rest.
     """
 
     max_points: _Count
     max_range_m: _Positive
+    keep_every: _Count
+    keep_attributes: tuple[str, ...]
+
+
+@validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class AttributeRule:
+    """What happens to one kind of attribute, or of feature, of a vector map (COMPLIANCE.md B1 to B4, B7).
+
+    Attributes:
+        keys: Names of attributes in lower case; ``*`` stands for any run of characters.
+        values: Values of those attributes that are meant, ``*`` as above; any value where empty.
+        action: ``null`` removes the attribute, ``drop`` the whole feature, ``review`` keeps both and puts the
+            map before a person, ``keep`` exempts from later rules.
+        tag: Tag of COMPLIANCE.md §2 that a hit gives the item; empty for none.
+        source: The rule and clause.
+        confidence: As in COMPLIANCE.md; ``m`` is shown as unverified.
+    """
+
+    keys: Annotated[tuple[str, ...], Field(min_length=1)]
+    action: Literal["null", "drop", "review", "keep"]
+    source: str
+    confidence: Literal["L", "L2", "M", "m"]
+    values: tuple[str, ...] = ()
+    tag: str = ""
+
+
+@validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class MapProfile:
+    """Limits and treatments of vector maps.
+
+    Attributes:
+        max_bytes: Largest map that is read.
+        max_features: Largest number of features (OSM: nodes, ways and relations).
+        keep_elevation: Whether third coordinates and elevation attributes survive.
+        keep_untagged: Whether features that no rule names survive.
+        attributes: Rules in order; the first that meets an attribute decides.
+    """
+
+    max_bytes: _Count
+    max_features: _Count
+    keep_elevation: bool
+    keep_untagged: bool
+    attributes: tuple[AttributeRule, ...]
+
+
+ChannelTreatment = Literal[
+    "keep", "drop", "quarantine", "image", "points", "position", "pose", "transform", "motion", "text", "can"
+]
+
+
+@validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class ChannelRule:
+    """What happens to the channels of a container whose schema and topic match.
+
+    Attributes:
+        schema: Name of the schema; ``*`` stands for any run of characters.
+        topic: Topic, likewise.
+        treat: ``keep`` passes messages on byte by byte; ``drop`` leaves them out; ``quarantine`` stops the
+            container; ``image`` and ``points`` take the treatment of files; ``position`` (global fixes),
+            ``pose`` and ``transform`` (frames) and ``motion`` (speed, acceleration, rates of turn) are cut
+            against zones and transformed with the release; ``text`` is redacted; ``can`` takes the rules of
+            CAN frames.
+    """
+
+    schema: str
+    treat: ChannelTreatment
+    topic: str = "*"
+
+
+@validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class ContainerProfile:
+    """Limits and treatments of containers of message streams (MCAP, ROS bags).
+
+    Attributes:
+        max_messages: Largest number of messages.
+        max_message_bytes: Largest message.
+        max_channels: Largest number of channels.
+        chunk_bytes: Size of the chunks that are written, before compression.
+        unknown_channel: What happens to channels that no rule names.
+        map_frames: Frames in which poses are absolute (names as in tf); poses in others are relative.
+        channels: Rules in order; the first that matches decides.
+    """
+
+    max_messages: _Count
+    max_message_bytes: _Count
+    max_channels: _Count
+    chunk_bytes: _Count
+    unknown_channel: Literal["drop", "quarantine"]
+    map_frames: tuple[str, ...]
+    channels: tuple[ChannelRule, ...]
+
+
+@validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class SignalRule:
+    """What happens to the signals of CAN frames whose message and name match.
+
+    Attributes:
+        signal: Name of the signal in the DBC in lower case; ``*`` stands for any run of characters.
+        treat: ``keep``, ``drop``, or ``motion`` for what rebuilds a path (speeds, rates of turn, steering).
+        message: Name of the message, likewise.
+    """
+
+    signal: str
+    treat: Literal["keep", "drop", "motion"]
+    message: str = "*"
+
+
+@validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class CanProfile:
+    """Limits and treatments of CAN logs, decoded by the DBC that the operator installed.
+
+    Attributes:
+        max_frames: Largest number of frames.
+        unknown_frame: What happens to frames that no DBC describes.
+        unknown_signal: What happens to signals that no rule names.
+        signals: Rules in order; the first that matches decides.
+    """
+
+    max_frames: _Count
+    unknown_frame: Literal["drop", "quarantine"]
+    unknown_signal: Literal["keep", "drop"]
+    signals: tuple[SignalRule, ...]
 
 
 @validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
@@ -200,6 +329,9 @@ class Profile:
     videos: VideoProfile
     tracks: TrackProfile
     points: PointProfile
+    maps: MapProfile
+    containers: ContainerProfile
+    can: CanProfile
     text: TextProfile
     max_expansion: Annotated[int, Field(gt=1)]
 

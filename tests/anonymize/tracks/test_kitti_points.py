@@ -25,7 +25,9 @@ def test_malformed_sweeps_are_refused_with_index_and_value(case, point_profile):
 
 def test_more_points_than_permitted_are_refused():
     with pytest.raises(LimitExceededError, match="got 3, expected at most 2"):
-        read_points(bytes(48), profile=PointProfile(max_points=2, max_range_m=100.0))
+        read_points(
+            bytes(48), profile=PointProfile(max_points=2, max_range_m=100.0, keep_every=1, keep_attributes=())
+        )
 
 
 @given(st.binary(max_size=160))
