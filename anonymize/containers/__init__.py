@@ -1,0 +1,1 @@
+"""Containers of message streams (MCAP, ROS bags): read as they are, written as MCAP, re-scanned."""
