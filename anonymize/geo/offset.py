@@ -2,95 +2,27 @@
 
 An offset is *not* anonymisation: one known pair of points removes most of it, and the shape of a trip finds
 its place on a map (docs/coordinates.md). It never lowers a class by itself. The displacement is the same
-function of position and key for everything in a release; trims and the shift of time belong to one recording.
+function of position and key for everything in a release; trims and the shift of time belong to one recording
+and are planned for all its channels (``anonymize.geo.offset_plan``).
 """
 
-import itertools
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from anonymize.errors import LimitExceededError
-from anonymize.formats.track import Track, check_positions
+from anonymize.formats.track import Track
 from anonymize.geo.crs import geodesic_m, steps_m
-from anonymize.geo.ellipsoid import MEAN_RADIUS_M, FloatArray, wrap_degrees
-from anonymize.geo.lattice import DisplacementField
-from anonymize.geo.prf import require_key, subkey, uniform
+from anonymize.geo.displacement import KeyedOffset
+from anonymize.geo.ellipsoid import FloatArray, wrap_degrees
+from anonymize.geo.offset_plan import plan_offset, time_shift_s
 from anonymize.profile import TrackProfile
 
-_DEGREES_PER_METRE = math.degrees(1.0 / MEAN_RADIUS_M)
-_INVERSE_STEPS = 16
-_INVERSE_DEG = 2e-9
+__all__ = ["KeyedOffset", "OffsetEvidence", "OffsetTrack", "offset_track", "time_shift_s"]
+
 _WINDOW_M = 100.0
 _LEAST_CHORD_M = 20.0
-_TRIP_PAUSE_S = 300.0
-_TRIP_JUMP_M = 2000.0
-_DAY_S = 86400.0
-_SHIFT_DAYS = (31, 730)
-_SHIFT_SECONDS = 900.0
-
-
-class KeyedOffset:
-    """The displacement of one release."""
-
-    def __init__(self, key: bytes, profile: TrackProfile) -> None:
-        """Derive the field from ``key`` (32 bytes) and the octaves and constant of ``profile``.
-
-        Raises:
-            ProfileError: The key has another length, or the profile has no octave.
-        """
-        self._field = DisplacementField(subkey(require_key(key), "lattice"), profile.offset_octaves)
-        turn, share = uniform(key, "constant", 2).tolist()
-        low, high = profile.offset_constant_m
-        length = low + (high - low) * share
-        self._east, self._north = length * math.sin(2 * math.pi * turn), length * math.cos(2 * math.pi * turn)
-
-    def __repr__(self) -> str:
-        return "KeyedOffset(<secret>)"
-
-    def displace(self, lat: ArrayLike, lon: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Move positions in degrees, EPSG:4326.
-
-        Raises:
-            MalformedItemError: A coordinate is not finite or out of range.
-            LimitExceededError: A position is within 5 degrees of a pole.
-        """
-        y, x = (np.ascontiguousarray(np.atleast_1d(v), dtype=np.float64) for v in (lat, lon))
-        check_positions(y, x)
-        d_lat, d_lon = self._degrees(y, x)
-        return y + d_lat, wrap_degrees(x + d_lon)
-
-    def invert(self, lat: ArrayLike, lon: ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """The positions whose displaced ones are given, to better than 1 mm.
-
-        Raises:
-            MalformedItemError: A coordinate is not finite or out of range.
-            LimitExceededError: A position is near a pole, or the iteration does not settle.
-        """
-        y, x = (np.ascontiguousarray(np.atleast_1d(v), dtype=np.float64) for v in (lat, lon))
-        check_positions(y, x)
-        guess_y, guess_x = y, x
-        for _ in range(_INVERSE_STEPS):
-            d_lat, d_lon = self._degrees(guess_y, guess_x)
-            next_y, next_x = y - d_lat, wrap_degrees(x - d_lon)
-            across = wrap_degrees(next_x - guess_x) * np.cos(np.radians(y))
-            moved = float(np.hypot(next_y - guess_y, across).max(initial=0.0))
-            guess_y, guess_x = next_y, next_x
-            if moved < _INVERSE_DEG:
-                return guess_y, guess_x
-        raise LimitExceededError(f"the offset has no inverse here (still moving by {moved!r} degrees)")
-
-    def _degrees(self, lat: FloatArray, lon: FloatArray) -> tuple[FloatArray, FloatArray]:
-        east, north, cosine = self._field.at(lat, lon)
-        east += self._east
-        east /= cosine
-        east *= _DEGREES_PER_METRE
-        north += self._north
-        north *= _DEGREES_PER_METRE
-        return north, east
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,14 +81,15 @@ def offset_track(track: Track, *, key: bytes, context: bytes, profile: TrackProf
         LimitExceededError: Nothing is left after trimming, or a limit of the profile is missed.
         ProfileError: The key has another length.
     """
-    own = subkey(key, "recording", context)
-    source = _trimmed(track, own, profile)
-    lat, lon = KeyedOffset(key, profile).displace(source.lat, source.lon)
+    plan = plan_offset(track, key=key, context=context, profile=profile)
+    number = [np.full(len(inner), span, np.int32) for span, inner in enumerate(plan.kept)]
+    source = track.take(np.concatenate(plan.kept), np.concatenate(number))
+    lat, lon = plan.offset.displace(source.lat, source.lon)
     moved = replace(
         source,
         lat=lat,
         lon=lon,
-        time_s=source.time_s + time_shift_s(key=key, context=context),
+        time_s=plan.times(source.time_s),
         elevation_m=np.full(len(source), np.nan),
         dropped=(),
     )
@@ -172,43 +105,6 @@ def offset_track(track: Track, *, key: bytes, context: bytes, profile: TrackProf
             f"expected at least {profile.offset_min_shift_m} m)"
         )
     return OffsetTrack(track=moved, source=source, evidence=evidence)
-
-
-def time_shift_s(*, key: bytes, context: bytes) -> float:
-    """The shift of all times of one recording: 31 to 730 days either way, give or take 15 minutes."""
-    sign, days, seconds = uniform(subkey(key, "recording", context), "time", 3).tolist()
-    low, high = _SHIFT_DAYS
-    whole: float = math.floor(low + days * (high - low + 1)) * _DAY_S
-    return math.copysign(whole, float(sign) - 0.5) + math.floor((2.0 * float(seconds) - 1.0) * _SHIFT_SECONDS)
-
-
-def _trimmed(track: Track, key: bytes, profile: TrackProfile) -> Track:
-    trips = list(_trips(track))
-    low, high = profile.trim_m
-    trims = (low + (high - low) * uniform(key, "trim", 2 * len(trips))).reshape(-1, 2)
-    kept: list[NDArray[np.intp]] = []
-    number: list[NDArray[np.intp]] = []
-    for trip, (start_m, end_m) in zip(trips, trims, strict=True):
-        along = np.r_[0.0, np.cumsum(steps_m(track.lat[trip], track.lon[trip]))]
-        inner = np.flatnonzero((along >= start_m) & (along <= along[-1] - end_m)) + trip.start
-        if len(inner):
-            number.append(np.full(len(inner), len(number)))
-            kept.append(inner)
-    if not kept:
-        raise LimitExceededError(
-            f"no fix is left after trimming (got {track.path_length_m():.0f} m in {len(trips)} trips, "
-            f"expected more than {2 * low:.0f} m in one)"
-        )
-    return track.take(np.concatenate(kept), np.concatenate(number).astype(np.int32))
-
-
-def _trips(track: Track) -> Iterator[slice]:
-    for part in track.segments():
-        pause = np.diff(track.time_s[part])
-        jump = steps_m(track.lat[part], track.lon[part])
-        cuts = np.flatnonzero((np.nan_to_num(pause) > _TRIP_PAUSE_S) | (jump > _TRIP_JUMP_M)) + 1 + part.start
-        bounds = [part.start, *cuts.tolist(), part.stop]
-        yield from (slice(a, b) for a, b in itertools.pairwise(bounds))
 
 
 def _measure(source: Track, moved: Track) -> OffsetEvidence:
