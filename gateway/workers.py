@@ -13,22 +13,19 @@ import numpy as np
 import sqlalchemy as sa
 
 from anonymize.errors import AnonymizeError
+from anonymize.formats.track import Track
 from anonymize.geo.zones import ZoneSet
 from audit.errors import LedgerError
 from audit.events import EventType
 from gateway.errors import EvidenceError, HeldError
 from gateway.flow.acts import recorded
 from gateway.flow.attested import zone_attestation_of
-from gateway.flow.classify import (
-    TRACK_KINDS,
-    classify_item,
-    load_classified,
-    plaintext_of,
-    read_track,
-)
-from gateway.flow.cleanse import Surroundings, cleanse_item
+from gateway.flow.classify import classify_item, load_classified, readable_original
+from gateway.flow.cleanse import cleanse_item
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest, load_quarantined
+from gateway.flow.kinds.surroundings import Surroundings
+from gateway.flow.kinds.table import handler_of
 from gateway.flow.recording import ItemState, RecordingState
 from gateway.flow.records import ItemRow, RecordingRow
 from gateway.people.registry import GATE_ACTOR
@@ -237,7 +234,7 @@ def _renewing(gate: Gate, recording: str, owner: str, progress: Progress | None)
 
 def surroundings_of(gate: Gate, row: RecordingRow, manifest: Manifest) -> Surroundings:
     """Gather what the items of a recording say about one another: tracks, capture times, names."""
-    tracks = []
+    tracks: list[Track] = []
     points: list[tuple[float, float]] = []
     captured: dict[str, float] = {}
     with gate.database.read() as session:
@@ -252,10 +249,11 @@ def surroundings_of(gate: Gate, row: RecordingRow, manifest: Manifest) -> Surrou
                 continue
             classified = load_classified(gate, session, item.id)
             facts = classified.facts
-            if classified.kind in TRACK_KINDS:
-                raw = plaintext_of(gate, classified.quarantined, encoding=classified.encoding)
-                tracks.append(read_track(gate, classified.kind, raw, crs=manifest.crs))
-            elif facts.get("latitude") is not None:
+            handler = handler_of(classified.kind)
+            if handler.states_tracks:
+                original = readable_original(gate, classified.quarantined, encoding=classified.encoding)
+                tracks += handler.tracks(gate, classified.kind, original, crs=manifest.crs)
+            if facts.get("latitude") is not None:
                 points.append((float(facts["latitude"]), float(facts["longitude"])))
     single = np.array(points, dtype=np.float64).reshape(-1, 2).T
     positions = np.concatenate([single, *(np.stack([t.lat, t.lon]) for t in tracks)], axis=1)

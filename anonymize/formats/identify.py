@@ -15,7 +15,7 @@ __all__ = [
     "Identified",
     "ItemKind",
     "identify",
-    "identify_video",
+    "identify_in_place",
 ]
 
 MAX_EXPANDED_BYTES = 1 << 30
@@ -120,7 +120,7 @@ def identify(
     return Identified(kind=kind, encoding="gzip" if is_gzip else None, media_type=_MEDIA_TYPES[kind])
 
 
-def identify_video(name: str, head: bytes) -> Identified | None:
+def identify_in_place(name: str, head: bytes) -> Identified | None:
     """Whether an item is a video, from its beginning alone: videos are never held in memory as a whole.
 
     Args:

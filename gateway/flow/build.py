@@ -9,7 +9,7 @@ from typing import Any
 import rfc8785
 import sqlalchemy as sa
 
-from anonymize.errors import AnonymizeError
+from anonymize.errors import AnonymizeError, ResidualError
 from anonymize.finding import FindingKind
 from anonymize.formats.identify import ItemKind
 from anonymize.media.mask_file import MASK_MEDIA_TYPE
@@ -19,9 +19,12 @@ from gateway.database import ReadSession, WriteSession
 from gateway.errors import ConflictError, EvidenceError, InvalidRequestError, StageOrderError
 from gateway.flow import evidence
 from gateway.flow.acts import intended
-from gateway.flow.cleanse import load_cleansed
+from gateway.flow.classify import buffered
+from gateway.flow.cleanse import load_cleansed, open_treated
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
+from gateway.flow.kinds.handling import Settled, Unlinked
+from gateway.flow.kinds.table import handler_of
 from gateway.flow.recording import (
     Built,
     BuiltItem,
@@ -43,9 +46,10 @@ from gateway.flow.records import (
     ReleaseRow,
 )
 from gateway.flow.request import terms_of, unlink_context
-from gateway.flow.unlink import unlink
+from gateway.flow.unlink import Trip, trip_of
 from gateway.people.registry import GATE_ACTOR
-from gateway.vault.store import Context
+from gateway.vault.seekable import SealedFile
+from gateway.vault.store import Context, SealedObject
 from gateway.vault.values import open_value, seal_value
 
 SUBJECTS = (FindingKind.FACE, FindingKind.PLATE)
@@ -96,10 +100,11 @@ def build_release(gate: Gate, release: str) -> None:
     )
     with gate.ledger.intent(event) as intent:
         left_out = {}
+        trips: dict[RecordingId, Trip] = {}
         for item in pending:
             if item not in built:
                 try:
-                    _build_item(gate, terms, row.kek_id, secret, item)
+                    _build_item(gate, terms, row.kek_id, secret, item, trips)
                 except AnonymizeError as error:
                     left_out[item] = error.reason
         _finish_build(gate, terms, row.kek_id, intent, left_out)
@@ -163,13 +168,22 @@ def release_digest(terms: ReleaseTerms, items: Sequence[BuiltItem]) -> str:
     return hashlib.sha256(rfc8785.dumps(document)).hexdigest()
 
 
-def _build_item(gate: Gate, terms: ReleaseTerms, kek: str, secret: bytes, item: str) -> None:
+def _build_item(
+    gate: Gate,
+    terms: ReleaseTerms,
+    kek: str,
+    secret: bytes,
+    item: str,
+    trips: dict[RecordingId, Trip],
+) -> None:
     with gate.database.read() as session:
         cleansed = load_cleansed(gate, session, item)
-    quarantined = cleansed.classified.quarantined
-    context = Context(owner=quarantined.recording, object=item, role="treated")
-    treated = gate.vault.open(cleansed.seal, context)
-    unlinked = unlink(gate, cleansed, treated, mode=terms.mode, key=secret)
+        quarantined = cleansed.classified.quarantined
+        if quarantined.recording not in trips:
+            trips[quarantined.recording] = trip_of(gate, session, quarantined.recording)
+    unlinking = trips[quarantined.recording].unlinking(cleansed, mode=terms.mode, key=secret)
+    handler = handler_of(cleansed.classified.kind)
+    unlinked = handler.unlink(gate, cleansed, open_treated(gate, cleansed), unlinking)
     token = hmac.new(secret, f"name/{item}".encode(), hashlib.sha256).hexdigest()[:24]
     name = f"{token}.{unlinked.extension}"
     payload: dict[str, Any] = {
@@ -182,8 +196,6 @@ def _build_item(gate: Gate, terms: ReleaseTerms, kek: str, secret: bytes, item: 
         "level_in": cleansed.classified.level.name,
         "position_handling": unlinked.position_handling,
         "absolute_time": unlinked.absolute_time,
-        "residual": unlinked.residual.as_dict() if unlinked.residual else None,
-        "facts": unlinked.facts,
     }
     event = intended(
         EventType.RELEASE_ITEM_UNLINK,
@@ -195,12 +207,12 @@ def _build_item(gate: Gate, terms: ReleaseTerms, kek: str, secret: bytes, item: 
     )
     with gate.ledger.intent(event) as intent:
         # Sealed under the recording's key: destroying that key makes released copies unreadable, too (law 9).
-        sealed = gate.vault.seal(
-            unlinked.chunks,
-            kek_id=quarantined.kek,
-            context=Context(owner=terms.release, object=name, role="release"),
-        )
+        context = Context(owner=terms.release, object=name, role="release")
+        sealed = gate.vault.seal(unlinked.chunks, kek_id=quarantined.kek, context=context)
+        settled = _settled(gate, unlinked, sealed, context)
         payload |= {
+            "residual": settled.residual.as_dict() if settled.residual else None,
+            "facts": dict(settled.facts),
             "sha256": sealed.plaintext_sha256,
             "size": sealed.plaintext_length,
             "seal": evidence.seal_digest(sealed.manifest_jws),
@@ -226,6 +238,23 @@ def _build_item(gate: Gate, terms: ReleaseTerms, kek: str, secret: bytes, item: 
                 )
             )
         intent.complete(digests={"content": sealed.content_digest})
+
+
+def _settled(gate: Gate, unlinked: Unlinked, sealed: SealedObject, context: Context) -> Settled:
+    """What the second look at a sealed item tells.
+
+    Raises:
+        ResidualError: It still shows an absolute position or time; what was sealed is destroyed.
+    """
+    try:
+        settled = unlinked.settle(buffered(SealedFile(gate.vault.open(sealed.manifest_jws, context))))
+        if settled.residual is not None and not settled.residual.clean:
+            found = sorted({f.kind.value for f in settled.residual.residual})
+            raise ResidualError(f"the unlinked item still shows {', '.join(found)}")
+    except AnonymizeError:
+        gate.vault.delete(sealed.blob_id)
+        raise
+    return settled
 
 
 def _copy_mask(gate: Gate, release: str, cleansed: Cleansed, name: str) -> BuiltMask | None:

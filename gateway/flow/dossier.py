@@ -10,12 +10,12 @@ from audit.events import EventType
 from gateway.errors import NotFoundError
 from gateway.flow.acts import intended
 from gateway.flow.build import load_built
-from gateway.flow.classify import PICTURE_KINDS
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
 from gateway.flow.judge import load_judged
+from gateway.flow.kinds.handling import has_pixels
 from gateway.flow.recording import Cleansed, RecordingState, ReleaseState
 from gateway.flow.records import ApprovalRow, GrantRow, ItemRow, RecordingRow, ReleaseRow
 from gateway.models.evaluations import quality_of
@@ -136,7 +136,7 @@ def release_summary(gate: Gate, release: str) -> dict[str, Any]:
 
 def _pictures(items: Sequence[Cleansed]) -> dict[str, Any]:
     """How many pictures of each kind and light there are, and how often the most stubborn had to be masked."""
-    pictures = [item for item in items if item.classified.kind in PICTURE_KINDS]
+    pictures = [item for item in items if has_pixels(item)]
     facts = [item.payload["facts"] for item in pictures]
     return {
         "kinds": dict(sorted(Counter(item.classified.kind.value for item in pictures).items())),

@@ -12,11 +12,11 @@ from gateway.errors import DeniedError, EvidenceError, ObligationError, StageOrd
 from gateway.flow import evidence
 from gateway.flow.acts import intended
 from gateway.flow.build import SUBJECTS, load_built, subjects_of
-from gateway.flow.classify import PICTURE_KINDS
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.deciding import certificate_facts, decide, instant, policy_facts, profile_facts
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
+from gateway.flow.kinds.handling import has_pixels
 from gateway.flow.recording import (
     Built,
     BuiltItem,
@@ -183,7 +183,7 @@ def _item_facts(item: BuiltItem, cleansed: Cleansed, *, state: str) -> dict[str,
     payload = cleansed.payload
     counts: Mapping[str, int] = payload["counts"]
     treated: Mapping[str, int] = payload["treated"]
-    image = cleansed.classified.kind in PICTURE_KINDS
+    image = has_pixels(cleansed)
     reports = [payload["residual"], item.payload["residual"]]
     residual = [finding for report in reports if report for finding in report["residual"]]
     return {

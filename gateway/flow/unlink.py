@@ -1,131 +1,78 @@
-"""Unlink: the second pass over an item, with secrets of one release (law 7)."""
+"""Unlink: what the second pass over the items of a recording works with, under secrets of one release (law 7)."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from anonymize.errors import ResidualError
+import numpy as np
+import sqlalchemy as sa
+
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
-from anonymize.geo.local import to_local, write_local_csv
-from anonymize.geo.offset import offset_track
-from anonymize.geo.residual import scan_track
-from anonymize.residual import ResidualReport
-from gateway.flow.classify import TRACK_KINDS, read_track
-from gateway.flow.cleanse import write_track
+from gateway.database import ReadSession
+from gateway.flow.cleanse import load_cleansed, open_treated
 from gateway.flow.gate import Gate
-from gateway.flow.recording import (
-    Cleansed,
-    DataClass,
-    ReleaseMode,
-)
-from gateway.vault.sealed import SealedReader
+from gateway.flow.intake import load_manifest
+from gateway.flow.kinds.handling import Unlinking
+from gateway.flow.kinds.table import handler_of, kind_when_treated
+from gateway.flow.recording import Cleansed, ItemState, RecordingId, ReleaseMode
+from gateway.flow.records import ItemRow
 
-_EXTENSIONS = {
-    ItemKind.JPEG: "jpg",
-    ItemKind.PNG: "png",
-    ItemKind.HEIC: "jpg",
-    ItemKind.VIDEO: "mp4",
-    ItemKind.GPX: "gpx",
-    ItemKind.CSV_TRACK: "csv",
-    ItemKind.GEOJSON_TRACK: "geojson",
-    ItemKind.KITTI_POINTS: "bin",
-    ItemKind.JSON: "json",
-    ItemKind.TEXT: "txt",
-}
+WGS84 = "EPSG:4326"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unlinked:
-    """One item after the second pass; ``chunks`` are its bytes, to be read once."""
+class Trip:
+    """What the items of one recording share in every release.
 
-    chunks: Iterable[bytes]
-    extension: str
-    media_type: str
-    data_class: DataClass
-    position_handling: str
-    absolute_time: str
-    residual: ResidualReport | None
-    facts: dict[str, Any]
+    Attributes:
+        recording: The recording.
+        reference: The longest of its cleansed tracks that state times; None where there is none.
+        captured: POSIX seconds at which items were taken, by item id, from the signed manifest.
+    """
+
+    recording: RecordingId
+    reference: Track | None
+    captured: Mapping[str, float]
+
+    def unlinking(self, cleansed: Cleansed, *, mode: ReleaseMode, key: bytes) -> Unlinking:
+        """What the pass over one item works with.
+
+        Every item of a recording is moved alike: two copies of one drive under two shifts would undo each other.
+        """
+        return Unlinking(
+            mode=mode,
+            key=key,
+            context=self.recording.encode(),
+            reference=self.reference,
+            captured=self.captured.get(cleansed.classified.quarantined.item),
+        )
 
 
-def unlink(
-    gate: Gate, cleansed: Cleansed, treated: SealedReader, *, mode: ReleaseMode, key: bytes
-) -> Unlinked:
-    """The second pass over one item.
-
-    Args:
-        gate: The gate.
-        cleansed: The item.
-        treated: Its treated file; only tracks are read into memory.
-        mode: How positions leave.
-        key: Secret of the release.
+def trip_of(gate: Gate, session: ReadSession, recording: RecordingId) -> Trip:
+    """Gather a recording's reference track and capture times from its cleansed items and signed manifest.
 
     Raises:
-        ResidualError: The result still shows an absolute position or time.
+        EvidenceError: Evidence does not verify.
     """
-    kind = cleansed.classified.kind
-    if kind not in TRACK_KINDS:
-        return Unlinked(
-            chunks=treated.chunks(),
-            extension=_EXTENSIONS[kind],
-            media_type=cleansed.media_type,
-            data_class=cleansed.classified.data_class,
-            position_handling=str(cleansed.payload["position_handling"]),
-            absolute_time="stripped",
-            residual=None,
-            facts={},
-        )
-    track = read_track(gate, kind, treated.read(), crs="EPSG:4326")
-    # Every track of a recording is moved alike: two copies of one drive under two shifts would undo each other.
-    context = cleansed.classified.quarantined.recording.encode()
-    unlinked = (
-        _to_local(gate, track, key, context)
-        if mode is ReleaseMode.LOCAL
-        else _to_offset(gate, kind, cleansed.media_type, track, key, context)
-    )
-    report = unlinked.residual
-    if report is None or not report.clean:
-        found = sorted({f.kind.value for f in report.residual}) if report else ["nothing was scanned"]
-        raise ResidualError(f"unlinked track still shows {', '.join(found)}")
-    return unlinked
+    manifest = load_manifest(gate, session, recording)
+    statement = sa.select(ItemRow).where(ItemRow.recording_id == recording).order_by(ItemRow.position)
+    tracks: list[Track] = []
+    captured: dict[str, float] = {}
+    for row in session.scalars(statement):
+        moment = manifest.items[row.position].captured_at
+        if moment is not None:
+            captured[row.id] = moment.timestamp()
+        if row.state == ItemState.CLEANSED:
+            tracks += treated_tracks(gate, load_cleansed(gate, session, row.id))
+    timed = [t for t in tracks if np.isfinite(t.time_s).any()]
+    reference = max(timed, key=lambda t: t.path_length_m(), default=None)
+    return Trip(recording=recording, reference=reference, captured=captured)
 
 
-def _to_local(gate: Gate, track: Track, key: bytes, context: bytes) -> Unlinked:
-    profile = gate.profile.profile.tracks
-    clips = to_local(track, key=key, context=context, profile=profile)
-    content = write_local_csv(clips)
-    return Unlinked(
-        chunks=[content],
-        extension="csv",
-        media_type="text/csv",
-        data_class=DataClass.TRAJ_REL,
-        position_handling="local",
-        absolute_time="stripped",
-        residual=scan_track(content, "text/csv", original=track, mode="LOCAL", profile=profile),
-        facts={},
-    )
-
-
-def _to_offset(
-    gate: Gate, kind: ItemKind, media_type: str, track: Track, key: bytes, context: bytes
-) -> Unlinked:
-    profile = gate.profile.profile.tracks
-    moved = offset_track(track, key=key, context=context, profile=profile)
-    content = write_track(kind, moved.track)
-    measured = moved.evidence
-    return Unlinked(
-        chunks=[content],
-        extension=_EXTENSIONS[kind],
-        media_type=media_type,
-        data_class=DataClass.TRAJ_ABS,
-        position_handling="offset",
-        absolute_time="shifted",
-        residual=scan_track(content, media_type, original=moved.source, mode="OFFSET", profile=profile),
-        facts={
-            "max_distance_error": measured.max_distance_error,
-            "min_shift_m": measured.min_shift_m,
-            "mean_shift_m": measured.mean_shift_m,
-            "max_heading_error_deg": measured.max_heading_error_deg,
-        },
-    )
+def treated_tracks(gate: Gate, cleansed: Cleansed) -> tuple[Track, ...]:
+    """The true tracks that a treated item still states."""
+    kind: ItemKind = kind_when_treated(cleansed.classified.kind)
+    handler = handler_of(kind)
+    if not handler.states_tracks:
+        return ()
+    return handler.tracks(gate, kind, open_treated(gate, cleansed), crs=WGS84)

@@ -17,10 +17,11 @@ from audit.events import EventType
 from gateway.errors import NotFoundError
 from gateway.flow.acts import intended
 from gateway.flow.build import load_built
-from gateway.flow.classify import IMAGE_KINDS, image_kind
 from gateway.flow.cleanse import load_cleansed, open_treated
 from gateway.flow.dossier import REVIEWERS
 from gateway.flow.gate import Gate
+from gateway.flow.kinds.handling import IMAGE_KINDS
+from gateway.flow.kinds.images import image_kind
 from gateway.flow.recording import Cleansed, ItemState
 from gateway.flow.records import ItemRow, RecordingRow, ReleaseRow
 from gateway.people.registry import Actor, require_role

@@ -314,14 +314,14 @@ def test_no_command_and_no_route_opens_a_sealed_file():
     }
 
 
-def test_only_reviewers_of_masked_places_open_treated_files():
+def test_only_the_second_pass_and_reviewers_of_masked_places_open_treated_files():
     root = Path(gateway.__file__).parent
     callers = {
         path.relative_to(root).as_posix()
         for path in root.rglob("*.py")
         if "open_treated(" in path.read_text(encoding="utf-8")
     }
-    assert callers == {"flow/cleanse.py", "review/contact_sheet.py"}
+    assert callers == {"flow/build.py", "flow/cleanse.py", "flow/unlink.py", "review/contact_sheet.py"}
 
 
 def test_every_refused_read_is_in_the_ledger(commons: Commons, out: Out):

@@ -21,7 +21,7 @@ from audit.query import EntryFilter, find_all
 from conformance.drives import sweep, track
 from conformance.wire import listener
 from gateway.api.signatures import content_digest
-from gateway.flow.classify import plaintext_of
+from gateway.flow.classify import readable_original
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest, load_quarantined
 from gateway.flow.recording import ItemState
@@ -92,7 +92,7 @@ def acknowledged(gate: Gate, recording: str) -> dict[str, bytes]:
             sa.select(ItemRow).where(ItemRow.recording_id == recording, ItemRow.state != ItemState.AWAITED)
         ).all()
         held = {manifest.items[row.position].name: load_quarantined(gate, session, row.id) for row in rows}
-    return {name: plaintext_of(gate, each, encoding=None) for name, each in held.items()}
+    return {name: readable_original(gate, each, encoding=None).read() for name, each in held.items()}
 
 
 def test_what_the_server_acknowledged_survives_kill_nine(house: House, tmp_path: Path):

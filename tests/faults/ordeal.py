@@ -33,7 +33,7 @@ from gateway.database import Database
 from gateway.errors import EvidenceError, StageOrderError
 from gateway.flow.approve import approve, sign_approval
 from gateway.flow.build import build_release
-from gateway.flow.classify import plaintext_of
+from gateway.flow.classify import readable_original
 from gateway.flow.erase import erase_recording
 from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, load_quarantined, receive_item
@@ -304,7 +304,7 @@ class Ordeal:
             try:
                 with gate.database.read() as session:
                     quarantined = load_quarantined(gate, session, item.id)
-                if plaintext_of(gate, quarantined, encoding=None) == contents[item.position]:
+                if readable_original(gate, quarantined, encoding=None).read() == contents[item.position]:
                     found.append(item.position)
             except (EvidenceError, StageOrderError, VaultError):
                 continue

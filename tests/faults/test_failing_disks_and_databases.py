@@ -15,7 +15,7 @@ import gateway.vault.durable
 from audit.errors import LedgerUnavailableError
 from audit.events import Outcome
 from gateway.api.problems import describe
-from gateway.flow.classify import plaintext_of
+from gateway.flow.classify import readable_original
 from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, load_quarantined, receive_item
 from gateway.flow.records import EvidenceRow, ItemRow, RecordingRow
@@ -97,7 +97,7 @@ def check_whole(gate: Gate, recording: str) -> None:
     with gate.database.read() as session:
         item = session.scalars(sa.select(ItemRow.id).where(ItemRow.recording_id == recording)).one()
         quarantined = load_quarantined(gate, session, item)
-    assert plaintext_of(gate, quarantined, encoding=None) == CONTENT
+    assert readable_original(gate, quarantined, encoding=None).read() == CONTENT
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO], ids=errno.errorcode.get)

@@ -20,7 +20,7 @@ from anonymize.errors import (
     UnknownFormatError,
     WrongExtensionError,
 )
-from anonymize.formats.identify import Identified, ItemKind, identify, identify_video
+from anonymize.formats.identify import Identified, ItemKind, identify, identify_in_place
 
 
 def picture(kind):
@@ -69,8 +69,8 @@ VIDEOS = {
 def test_a_video_is_identified_by_its_beginning(case):
     name, head = case
     expected = Identified(kind=ItemKind.VIDEO, encoding=None, media_type="video/mp4")
-    assert identify_video(name, head) == identify(name, head) == expected
-    assert identify_video(name, head + os.urandom(100)) == expected
+    assert identify_in_place(name, head) == identify(name, head) == expected
+    assert identify_in_place(name, head + os.urandom(100)) == expected
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,12 @@ def test_a_video_is_identified_by_its_beginning(case):
     [("a.jpg", picture("JPEG")), ("a.heic", HEIC), ("a", H264), ("a.hevc", H264), ("a.mp4", b"")],
 )
 def test_what_is_no_video_is_left_to_the_whole_content(name: str, head: bytes):
-    assert identify_video(name, head) is None
+    assert identify_in_place(name, head) is None
 
 
 def test_a_video_under_another_name_is_refused_from_its_beginning():
     with pytest.raises(WrongExtensionError, match=r"\.txt for .*found video"):
-        identify_video("a.txt", MP4)
+        identify_in_place("a.txt", MP4)
 
 
 UNDERSTOOD = {

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from gateway.errors import DeniedError, DigestMismatchError, EvidenceError
-from gateway.flow.classify import plaintext_of
+from gateway.flow.classify import readable_original
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, load_quarantined, receive_item
@@ -90,7 +90,7 @@ def test_a_treated_item_outlives_its_original(
     with now.database.read() as session:
         cleansed = load_cleansed(now, session, item)
     with pytest.raises(EvidenceError, match="no longer held"):
-        plaintext_of(now, cleansed.classified.quarantined, encoding=None)
+        readable_original(now, cleansed.classified.quarantined, encoding=None).read()
     made = candidate(now, shared_house, recording)
     publish(now, shared_house, made)
     grant(now, shared_house, made)

@@ -141,7 +141,7 @@ def test_reviewers_see_masked_places_of_frames(world: SimpleNamespace):
 def test_nothing_of_the_progress_is_left(world: SimpleNamespace):
     with world.gate.database.read() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(CleansingCheckpointRow)) == 0
-    assert open_treated(world.gate, world.treated).length == world.item.size
+    assert len(open_treated(world.gate, world.treated).read()) == world.item.size
 
 
 def fate(gate: Gate, recording: str, name: str) -> tuple[str, str | None]:

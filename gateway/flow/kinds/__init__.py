@@ -1,0 +1,1 @@
+"""What the gate does with each kind of item: one handler a family, all of one shape."""

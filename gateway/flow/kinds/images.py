@@ -1,0 +1,131 @@
+"""Still images: masked, written anew, and tested by the place where they were taken."""
+
+from collections.abc import Mapping
+from typing import BinaryIO, ClassVar, Literal
+
+from anonymize.errors import UnknownFormatError
+from anonymize.finding import Finding
+from anonymize.formats.identify import ItemKind
+from anonymize.formats.track import Track
+from anonymize.geo.cut import frame_in_zone
+from anonymize.geo.zones import ZoneSet
+from anonymize.media.detection import detector_set_digest
+from anonymize.media.image_decoding import released_kind
+from anonymize.media.images import cleanse_image, inspect_image, scan_image
+from gateway.flow.gate import Gate
+from gateway.flow.kinds.handling import (
+    Cleansing,
+    Examination,
+    Outcome,
+    Progress,
+    Unlinked,
+    Unlinking,
+    cut_whole,
+    kinds_of,
+    passed_on,
+    ready,
+    zone_tags,
+)
+from gateway.flow.kinds.surroundings import Surroundings
+from gateway.flow.recording import Classified, Cleansed, DataClass, Level
+
+_EXTENSIONS = {ItemKind.JPEG: "jpg", ItemKind.PNG: "png", ItemKind.HEIC: "jpg"}
+
+
+def image_kind(kind: ItemKind) -> Literal["jpeg", "png", "heic"]:
+    """The name under which the image transforms know a kind.
+
+    Raises:
+        UnknownFormatError: The kind is no still image.
+    """
+    names: Mapping[ItemKind, Literal["jpeg", "png", "heic"]] = {
+        ItemKind.JPEG: "jpeg",
+        ItemKind.PNG: "png",
+        ItemKind.HEIC: "heic",
+    }
+    if kind not in names:
+        raise UnknownFormatError(f"no still image (got {kind.value!r})")
+    return names[kind]
+
+
+class ImageHandler:
+    """JPEG, PNG and HEIC."""
+
+    states_tracks: ClassVar[bool] = False
+
+    def examine(
+        self, gate: Gate, kind: ItemKind, original: BinaryIO, *, crs: str, zones: ZoneSet | None
+    ) -> Examination:
+        """See ``ItemHandler``."""
+        del crs
+        image = inspect_image(original.read(), image_kind(kind), profile=gate.profile.profile.images)
+        facts = {
+            "width": image.width,
+            "height": image.height,
+            "latitude": image.latitude,
+            "longitude": image.longitude,
+            "captured_at": image.captured_at.timestamp() if image.captured_at else None,
+            "metadata_fields": len(image.metadata_fields),
+            "thumbnail": image.has_thumbnail,
+            "extra_images": image.extra_images,
+        }
+        # Exterior images with faces or plates are important data at any volume (COMPLIANCE.md C1); whether there
+        # are any is known only after detection, so each counts as if there were.
+        return Examination(
+            data_class=DataClass.EXT_IMAGE,
+            level=Level.S3_IMPORTANT,
+            tags=zone_tags(image.latitude, image.longitude, zones),
+            facts=facts,
+        )
+
+    def tracks(self, gate: Gate, kind: ItemKind, original: BinaryIO, *, crs: str) -> tuple[Track, ...]:
+        """See ``ItemHandler``."""
+        del gate, kind, original, crs
+        return ()
+
+    def treat(
+        self,
+        gate: Gate,
+        item: Classified,
+        original: BinaryIO,
+        surroundings: Surroundings,
+        progress: Progress,
+    ) -> Cleansing:
+        """See ``ItemHandler``."""
+        del progress
+        profile = gate.profile.profile.images
+        detectors = gate.instruments.detectors
+        place = surroundings.place_of(item)
+        zone_check = surroundings.zone_check(place)
+        hits: tuple[Finding, ...] = ()
+        if place is not None and surroundings.zones is not None:
+            radius = profile.pose_error_m + profile.view_distance_m
+            hits = frame_in_zone(place[0], place[1], surroundings.zones.zones, radius_m=radius)
+        if hits:
+            return cut_whole(item, hits, zone_check)
+        kind = image_kind(item.kind)
+        treated = cleanse_image(original.read(), kind, detectors=detectors, profile=profile)
+        residual = scan_image(
+            treated.content,
+            released_kind(kind),
+            detectors=detectors,
+            profile=profile,
+            masked=treated.findings,
+        )
+        return ready(
+            Outcome(
+                treated=treated,
+                residual=residual,
+                zone_check=zone_check,
+                position_handling="stripped",
+                level=Level.S1_PROCESSED,
+                detectors=detector_set_digest(detectors),
+                detector_kinds=kinds_of(detectors),
+            )
+        )
+
+    def unlink(self, gate: Gate, cleansed: Cleansed, treated: BinaryIO, unlinking: Unlinking) -> Unlinked:
+        """See ``ItemHandler``."""
+        del gate, unlinking
+        extension = _EXTENSIONS[cleansed.classified.kind]
+        return passed_on(cleansed, treated, extension=extension, absolute_time="stripped")

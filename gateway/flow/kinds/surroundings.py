@@ -1,0 +1,80 @@
+"""What the items of one recording say about one another."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anonymize.formats.track import Track
+from gateway.errors import HeldError
+from gateway.flow.recording import Classified
+from gateway.people.zones import InstalledZones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the items of one recording say about one another.
+
+    Attributes:
+        zones: The zone file in force, if any.
+        tracks: The true tracks of the recording.
+        positions: Latitude and longitude of every known true position, degrees WGS-84, shape (2, N).
+        captured: POSIX seconds at which an item was taken, by item id, from the signed manifest.
+        attested: Whether a compliance officer attested that items without a position lie outside the zones.
+        planted: Strings that must not leave: file names and the collector's id.
+    """
+
+    zones: InstalledZones | None
+    tracks: tuple[Track, ...]
+    positions: NDArray[np.float64]
+    captured: Mapping[str, float]
+    attested: bool
+    planted: tuple[str, ...]
+
+    def position_at(self, time_s: float) -> tuple[float, float, float | None] | None:
+        """Latitude, longitude and course where the recording was at a time, if a track says so."""
+        for track in self.tracks:
+            found = track.position_at(time_s)
+            if found is not None:
+                return found
+        return None
+
+    def place_of(self, item: Classified) -> tuple[float, float, float | None] | None:
+        """Where an item was taken: by itself, else by its time and the tracks; the course where one is known."""
+        facts = item.facts
+        if facts.get("latitude") is not None and facts.get("longitude") is not None:
+            return float(facts["latitude"]), float(facts["longitude"]), None
+        for moment in (self.captured.get(item.quarantined.item), facts.get("captured_at")):
+            found = None if moment is None else self.position_at(float(moment))
+            if found is not None:
+                return found
+        return None
+
+    def zone_check(self, place: object) -> str:
+        """How the item's place was held against the zones: ``tested`` or ``attested``.
+
+        Raises:
+            HeldError: Neither a position nor an attestation shows that the item lies outside them.
+        """
+        if place is not None and self.zones is not None:
+            return "tested"
+        if self.attested:
+            return "attested"
+        missing = "no zone file is installed" if self.zones is None else "its position is unknown"
+        raise HeldError(
+            "zones_unchecked",
+            f"cannot be tested against restricted zones: {missing} (expected a test or attestation)",
+        )
+
+    def require_zones(self) -> InstalledZones:
+        """The zone file, for what states positions: no attestation stands for a test of them.
+
+        Raises:
+            HeldError: No zone file is installed.
+        """
+        if self.zones is None:
+            raise HeldError(
+                "zones_unchecked", "cannot be tested against restricted zones: no zone file is installed"
+            )
+        return self.zones

@@ -1,0 +1,43 @@
+"""Which handler takes which kind."""
+
+from anonymize.errors import UnknownFormatError
+from anonymize.formats.identify import ItemKind
+from gateway.flow.kinds.documents import DocumentHandler
+from gateway.flow.kinds.handling import ItemHandler
+from gateway.flow.kinds.images import ImageHandler
+from gateway.flow.kinds.points import SweepHandler
+from gateway.flow.kinds.tracks import TrackHandler
+from gateway.flow.kinds.videos import VideoHandler
+
+_DOCUMENTS, _IMAGES, _TRACKS = DocumentHandler(), ImageHandler(), TrackHandler()
+_HANDLERS: dict[ItemKind, ItemHandler] = {
+    ItemKind.JPEG: _IMAGES,
+    ItemKind.PNG: _IMAGES,
+    ItemKind.HEIC: _IMAGES,
+    ItemKind.VIDEO: VideoHandler(),
+    ItemKind.GPX: _TRACKS,
+    ItemKind.CSV_TRACK: _TRACKS,
+    ItemKind.GEOJSON_TRACK: _TRACKS,
+    ItemKind.KITTI_POINTS: SweepHandler(),
+    ItemKind.JSON: _DOCUMENTS,
+    ItemKind.TEXT: _DOCUMENTS,
+}
+
+_TREATED: dict[ItemKind, ItemKind] = {ItemKind.HEIC: ItemKind.JPEG}
+
+
+def handler_of(kind: ItemKind) -> ItemHandler:
+    """The handler of a kind.
+
+    Raises:
+        UnknownFormatError: The gate has none.
+    """
+    handler = _HANDLERS.get(kind)
+    if handler is None:
+        raise UnknownFormatError(f"no reader for this kind (got {kind.value!r})")
+    return handler
+
+
+def kind_when_treated(kind: ItemKind) -> ItemKind:
+    """The kind that an item of a kind has after the first pass."""
+    return _TREATED.get(kind, kind)
