@@ -58,7 +58,7 @@ def cut_track(track: Track, zones: ZoneSet, *, profile: TrackProfile) -> CutTrac
     Elevations go unless the profile keeps them; fields that the reader did not carry are reported as dropped.
     """
     hits = zones.test(track.lat, track.lon)
-    findings = [*_zone_findings(hits, zones), *_field_findings(track)]
+    findings = [*zone_findings(hits, zones), *_field_findings(track)]
     treatments = _cut_treatments(hits, zones)
     if track.dropped:
         treatments.append(
@@ -92,7 +92,7 @@ def frame_in_zone(lat: float, lon: float, zones: ZoneSet, *, radius_m: float) ->
         MalformedItemError: The position is not finite or out of range.
     """
     check_positions(np.array([lat]), np.array([lon]), lambda _: "frame")
-    return tuple(_zone_findings(zones.test(lat, lon, extra_margin_m=radius_m), zones))
+    return tuple(zone_findings(zones.test(lat, lon, extra_margin_m=radius_m), zones))
 
 
 def way_in_zones(lat: FloatArray, lon: FloatArray, zones: ZoneSet, *, radius_m: float) -> tuple[Finding, ...]:
@@ -113,7 +113,7 @@ def way_in_zones(lat: FloatArray, lon: FloatArray, zones: ZoneSet, *, radius_m: 
     check_positions(lat, lon, lambda index: f"place {index}")
     steps = steps_m(lat, lon)
     margin = radius_m + (float(steps.max()) / 2.0 if len(steps) else 0.0)
-    return tuple(_zone_findings(zones.test(lat, lon, extra_margin_m=margin), zones))
+    return tuple(zone_findings(zones.test(lat, lon, extra_margin_m=margin), zones))
 
 
 def cut_points(
@@ -235,17 +235,17 @@ def _without(track: Track, inside: NDArray[np.bool_], zones: ZoneSet) -> Track |
 
 def _crosses(track: Track, ends: NDArray[np.intp], zones: ZoneSet) -> NDArray[np.bool_]:
     """Whether the straight step to each of the fixes ``ends`` from its predecessor meets a zone."""
-    tree = shapely.STRtree(list(zones.shapes()))
     crosses = np.abs(track.lon[ends] - track.lon[ends - 1]) >= _HALF_TURN_DEG
     for start in range(0, len(ends), _STEPS_AT_ONCE):
         part = ends[start : start + _STEPS_AT_ONCE]
         pairs = np.stack([track.lon[part - 1], track.lat[part - 1], track.lon[part], track.lat[part]], axis=1)
-        lines = shapely.linestrings(pairs.reshape(-1, 2, 2))
-        crosses[start + np.unique(tree.query(lines, predicate="intersects")[0])] = True
+        lines = np.asarray(shapely.linestrings(pairs.reshape(-1, 2, 2)), dtype=np.object_)
+        crosses[start + zones.crossed_by(lines)] = True
     return crosses
 
 
-def _zone_findings(hits: ZoneHits, zones: ZoneSet) -> Iterator[Finding]:
+def zone_findings(hits: ZoneHits, zones: ZoneSet) -> Iterator[Finding]:
+    """One finding per zone kind and run of positions in zones of it."""
     for kind in hits.kinds():
         for span in _runs(hits.of_kind(kind)):
             yield Finding(

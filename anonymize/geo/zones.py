@@ -8,7 +8,9 @@ centre, rounded outwards, and brought back to degrees. Polygon edges are straigh
 import hashlib
 import math
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import shapely
@@ -17,21 +19,20 @@ from shapely.geometry.base import BaseGeometry
 
 from anonymize.errors import ZoneFileError
 from anonymize.formats.track import check_positions
-from anonymize.geo.crs import metric_transformer
-from anonymize.geo.ellipsoid import MEAN_RADIUS_M, FloatArray, to_enu
-from anonymize.geo.zone_file import KINDS, POLAR_DEG, Zone, ZoneKind, read_zones
+from anonymize.geo.ellipsoid import FloatArray, to_enu
+from anonymize.geo.zone_file import KINDS, Zone, ZoneKind, read_zones
+from anonymize.geo.zone_margin import with_margin
 from anonymize.geo.zone_raster import ZoneRaster
 
 __all__ = ["Zone", "ZoneHits", "ZoneKind", "ZoneSet"]
 
 _EDGE_DEG = 0.005
-_EDGE_M = 500.0
-_ROUNDING_M = 0.1
-_ARC_SEGMENTS = 16
 _RASTER_FROM = 4096
 _STEP_M = 10.0
 _LAYERS = 16
 _HALF_TURN_DEG = 180.0
+_NEARLY_POLE_DEG = 89.0
+_AT_ONCE = 100_000
 _LEAST_METRES_PER_DEGREE = 110_500.0
 
 
@@ -117,6 +118,38 @@ class ZoneSet:
         y, x = _positions(lat, lon)
         return self._hits(*self._layer(extra_margin_m).exact(x, y))
 
+    def test_areas(self, areas: NDArray[np.object_]) -> ZoneHits:
+        """Test polygons in degrees against all zones, margins included; to touch is to hit.
+
+        An area that crosses the antimeridian goes on beyond 180 or -180 degrees of longitude instead of jumping.
+        """
+        zone, bits = self._none(len(areas))
+        severest = np.full(len(areas), len(self.zones), np.int32)
+        for area, index in self._pairs(areas, "intersects"):
+            np.minimum.at(severest, area, index.astype(np.int32))
+            np.bitwise_or.at(bits, area, self._layer(0.0).bits[index])
+        hit = severest < len(self.zones)
+        zone[hit] = severest[hit]
+        return self._hits(zone, bits)
+
+    def near(self, lat: FloatArray, lon: FloatArray, reach_m: FloatArray) -> NDArray[np.bool_]:
+        """Which positions may have a zone within ``reach_m`` metres; never too few, cheap to ask of many."""
+        y = reach_m / _LEAST_METRES_PER_DEGREE
+        shrink = np.cos(np.radians(np.minimum(np.abs(lat) + y, _NEARLY_POLE_DEG)))
+        x = np.minimum(y / shrink, _HALF_TURN_DEG)
+        near = np.zeros(len(lat), dtype=bool)
+        for start in range(0, len(lat), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            west, east = lon[part] - x[part], lon[part] + x[part]
+            boxes = shapely.box(west, lat[part] - y[part], east, lat[part] + y[part])
+            for found, _ in self._pairs(boxes, None):
+                near[start + found] = True
+        return near
+
+    def crossed_by(self, lines: NDArray[np.object_]) -> NDArray[np.intp]:
+        """Indices of the lines in degrees that meet a zone, margins included."""
+        return np.unique(self._layer(0.0).tree.query(lines, predicate="intersects")[0])
+
     def around(self, lat: float, lon: float, *, within_m: float) -> tuple[tuple[int, float, float], ...]:
         """Zones (margins included) that come within a distance of a position.
 
@@ -145,11 +178,28 @@ class ZoneSet:
 
     def no_hits(self, count: int) -> ZoneHits:
         """The answer for ``count`` positions that no zone is near."""
-        return self._hits(np.full(count, -1, np.int32), np.zeros(count, np.uint16))
+        return self._hits(*self._none(count))
 
     def shapes(self, *, extra_margin_m: float = 0.0) -> tuple[BaseGeometry, ...]:
         """Each zone's polygon in degrees, margin included, in the order of :attr:`zones`."""
         return self._layer(extra_margin_m).shapes
+
+    def _pairs(
+        self, areas: NDArray[np.object_], predicate: Literal["intersects"] | None
+    ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """Pairs of an area and a zone that meets it, on this and on either side of the antimeridian."""
+        if not len(areas) or self.empty:
+            return
+        tree, bounds = self._layer(0.0).tree, shapely.bounds(areas)
+        beyond = {
+            0.0: np.arange(len(areas)),
+            360.0: np.flatnonzero(bounds[:, 0] < -_HALF_TURN_DEG),
+            -360.0: np.flatnonzero(bounds[:, 2] > _HALF_TURN_DEG),
+        }
+        for turn, which in beyond.items():
+            if len(which):
+                area, index = tree.query(_turned(areas[which], turn), predicate=predicate)
+                yield which[area], index
 
     def _layer(self, extra_margin_m: float) -> "_Layer":
         if not 0.0 <= extra_margin_m < math.inf:
@@ -162,19 +212,29 @@ class ZoneSet:
                 self._layers[rounded] = _Layer(self.zones, rounded)
             return self._layers[rounded]
 
+    @staticmethod
+    def _none(count: int) -> tuple[NDArray[np.int32], NDArray[np.uint16]]:
+        return np.full(count, -1, np.int32), np.zeros(count, np.uint16)
+
     def _hits(self, zone: NDArray[np.int32], bits: NDArray[np.uint16]) -> ZoneHits:
         return ZoneHits(inside=zone >= 0, zone=zone, kind_bits=bits)
+
+
+def _turned(areas: NDArray[np.object_], turn_deg: float) -> NDArray[np.object_]:
+    moved: NDArray[np.object_] = shapely.transform(areas, lambda c: c + np.array([turn_deg, 0.0]))
+    return moved
 
 
 class _Layer:
     """The zones under one extra margin."""
 
-    __slots__ = ("_bits", "_lock", "raster", "shapes")
+    __slots__ = ("_lock", "bits", "raster", "shapes", "tree")
 
     def __init__(self, zones: tuple[Zone, ...], extra_margin_m: float) -> None:
-        self.shapes = tuple(_buffered(z, extra_margin_m) for z in zones)
-        self._bits = np.array([1 << KINDS.index(z.kind) for z in zones], dtype=np.uint16)
+        self.shapes = tuple(with_margin(z, extra_margin_m) for z in zones)
+        self.bits = np.array([1 << KINDS.index(z.kind) for z in zones], dtype=np.uint16)
         self._lock = threading.Lock()
+        self.tree = shapely.STRtree(list(self.shapes))
         self.raster: ZoneRaster | None = None
         for shape in self.shapes:
             shapely.prepare(shape)
@@ -186,13 +246,13 @@ class _Layer:
             near = np.flatnonzero((x >= west) & (x <= east) & (y >= south) & (y <= north))
             hit = near[shapely.intersects_xy(shape, x[near], y[near])]
             zone[hit] = np.where(zone[hit] < 0, index, zone[hit])
-            bits[hit] |= self._bits[index]
+            bits[hit] |= self.bits[index]
         return zone, bits
 
     def rastered(self) -> ZoneRaster:
         with self._lock:
             if self.raster is None:
-                self.raster = ZoneRaster(self.shapes, self._bits)
+                self.raster = ZoneRaster(self.shapes, self.bits)
             return self.raster
 
 
@@ -201,30 +261,3 @@ def _positions(lat: ArrayLike, lon: ArrayLike) -> tuple[FloatArray, FloatArray]:
     if len(y) and not (y.min() >= -90.0 and y.max() <= 90.0 and x.min() >= -180.0 and x.max() <= 180.0):  # noqa: PLR2004
         check_positions(y, x, "position {}".format)
     return y, x
-
-
-def _buffered(zone: Zone, extra_margin_m: float) -> BaseGeometry:
-    margin = zone.margin_m + extra_margin_m
-    if margin == 0.0:
-        return zone.shape
-    centre = zone.shape.centroid
-    plane = metric_transformer(round(centre.y, 6), round(centre.x, 6))
-    flat = shapely.transform(
-        shapely.segmentize(zone.shape, _EDGE_DEG),
-        lambda c: np.column_stack(plane.transform(c[:, 0], c[:, 1])),
-    )
-    reach = float(np.hypot(*shapely.get_coordinates(flat).T).max()) + margin
-    stretch = (angle := reach / MEAN_RADIUS_M) / math.sin(angle)
-    outwards = 1.0 / math.cos(math.pi / (4 * _ARC_SEGMENTS))
-    wide = shapely.buffer(flat, margin * stretch * outwards + _ROUNDING_M, quad_segs=_ARC_SEGMENTS)
-    shape = shapely.transform(
-        shapely.segmentize(wide, _EDGE_M),
-        lambda c: np.column_stack(plane.transform(c[:, 0], c[:, 1], direction="INVERSE")),
-    )
-    west, south, east, north = shape.bounds
-    if not (south > -POLAR_DEG and north < POLAR_DEG and east - west < _HALF_TURN_DEG and shape.is_valid):
-        raise ZoneFileError(
-            f"zone {zone.id!r}: with its margin of {margin:g} m "
-            f"it crosses the antimeridian or comes near a pole"
-        )
-    return shape
