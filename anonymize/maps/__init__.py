@@ -1,0 +1,1 @@
+"""Vector maps: GeoJSON, OpenStreetMap XML and PBF; OpenDRIVE is told and refused."""
