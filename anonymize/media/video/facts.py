@@ -18,6 +18,7 @@ from anonymize.media.video.container import (
     require_supported,
 )
 from anonymize.media.video.frames import rotation_of, side_data_of
+from anonymize.media.video.gpmf import GpmfTrack, read_gpmf
 from anonymize.media.video.structure import boxes, size_of
 from anonymize.media.video.timeline import Timeline, read_timeline
 from anonymize.profile import Profile
@@ -49,9 +50,10 @@ class VideoFacts:
         audio_streams: Number of audio streams.
         other_streams: Descriptions of all streams but the video and audio (``data:bin_data``), sorted.
         metadata_fields: Names of everything in the file beside samples, never values, sorted.
-        latitude: Degrees north (WGS 84) as the container's metadata state, None where they state nothing.
+        latitude: Degrees north (WGS 84) as the container's metadata state, else of the first fix of GPMF
+            telemetry (``read_gpmf`` gives them all); None where neither is there.
         longitude: Degrees east.
-        captured_at: Time of capture as the container's metadata state.
+        captured_at: Time of capture as the container's metadata state, else of that first fix.
     """
 
     container: str
@@ -90,8 +92,9 @@ def inspect_video(source: VideoSource, *, profile: Profile) -> VideoFacts:
     Raises:
         MalformedItemError: The file is not whole, encrypted, of an unsupported format, codec, pixel format or
             bit depth, is HDR or interlaced, has no frames or more or less than one video stream, is mirrored
-            or turned by something else than quarter turns, or states an impossible position.
-        LimitExceededError: The frame's size or the number of frames lies outside the profile's limits.
+            or turned by something else than quarter turns, or states an impossible position, or its telemetry
+            is damaged.
+        LimitExceededError: The frame's size or the number of frames or fixes lies outside the profile's limits.
     """
     return facts_of(source, read_timeline(source, profile=profile), profile=profile)
 
@@ -99,6 +102,7 @@ def inspect_video(source: VideoSource, *, profile: Profile) -> VideoFacts:
 def facts_of(source: VideoSource, timeline: Timeline, *, profile: Profile) -> VideoFacts:
     """``inspect_video`` where the timeline is known already."""
     hidden = _hidden_boxes(source)
+    telemetry = read_gpmf(source, max_points=profile.tracks.max_points)
     with open_video(source) as (container, stream):
         require_supported(stream, profile=profile)
         with decoding_errors("the first frame cannot be decoded"):
@@ -109,7 +113,7 @@ def facts_of(source: VideoSource, timeline: Timeline, *, profile: Profile) -> Vi
             raise MalformedItemError("interlaced video is not supported")
         rotation = rotation_of(frame)
         width, height = (frame.width, frame.height)[:: -1 if rotation % 180 == _QUARTER else 1]
-        position = _position(container)
+        position = _position(container) or _first_fix(telemetry)
         return VideoFacts(
             container=container.format.name.split(",")[0],
             codec=codec_name(stream),
@@ -126,7 +130,7 @@ def facts_of(source: VideoSource, timeline: Timeline, *, profile: Profile) -> Vi
             metadata_fields=tuple(sorted(_fields(container, frame) | hidden)),
             latitude=position[0] if position else None,
             longitude=position[1] if position else None,
-            captured_at=_captured_at(container),
+            captured_at=_captured_at(container) or _first_time(telemetry),
         )
 
 
@@ -176,6 +180,15 @@ def _position(container: InputContainer) -> tuple[float, float] | None:
             raise MalformedItemError(f"the position in {key!r} is impossible")
         return latitude, longitude
     return None
+
+
+def _first_fix(telemetry: GpmfTrack | None) -> tuple[float, float] | None:
+    return (float(telemetry.track.lat[0]), float(telemetry.track.lon[0])) if telemetry else None
+
+
+def _first_time(telemetry: GpmfTrack | None) -> datetime | None:
+    span = telemetry.track.time_span() if telemetry else None
+    return datetime.fromtimestamp(span[0], tz=UTC) if span else None
 
 
 def _captured_at(container: InputContainer) -> datetime | None:
