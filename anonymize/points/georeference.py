@@ -11,6 +11,7 @@ A georeferenced cloud whose file states no system takes the one that the manifes
 stops (COMPLIANCE rule 2).
 """
 
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import BinaryIO
 import numpy as np
 
 from anonymize.errors import MalformedItemError, UnknownCrsError
+from anonymize.geo.crs import from_wgs84, geodesic_m, kind_of, require_crs, to_wgs84
 from anonymize.geo.ellipsoid import FloatArray
 from anonymize.points.las_layout import (
     CRS_USER,
@@ -29,6 +31,10 @@ from anonymize.points.las_layout import (
 )
 
 SENSOR_REACH_M = 1000.0
+_CODE = re.compile(r"EPSG:(\d+)")
+_DEFINITION = re.compile(r"\s*(?:[A-Z_]+\[|\{|\+)", re.ASCII)
+_FOOT_M = 0.3048
+_SCALE_ERROR = 0.01
 _DEGREES_SPAN = 0.05
 _DEGREES_AWAY = 1.0
 _MOST_WKT_BYTES = 65_536
@@ -50,6 +56,78 @@ class Bounds:
         """Of rows of x, y, z, at least one."""
         low, high = xyz[:, :2].min(axis=0).tolist(), xyz[:, :2].max(axis=0).tolist()
         return cls(low=(low[0], low[1]), high=(high[0], high[1]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Georeference:
+    """The reference system of a cloud: x is easting or longitude, y is northing or latitude.
+
+    Attributes:
+        crs: Its name or definition, as ``anonymize.geo.crs`` understands it.
+        geographic: Whether x and y are degrees.
+    """
+
+    crs: str
+    geographic: bool
+
+    @classmethod
+    def of(cls, crs: str) -> "Georeference":
+        """Of a system that positions can be brought from.
+
+        Raises:
+            UnknownCrsError: It is unknown, or geocentric, in which no axis is up.
+        """
+        name, kind = require_crs(crs), kind_of(crs)
+        if kind not in {"geographic", "projected"}:
+            raise UnknownCrsError(f"clouds are in geographic or projected systems (got a {kind} one)")
+        return cls(crs=name, geographic=kind == "geographic")
+
+    @property
+    def code(self) -> int | None:
+        """The EPSG code; None where the system is given by its definition or is a map convention."""
+        return int(found[1]) if (found := _CODE.fullmatch(self.crs)) else None
+
+    @property
+    def spelled_out(self) -> bool:
+        """Whether the system is given by its definition, which may tell a place."""
+        return _DEFINITION.match(self.crs) is not None
+
+    @property
+    def shown(self) -> str:
+        """How facts name it."""
+        return "definition" if self.spelled_out else self.crs
+
+    def to_wgs84(self, x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Latitude and longitude in degrees, EPSG:4326.
+
+        Raises:
+            MalformedItemError: A point lies outside the system's area.
+        """
+        return to_wgs84(y, x, self.crs) if self.geographic else to_wgs84(x, y, self.crs)
+
+    def from_wgs84(self, lat: FloatArray, lon: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """X and y of positions in degrees, EPSG:4326.
+
+        Raises:
+            MalformedItemError: A position lies outside the system's area.
+        """
+        first, second = from_wgs84(lat, lon, self.crs)
+        return (second, first) if self.geographic else (first, second)
+
+    def height_unit_m(self, x: float, y: float) -> float:
+        """Metres per unit of z: that of the vertical system, else feet where x and y are feet.
+
+        Args:
+            x: Of a point in the system's area; scale differs from place to place.
+            y: Of the same point.
+        """
+        at = (np.array([y, y]), np.array([x, x])) if self.geographic else (np.array([x, x]), np.array([y, y]))
+        unit = float(to_wgs84(*at, self.crs, np.ones(2))[2][0])
+        if unit != 1.0 or self.geographic:
+            return unit
+        lat, lon = self.to_wgs84(np.array([x, x]), np.array([y, y + 1.0]))
+        step = float(geodesic_m(lat[0], lon[0], lat[1], lon[1])[0])
+        return _FOOT_M if abs(step / _FOOT_M - 1.0) < _SCALE_ERROR else 1.0
 
 
 def is_georeferenced(bounds: Bounds, *, stated: bool) -> bool:
