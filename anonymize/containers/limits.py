@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from anonymize.containers.stream import Channel, ContainerKind, Message, Schema, Summary
+from anonymize.containers.stream import Channel, ContainerKind, Schema, Summary
 from anonymize.errors import LimitExceededError, MalformedItemError
 from anonymize.profile import ContainerProfile
 
@@ -100,7 +100,7 @@ class Tally:
         if length > most:
             raise LimitExceededError(f"a chunk is too large (got {length} bytes, expected at most {most})")
 
-    def count(self, message: Message) -> None:
+    def count(self, channel_id: int, log_time_ns: int) -> None:
         """Add a message.
 
         Raises:
@@ -109,12 +109,11 @@ class Tally:
         self.total += 1
         if self.total > self.limits.max_messages:
             raise LimitExceededError(f"too many messages (expected at most {self.limits.max_messages})")
-        self.counts[message.channel.id] += 1
-        time = message.log_time_ns
-        if self.begin_ns is None or time < self.begin_ns:
-            self.begin_ns = time
-        if self.end_ns is None or time > self.end_ns:
-            self.end_ns = time
+        self.counts[channel_id] += 1
+        if self.begin_ns is None or log_time_ns < self.begin_ns:
+            self.begin_ns = log_time_ns
+        if self.end_ns is None or log_time_ns > self.end_ns:
+            self.end_ns = log_time_ns
 
     def summary(self, container: ContainerKind, *, profile: str) -> Summary:
         """What was read, as a summary."""

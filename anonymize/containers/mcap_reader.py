@@ -21,6 +21,10 @@ MAGIC = b"\x89MCAP0\r\n"
 
 _PREFIX = struct.Struct("<BQ")
 _MESSAGE = struct.Struct("<HIQQ")
+# Begin, end, uncompressed size, uncompressed CRC, length of the compression's name.
+_CHUNK = struct.Struct("<QQQII")
+_LENGTH = struct.Struct("<Q")
+_MAX_COMPRESSION_NAME = 32
 _FIRST_PRIVATE = 0x80
 _PROFILES = frozenset({"", "ros1", "ros2"})
 _MAX_RECORD_BYTES = MAX_DEFINITION_BYTES + MAX_METADATA_BYTES
@@ -53,7 +57,7 @@ class McapContainer:
         self._file = file
         self._limits = profile
         reading = _Reading(file, profile)
-        for _ in reading.messages():
+        for _ in reading.walk():
             pass
         self.summary: Summary = reading.tally.summary(ContainerKind.MCAP, profile=reading.profile)
 
@@ -63,7 +67,20 @@ class McapContainer:
         Raises:
             MalformedItemError: The file is no longer what it was.
         """
-        return _Reading(self._file, self._limits).messages()
+        for found in _Reading(self._file, self._limits).walk():
+            channel, sequence, log_time, publish_time, data, start, end = found
+            yield Message(
+                channel=channel,
+                log_time_ns=log_time,
+                publish_time_ns=publish_time,
+                sequence=sequence,
+                data=data[start:end],
+            )
+
+
+# Channel, sequence, log and publish time, and where the payload stands in which bytes. The reading that only
+# checks does not copy payloads.
+_Found = tuple[Channel, int, int, int, bytes, int, int]
 
 
 class _Reading:
@@ -75,7 +92,7 @@ class _Reading:
         self.schemas: dict[int, Schema] = {}
         self.profile = ""
 
-    def messages(self) -> Iterator[Message]:
+    def walk(self) -> Iterator[_Found]:
         # 1. Magic and header come first.
         self._require_magic("beginning")
         header = self._record(Opcode.HEADER, records.Header.read)
@@ -89,7 +106,7 @@ class _Reading:
         if self.source.left:
             raise MalformedItemError(f"an MCAP ends with its magic (got {self.source.left} bytes behind it)")
 
-    def _data_section(self) -> Iterator[Message]:
+    def _data_section(self) -> Iterator[_Found]:
         while True:
             before = self.source.crc
             opcode, length = self._prefix()
@@ -118,14 +135,8 @@ class _Reading:
             raise MalformedItemError(f"a record is unknown or out of place (got opcode {opcode:#04x})")
         self.source.skip(length, "a record")
 
-    def _chunk(self, length: int) -> Iterator[Message]:
-        self.tally.require_chunk_size(length)
-        chunk = _parse(records.Chunk.read, self.source.read(length, "a chunk"))
-        self.tally.require_chunk_size(chunk.uncompressed_size)
-        data = expand(chunk.data, compression=chunk.compression, size=chunk.uncompressed_size)
-        if chunk.uncompressed_crc:
-            _require_crc("a chunk", got=zlib.crc32(data), expected=chunk.uncompressed_crc)
-        del chunk
+    def _chunk(self, length: int) -> Iterator[_Found]:
+        data = self._expanded(length)
         start, end = 0, len(data)
         while start < end:
             if end - start < _PREFIX.size:
@@ -146,7 +157,30 @@ class _Reading:
                 )
             start += size
 
-    def _message(self, data: bytes, start: int, end: int) -> Message:
+    def _expanded(self, length: int) -> bytes:
+        """The records of a chunk. The library would copy their compressed bytes once more."""
+        source, end = self.source, self.source.offset + length
+        head = source.read(_CHUNK.size, "a chunk")
+        _, _, size, crc, name_length = _CHUNK.unpack(head)
+        if name_length > _MAX_COMPRESSION_NAME:
+            raise MalformedItemError(f"a chunk names its compression (got a name of {name_length} bytes)")
+        compression = source.read(name_length, "a chunk")
+        (compressed,) = _LENGTH.unpack(source.read(_LENGTH.size, "a chunk"))
+        if source.offset + compressed > end:
+            raise MalformedItemError(
+                f"a chunk is cut short (got {end - source.offset} bytes, expected {compressed})"
+            )
+        self.tally.require_chunk_size(compressed)
+        self.tally.require_chunk_size(size)
+        data = expand(
+            source.read(compressed, "a chunk"), compression=compression.decode("ascii", "replace"), size=size
+        )
+        source.skip(end - source.offset, "a chunk")
+        if crc:
+            _require_crc("a chunk", got=zlib.crc32(data), expected=crc)
+        return data
+
+    def _message(self, data: bytes, start: int, end: int) -> _Found:
         body = start + _MESSAGE.size
         if body > end:
             raise MalformedItemError(f"a message is cut short (got {end - start} bytes)")
@@ -155,15 +189,8 @@ class _Reading:
         if channel is None:
             raise MalformedItemError(f"a message precedes its channel (got channel id {channel_id})")
         self.tally.require_size(end - body)
-        message = Message(
-            channel=channel,
-            log_time_ns=log_time,
-            publish_time_ns=publish_time,
-            sequence=sequence,
-            data=data[body:end],
-        )
-        self.tally.count(message)
-        return message
+        self.tally.count(channel_id, log_time)
+        return channel, sequence, log_time, publish_time, data, body, end
 
     def _declaration(self, opcode: int, body: bytes) -> None:
         if opcode == Opcode.SCHEMA:

@@ -13,11 +13,10 @@ GROUPS = (SCHEMA, CHANNEL, STATISTICS, CHUNK_INDEX)
 class SummaryGroups:
     """What a summary section has shown so far."""
 
-    def __init__(self, start: int) -> None:
+    def __init__(self) -> None:
         self.spans: dict[int, tuple[int, int]] = {}
         self.numbers: set[tuple[int, int]] = set()
         self.offsets: list[tuple[int, bytes]] = []
-        self._next = start
 
     @property
     def repeated(self) -> int:
@@ -31,7 +30,6 @@ class SummaryGroups:
         once = opcode != STATISTICS or opcode not in self.spans
         require(once, "there is one record of statistics")
         self.spans[opcode] = (self.spans.get(opcode, (start, end))[0], end)
-        self._next = end
 
     def require_offsets(self) -> int:
         """Hold the summary offsets against the groups; where they begin."""

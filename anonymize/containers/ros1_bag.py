@@ -143,11 +143,10 @@ class _Reading:
             raise MalformedItemError(f"a message precedes its connection (got connection {number})")
         self.tally.require_size(end - start)
         time = _time(fields)
-        message = Message(
+        self.tally.count(number, time)
+        return Message(
             channel=channel, log_time_ns=time, publish_time_ns=time, sequence=0, data=data[start:end]
         )
-        self.tally.count(message)
-        return message
 
     def _connection(self, fields: _Fields, body: bytes) -> None:
         if len(body) > MAX_DEFINITION_BYTES:

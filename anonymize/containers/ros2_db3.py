@@ -187,9 +187,8 @@ def _message(topic: Any, time: Any, data: Any, tally: Tally) -> Message:
     if channel.message_encoding == "cdr" and data.startswith(_ZSTD):
         raise UnknownFormatError("messages are compressed one by one (got zstd, expected CDR)")
     tally.require_size(len(data))
-    message = Message(channel=channel, log_time_ns=time, publish_time_ns=time, sequence=0, data=data)
-    tally.count(message)
-    return message
+    tally.count(channel.id, time)
+    return Message(channel=channel, log_time_ns=time, publish_time_ns=time, sequence=0, data=data)
 
 
 def _require_text(*values: Any) -> None:

@@ -238,7 +238,7 @@ class _Walk:
         for number in self.schemas.keys() - self.used:
             self._report(f"schema {number}", FindingKind.UNLISTED_FIELD, "unused_schema")
         start, self.crc = self._file.tell(), 0
-        seen, indexes = SummaryGroups(start), hashlib.sha256()
+        seen, indexes = SummaryGroups(), hashlib.sha256()
         while True:
             at, before = self._file.tell(), self.crc
             opcode, body = self._record()
