@@ -34,9 +34,10 @@ class SummaryGroups:
     def require_offsets(self) -> int:
         """Hold the summary offsets against the groups; where they begin."""
         require(STATISTICS in self.spans, "there is one record of statistics")
-        expected, at = [], min(start for start, _ in self.spans.values())
-        for opcode in GROUPS:
-            start, end = self.spans.get(opcode, (at, at))
+        at = min(start for start, _ in self.spans.values())
+        expected = []
+        for opcode, (start, end) in self.spans.items():
+            require(start == at, "groups follow one another")
             expected.append(struct.pack("<BQQ", opcode, start, end - start))
             at = end
         require([body for _, body in self.offsets] == expected, "the summary offsets say where groups are")
