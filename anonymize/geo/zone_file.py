@@ -1,6 +1,8 @@
 """The operator's zone file: a GeoJSON feature collection with a top-level ``name`` and ``version``.
 
-Each feature is a Polygon or MultiPolygon with properties ``id``, ``kind`` and ``margin_m``.
+Each feature is a Polygon or MultiPolygon with properties ``id``, ``kind`` and ``margin_m``; other properties are
+left alone. Rings may run either way round and may have holes. Errors name the feature but no coordinate of it:
+where restricted sites lie is itself restricted.
 """
 
 import json
@@ -15,8 +17,16 @@ from shapely.geometry.base import BaseGeometry
 from anonymize.errors import ZoneFileError
 
 POLAR_DEG = 85.0
-_LARGEST_MARGIN_M = 1e5
+LARGEST_MARGIN_M = 1e5
 _HALF_TURN_DEG = 180.0
+_QUARTER_DEG = 90.0
+_WGS84_NAMES = (
+    "urn:ogc:def:crs:OGC:1.3:CRS84",
+    "urn:ogc:def:crs:EPSG::4326",
+    "EPSG:4326",
+    "OGC:CRS84",
+    "CRS84",
+)
 
 
 class ZoneKind(StrEnum):
@@ -66,7 +76,7 @@ def read_zones(content: bytes) -> tuple[str, int, tuple[Zone, ...]]:
 
 def _load(content: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(content.decode("utf-8-sig"))
+        document = json.loads(content.decode("utf-8-sig"), object_pairs_hook=_once)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ZoneFileError(f"zone file is no JSON ({str(error)[:120]})") from error
     if not isinstance(document, dict) or document.get("type") != "FeatureCollection":
@@ -76,6 +86,15 @@ def _load(content: bytes) -> dict[str, Any]:
         raise ZoneFileError(f"zone file has a version of at least 1 (got {version!r})")
     if not isinstance(name, str) or not name:
         raise ZoneFileError(f"zone file has a name (got {name!r})")
+    if "crs" in document:
+        crs = document["crs"]
+        properties = crs.get("properties") if isinstance(crs, dict) else None
+        called = properties.get("name") if isinstance(properties, dict) else None
+        if called not in _WGS84_NAMES:
+            raise ZoneFileError(
+                f"zone file is in another coordinate system "
+                f"(got {str(called)[:80]!r}, expected CRS84 or EPSG:4326)"
+            )
     if not isinstance(document.get("features"), list):
         raise ZoneFileError(f"zone file has a list of features (got {document.get('features')!r})")
     return document
@@ -94,7 +113,7 @@ def _zone(feature: Any, number: int) -> Zone:
         raise ZoneFileError(
             f"{where}: unknown kind (got {kind!r}, expected one of {[k.value for k in KINDS]})"
         )
-    if type(margin) not in (int, float) or not 0.0 <= margin <= _LARGEST_MARGIN_M:
+    if type(margin) not in (int, float) or not 0.0 <= margin <= LARGEST_MARGIN_M:
         raise ZoneFileError(f"{where}: margin_m is between 0 and 100000 (got {margin!r})")
     return Zone(
         id=identity, kind=ZoneKind(kind), margin_m=float(margin), shape=_shape(feature.get("geometry"), where)
@@ -109,13 +128,27 @@ def _shape(geometry: Any, where: str) -> BaseGeometry:
         shape = shapely.force_2d(shapely.from_geojson(json.dumps(geometry, allow_nan=False)))
     except (shapely.errors.GEOSException, ValueError) as error:
         raise ZoneFileError(f"{where}: geometry is malformed ({str(error)[:120]})") from error
-    if shape.is_empty or not shape.is_valid:
-        raise ZoneFileError(f"{where}: geometry is invalid ({shapely.is_valid_reason(shape)})")
+    if shape.is_empty:
+        raise ZoneFileError(f"{where}: geometry is invalid (got no coordinates)")
     west, south, east, north = shape.bounds
-    if not (west >= -_HALF_TURN_DEG and east <= _HALF_TURN_DEG and south > -POLAR_DEG and north < POLAR_DEG):
+    if max(-west, east) > _HALF_TURN_DEG or max(-south, north) > _QUARTER_DEG:
         raise ZoneFileError(
-            f"{where}: out of range or within 5 degrees of a pole (got bounds {shape.bounds})"
+            f"{where}: out of range (expected longitude within 180 degrees, then latitude within 90 degrees)"
         )
+    if not (south > -POLAR_DEG and north < POLAR_DEG):
+        raise ZoneFileError(f"{where}: out of range: within {_QUARTER_DEG - POLAR_DEG:g} degrees of a pole")
     if east - west >= _HALF_TURN_DEG:
-        raise ZoneFileError(f"{where}: crosses the antimeridian (got {west} to {east}); split it there")
+        raise ZoneFileError(f"{where}: crosses the antimeridian or half the globe; split it there")
+    if not shape.is_valid:
+        reason = shapely.is_valid_reason(shape).partition("[")[0]
+        raise ZoneFileError(f"{where}: geometry is invalid ({reason})")
     return shape
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose members are unique: of two, readers would disagree which counts."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        twice = sorted({name for name, _ in pairs if [n for n, _ in pairs].count(name) > 1})
+        raise ValueError(f"members appear more than once: {twice}")
+    return members

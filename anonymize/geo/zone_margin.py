@@ -1,4 +1,4 @@
-"""A zone's margin, in metres on the ground, about a polygon in degrees."""
+"""Margins in metres on the ground, about shapes in degrees."""
 
 import math
 
@@ -25,26 +25,40 @@ def with_margin(zone: Zone, extra_margin_m: float) -> BaseGeometry:
         ZoneFileError: With the margin it crosses the antimeridian or comes near a pole.
     """
     margin = zone.margin_m + extra_margin_m
-    if margin == 0.0:
-        return zone.shape
-    centre = zone.shape.centroid
+    return zone.shape if margin == 0.0 else widened(zone.shape, margin, what=f"zone {zone.id!r}")
+
+
+def widened(shape: BaseGeometry, margin_m: float, *, what: str = "a shape") -> BaseGeometry:
+    """A shape in degrees (points, lines or polygons) with everything within ``margin_m`` metres, never too small.
+
+    Raises:
+        ZoneFileError: With the margin it crosses the antimeridian or comes near a pole.
+    """
+    west, south, east, north = shape.bounds
+    wide = _widened(shape, margin_m) if _fits(west, south, east, north) else shape
+    if not (_fits(*wide.bounds) and wide.is_valid):
+        raise ZoneFileError(
+            f"{what}: with its margin of {margin_m:g} m it crosses the antimeridian or comes near a pole"
+        )
+    return wide
+
+
+def _fits(west: float, south: float, east: float, north: float) -> bool:
+    return south > -POLAR_DEG and north < POLAR_DEG and east - west < _HALF_TURN_DEG
+
+
+def _widened(shape: BaseGeometry, margin_m: float) -> BaseGeometry:
+    centre = shape.centroid
     plane = metric_transformer(round(centre.y, 6), round(centre.x, 6))
     flat = shapely.transform(
-        shapely.segmentize(zone.shape, _EDGE_DEG),
+        shapely.segmentize(shape, _EDGE_DEG),
         lambda c: np.column_stack(plane.transform(c[:, 0], c[:, 1])),
     )
-    reach = float(np.hypot(*shapely.get_coordinates(flat).T).max()) + margin
+    reach = float(np.hypot(*shapely.get_coordinates(flat).T).max()) + margin_m
     stretch = (angle := reach / MEAN_RADIUS_M) / math.sin(angle)
     outwards = 1.0 / math.cos(math.pi / (4 * _ARC_SEGMENTS))
-    wide = shapely.buffer(flat, margin * stretch * outwards + _ROUNDING_M, quad_segs=_ARC_SEGMENTS)
-    shape = shapely.transform(
+    wide = shapely.buffer(flat, margin_m * stretch * outwards + _ROUNDING_M, quad_segs=_ARC_SEGMENTS)
+    return shapely.transform(
         shapely.segmentize(wide, _EDGE_M),
         lambda c: np.column_stack(plane.transform(c[:, 0], c[:, 1], direction="INVERSE")),
     )
-    west, south, east, north = shape.bounds
-    if not (south > -POLAR_DEG and north < POLAR_DEG and east - west < _HALF_TURN_DEG and shape.is_valid):
-        raise ZoneFileError(
-            f"zone {zone.id!r}: with its margin of {margin:g} m "
-            f"it crosses the antimeridian or comes near a pole"
-        )
-    return shape

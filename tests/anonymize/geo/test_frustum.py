@@ -88,7 +88,8 @@ def test_whatever_the_camera_can_see_in_a_margin_is_a_hit(place, axis, limits, d
     camera = moved(lat, lon, 360.0 * error_at, pose_error * error_far)
     azimuth = course + off_heading * heading_error + off_axis * fov / 2.0
     seen = moved(*camera, azimuth, range_m * distance)
-    assume(abs(abs(seen[1]) - 180.0) > 1e-4)
+    # Discs, which stand in beyond 80 degrees of latitude, are refused across the antimeridian.
+    assume(abs(abs(seen[1]) - 180.0) > (1e-4 if abs(lat) < 79.9 else 0.1))
     zones = zones_about(*seen, square, zone_file, half_m=0.05, margin_m=0.0)
     assert frustum_in_zone(
         lat,
