@@ -19,6 +19,7 @@ from gateway.database import ReadSession, WriteSession
 from gateway.errors import ConflictError, EvidenceError, InvalidRequestError, StageOrderError
 from gateway.flow import evidence
 from gateway.flow.acts import intended
+from gateway.flow.area import area_evidence
 from gateway.flow.classify import buffered
 from gateway.flow.cleanse import load_cleansed, open_treated
 from gateway.flow.deciding import instant
@@ -107,15 +108,26 @@ def build_release(gate: Gate, release: str) -> None:
                     _build_item(gate, terms, row.kek_id, secret, item, trips)
                 except AnonymizeError as error:
                     left_out[item] = error.reason
-        _finish_build(gate, terms, row.kek_id, intent, left_out)
+        _finish_build(gate, terms, row.kek_id, intent, left_out, trips)
 
 
 def _finish_build(
-    gate: Gate, terms: ReleaseTerms, kek: str, intent: Intent, left_out: Mapping[str, str]
+    gate: Gate,
+    terms: ReleaseTerms,
+    kek: str,
+    intent: Intent,
+    left_out: Mapping[str, str],
+    trips: dict[RecordingId, Trip],
 ) -> None:
     with gate.database.read() as session:
         items = _load_items(gate, session, terms.release)
-        subjects = sum(subjects_of(load_cleansed(gate, session, item.source)) for item in items)
+        cleansed = [load_cleansed(gate, session, item.source) for item in items]
+        for recording in sorted({item.recording for item in items} - set(trips)):
+            trips[recording] = trip_of(gate, session, recording)
+    subjects = sum(subjects_of(each) for each in cleansed)
+    facts = [each.classified.facts for each in cleansed]
+    places = [(float(f["latitude"]), float(f["longitude"])) for f in facts if f.get("latitude") is not None]
+    area = area_evidence(gate, [t for trip in trips.values() for t in trip.tracks], places)
     if not items:
         raise InvalidRequestError(f"release has no item to offer (got {terms.release!r})")
     digest = release_digest(terms, items)
@@ -130,8 +142,9 @@ def _finish_build(
             "digest": digest,
             "items": len(items),
             "left_out": dict(left_out),
-            # Counted here and kept with the release: later releases add it up after a recording is erased.
+            # Counted here and kept with the release: later releases add them up after a recording is erased.
             "subjects": subjects,
+            "area": area,
         },
         digests={"release": digest},
         facts={"items": len(items), "left_out": len(left_out)},

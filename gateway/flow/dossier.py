@@ -14,7 +14,7 @@ from gateway.flow.cleanse import load_cleansed
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
-from gateway.flow.judge import load_judged
+from gateway.flow.judge import cumulative_of, load_judged
 from gateway.flow.kinds.handling import has_pixels
 from gateway.flow.recording import Cleansed, RecordingState, ReleaseState
 from gateway.flow.records import ApprovalRow, GrantRow, ItemRow, RecordingRow, ReleaseRow
@@ -109,6 +109,7 @@ def release_summary(gate: Gate, release: str) -> dict[str, Any]:
         summary["offset"] = [
             item.payload["facts"] for item in built.items if item.payload["position_handling"] == "offset"
         ]
+        summary["recipient_holds"] = cumulative_of(gate, session, row.recipient, release)
         if row.state in _JUDGED:
             decision = load_judged(gate, session, release).decision
             summary["decision"] = {

@@ -11,6 +11,7 @@ from gateway.database import ReadSession, WriteSession
 from gateway.errors import DeniedError, EvidenceError, ObligationError, StageOrderError
 from gateway.flow import evidence
 from gateway.flow.acts import intended
+from gateway.flow.area import united_km2
 from gateway.flow.build import SUBJECTS, load_built, subjects_of
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.deciding import certificate_facts, decide, instant, policy_facts, profile_facts
@@ -165,7 +166,7 @@ def release_question(gate: Gate, session: ReadSession, built: Built, submitter: 
             "profile": profile_facts(gate),
             "policy": policy_facts(gate),
             "certificate": certificate_facts(gate, session, regions[recordings[0].id]),
-            "cumulative": {"subjects": _cumulative_subjects(gate, session, terms.recipient, terms.release)},
+            "cumulative": cumulative_of(gate, session, terms.recipient, terms.release),
             "detectors_required": [kind.value for kind in detectors_required(gate)],
             "dpia_reference": terms.dpia_reference,
             "gov_county_hit": any("GOV_COUNTY" in c.payload["tags"] for c in cleansed.values()),
@@ -271,21 +272,26 @@ def _lived_releases(drawing: sa.ColumnElement[bool]) -> sa.Select[str]:
     )
 
 
-def _cumulative_subjects(
+def cumulative_of(
     gate: Gate, session: ReadSession | WriteSession, recipient: str, release: str
-) -> int:
-    """Subjects in everything that the recipient ever received, as the evidence of those releases counts them."""
+) -> dict[str, int | float]:
+    """What the recipient holds, as the evidence of its releases counts it.
+
+    Subjects of everything it ever received; square kilometres of that and of this release together.
+    """
     statement = sa.select(ReleaseRow.id).where(
         ReleaseRow.recipient == recipient, ReleaseRow.id != release, ReleaseRow.state.in_(_LIVED)
     )
-    return sum(
-        int(
-            evidence.load(gate, session, owner=earlier, stage=Stage.BUILT, previous=evidence.GENESIS).payload[
-                "subjects"
-            ]
-        )
-        for earlier in session.scalars(statement)
-    )
+    earlier = [_built_payload(gate, session, each) for each in session.scalars(statement)]
+    own = _built_payload(gate, session, release)
+    return {
+        "subjects": sum(int(payload["subjects"]) for payload in earlier),
+        "area_km2": united_km2(payload["area"] for payload in (*earlier, own)),
+    }
+
+
+def _built_payload(gate: Gate, session: ReadSession | WriteSession, release: str) -> Mapping[str, Any]:
+    return evidence.load(gate, session, owner=release, stage=Stage.BUILT, previous=evidence.GENESIS).payload
 
 
 def load_judged(gate: Gate, session: ReadSession | WriteSession, release: str) -> Judged:

@@ -26,11 +26,13 @@ class Trip:
 
     Attributes:
         recording: The recording.
-        reference: The longest of its cleansed tracks that state times; None where there is none.
+        tracks: Its true tracks, as far as they were cleansed.
+        reference: The longest of them that states times; None where there is none.
         captured: POSIX seconds at which items were taken, by item id, from the signed manifest.
     """
 
     recording: RecordingId
+    tracks: tuple[Track, ...]
     reference: Track | None
     captured: Mapping[str, float]
 
@@ -66,7 +68,7 @@ def trip_of(gate: Gate, session: ReadSession, recording: RecordingId) -> Trip:
             tracks += treated_tracks(gate, load_cleansed(gate, session, row.id))
     timed = [t for t in tracks if np.isfinite(t.time_s).any()]
     reference = max(timed, key=lambda t: t.path_length_m(), default=None)
-    return Trip(recording=recording, reference=reference, captured=captured)
+    return Trip(recording=recording, tracks=tuple(tracks), reference=reference, captured=captured)
 
 
 def treated_tracks(gate: Gate, cleansed: Cleansed) -> tuple[Track, ...]:

@@ -1,0 +1,56 @@
+"""The ground that releases cover, added up per recipient (COMPLIANCE.md A8, rule 18).
+
+Evidence of a release outlives the recordings that it was drawn from. It therefore keeps no place, only a keyed
+digest of each cell of ground: enough to form unions, and to nobody without the gate's secret a map.
+"""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from anonymize.formats.track import Track
+from anonymize.geo.swept_area import CELL_KM2, swept_cells
+from gateway.flow.gate import Gate
+
+_SECRET = "swept-cells"  # noqa: S105 - the secret's name
+_BYTES = 8
+
+
+def area_evidence(
+    gate: Gate, tracks: Iterable[Track], places: Iterable[tuple[float, float]]
+) -> dict[str, Any]:
+    """What the evidence of a release keeps of the ground it covers.
+
+    Args:
+        gate: The gate.
+        tracks: The true tracks of its recordings.
+        places: Latitudes and longitudes, degrees WGS-84, of single items.
+    """
+    profile = gate.profile.profile
+    paths: list[tuple[ArrayLike, ArrayLike]] = [
+        (track.lat[part], track.lon[part]) for track in tracks for part in track.segments()
+    ]
+    paths += places
+    radius_m = max(profile.images.view_distance_m, profile.points.max_range_m)
+    cells = swept_cells(paths, radius_m=radius_m)
+    secret = gate.keystore.secret(_SECRET)
+    digests = sorted(
+        hashlib.blake2b(cell.to_bytes(8, "big"), key=secret, digest_size=_BYTES).digest()
+        for cell in cells.tolist()
+    )
+    return {"km2": area_km2(len(cells)), "cells": base64.b64encode(b"".join(digests)).decode()}
+
+
+def area_km2(cells: int) -> float:
+    """Area in km² of a number of cells."""
+    return round(cells * CELL_KM2, 6)
+
+
+def united_km2(areas: Iterable[Mapping[str, Any]]) -> float:
+    """Area in km² of the union of what ``area_evidence`` kept of several releases."""
+    kept = [np.frombuffer(base64.b64decode(area["cells"]), dtype=f">u{_BYTES}") for area in areas]
+    return area_km2(len(np.unique(np.concatenate([np.zeros(0, f">u{_BYTES}"), *kept]))))
