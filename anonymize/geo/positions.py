@@ -1,188 +1,187 @@
 """A search for known positions in arbitrary content, whatever notation they are written in.
 
-Independent of every reader and writer: it looks for neighbouring numbers that name a place near one of the
-given fixes, as decimal degrees in either order, degrees-minutes-seconds, NMEA, scaled integers, or binary
-floats and integers.
+Independent of every reader and writer: it looks for neighbouring numbers, written or stored, that name a place near
+one of the given fixes. What it looks for and what it cannot see is told in docs/residual-scan.md; how chance is told
+from a leak, in ``anonymize.geo.chance``.
 """
 
-import functools
-import itertools
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from anonymize.finding import Finding, FindingKind, IndexSpan, TextSpan
-from anonymize.geo.ellipsoid import FloatArray, radii_m, wrap_degrees
+from anonymize.geo import stored_positions, written_positions
+from anonymize.geo.chance import Evidence, Hit, Sightings
+from anonymize.geo.grid_references import GridReferences
+from anonymize.geo.position_index import PositionIndex
+from anonymize.geo.stored_positions import StoredPositions
+from anonymize.geo.written_positions import WrittenPositions
 
-_DETECTOR = "positions"
-_NEIGHBOURS = 3
-_AT_ONCE = 65_536
-_MOST_FINDINGS = 1000
-_LEAST_COSINE = 1e-3
-_SLACK = 1.001
-_STRIDE = 1 << 40
-_NUMBER = re.compile(r"(?<![\w.])[-+]?\d{1,3}\.\d{3,18}(?![\d.])")
-_INTEGER = re.compile(r"(?<![\w.])[-+]?\d{7,10}(?![\w.])")
-_SCALES = (("e7", 1e7), ("e6", 1e6), ("milliarcseconds", 3.6e6))
-_SYMBOLS = re.compile(
-    r"(?P<before>[NSEW北南东西])?[:纬经\s]{0,3}(?<![\d.])(?P<deg>\d{1,3})\s*[°º度]\s*"
-    r"(?P<min>\d{1,2}(?:\.\d+)?)\s*"
-    r"(?:['′’分]\s*(?:(?P<sec>\d{1,2}(?:\.\d+)?)\s*(?:[\"″”秒]|'')?)?)?(?(before)|\s*(?P<after>[NSEW](?![A-Za-z]))?)"
-)
-_SPACED = re.compile(
-    r"(?<![\d.])(?=(?:(?P<before>[NSEW])\s{0,2})?(?P<deg>\d{1,3})[\s:](?P<min>\d{1,2}(?:\.\d+)?)"
-    r"(?:[\s:](?P<sec>\d{1,2}\.\d+))?(?(before)|\s?(?P<after>[NSEW](?![A-Za-z]))?))"
-)
-_NMEA = re.compile(r"(?<![\d.])(\d{2,3})(\d{2}\.\d{2,8})\s*,\s*([NSEW])")
-_BINARY = (("float64", "f8", 1.0), ("float32", "f4", 1.0), ("int32 e7", "i4", 1e7))
-_NEGATIVE = frozenset("SW南西")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Numbers:
-    """Numbers in the order of the content, where each begins and ends, and how they were written."""
-
-    value: FloatArray
-    start: NDArray[np.int64]
-    end: NDArray[np.int64]
-    notation: str
-
-
-class _Fixes:
-    """Known fixes in a grid of cells no smaller than the tolerance: what is near is a neighbour."""
-
-    def __init__(self, lat: ArrayLike, lon: ArrayLike, tolerance_m: float) -> None:
-        y, x = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (lat, lon))
-        meridian, vertical = radii_m(y)
-        self._tolerance_m = tolerance_m
-        self._per_lat = np.radians(1.0) * meridian
-        self._per_lon = np.radians(1.0) * vertical * np.maximum(np.cos(np.radians(y)), _LEAST_COSINE)
-        self._cell_lat = tolerance_m / float(self._per_lat.min(initial=np.inf)) * _SLACK
-        self._cell_lon = tolerance_m / float(self._per_lon.min(initial=np.inf)) * _SLACK
-        reach = np.array([-1.0, 1.0])
-        self._bounds = tuple(
-            (np.array([v.min(initial=np.inf), v.max(initial=-np.inf)]) + reach * cell).tolist()
-            for v, cell in ((y, self._cell_lat), (x, self._cell_lon))
-        )
-        keys = self._keys(y, x)
-        order = np.argsort(keys)
-        self._sorted, self._lat, self._lon = keys[order], y[order], x[order]
-        self._per_lat, self._per_lon = self._per_lat[order], self._per_lon[order]
-
-    def holds(self, lat: FloatArray, lon: FloatArray) -> NDArray[np.bool_]:
-        """Whether each position is within the tolerance of a fix."""
-        found = np.zeros(len(lat), dtype=bool)
-        if not len(self._sorted):
-            return found
-        (south, north), (west, east) = self._bounds
-        at = np.flatnonzero((lat >= south) & (lat <= north) & (lon >= west) & (lon <= east))
-        keys = self._keys(lat[at], lon[at])
-        for beside in (-_STRIDE, 0, _STRIDE):
-            low = np.searchsorted(self._sorted, keys + beside - 1)
-            high = np.searchsorted(self._sorted, keys + beside + 1, side="right")
-            for i in np.flatnonzero((low < high) & ~found[at]).tolist():
-                near, where = slice(int(low[i]), int(high[i])), at[i]
-                along = (self._lat[near] - lat[where]) * self._per_lat[near]
-                across = wrap_degrees(self._lon[near] - lon[where]) * self._per_lon[near]
-                found[where] |= bool((np.hypot(across, along) <= self._tolerance_m).any())
-        return found
-
-    def _keys(self, lat: FloatArray, lon: FloatArray) -> NDArray[np.int64]:
-        row, column = np.floor(lat / self._cell_lat), np.floor(lon / self._cell_lon)
-        return row.astype(np.int64) * _STRIDE + column.astype(np.int64)
+DETECTOR = "positions@2"
+MOST_FINDINGS = 1000
+TOLERANCE_M = 15.0
+_BLOCK = 1 << 18
+_BEHIND = 64
+_AHEAD = max(stored_positions.LONGEST, 2 * written_positions.LONGEST)
+_CONTROL = np.zeros(256, bool)
+_CONTROL[[*range(9), 11, *range(14, 32), 127]] = True
+_STORED = ("float", "int", "rationals")
 
 
 def find_positions(
-    content: bytes, *, lat: ArrayLike, lon: ArrayLike, tolerance_m: float = 15.0
+    content: bytes, *, lat: ArrayLike, lon: ArrayLike, tolerance_m: float = TOLERANCE_M
 ) -> tuple[Finding, ...]:
-    """Search content for positions near known fixes.
+    """Search content in memory for positions near known fixes.
 
     Args:
         content: Text in UTF-8, or anything else.
-        lat: Latitudes of the fixes in degrees, EPSG:4326.
+        lat: Latitudes of the fixes in degrees, EPSG:4326, in the order of the drive.
         lon: Longitudes in degrees.
         tolerance_m: How near in metres a position must be to count.
 
     Returns:
         At most 1000 findings: text spans in code points (bytes where the content is not UTF-8), index spans
         in bytes for binary numbers. The notation is the label.
+
+    Raises:
+        MalformedItemError: The fixes are no positions.
     """
-    fixes = _Fixes(lat, lon, tolerance_m)
-    try:
-        text = content.decode("utf-8")
-        binary = "\x00" in text
-    except UnicodeDecodeError:
-        text, binary = content.decode("latin-1"), True
-    written = (_near(numbers, fixes, textual=True) for numbers in _written(text))
-    stored = (_near(numbers, fixes, textual=False) for numbers in _stored(content)) if binary else iter(())
-    found = itertools.chain.from_iterable(itertools.chain(written, stored))
-    return tuple(itertools.islice(found, _MOST_FINDINGS))
-
-
-def _near(numbers: _Numbers, fixes: _Fixes, *, textual: bool) -> Iterator[Finding]:
-    count = len(numbers.value)
-    for block in range(0, count, _AT_ONCE):
-        ends: dict[int, int] = {}
-        for apart in range(1, _NEIGHBOURS + 1 if textual else 2):
-            first = numbers.value[block : min(block + _AT_ONCE, count - apart)]
-            second = numbers.value[block + apart : block + apart + len(first)]
-            for index in np.flatnonzero(fixes.holds(first, second) | fixes.holds(second, first)).tolist():
-                ends.setdefault(block + index, block + index + apart)
-        for begin, last in sorted(ends.items()):
-            start, end = int(numbers.start[begin]), int(numbers.end[last])
-            yield Finding(
-                kind=FindingKind.POSITION,
-                where=TextSpan(start=start, end=end) if textual else IndexSpan(start=start, end=end),
-                confidence=1.0,
-                detector=_DETECTOR,
-                label=numbers.notation,
-            )
-
-
-def _written(text: str) -> Iterator[_Numbers]:
-    yield _matches(_NUMBER, text, "decimal", lambda m: float(m[0]))
-    for pattern in (_SYMBOLS, _SPACED):
-        yield _matches(pattern, text, "degrees minutes seconds", _sexagesimal)
-    yield _matches(_NMEA, text, "nmea", lambda m: _signed(int(m[1]) + float(m[2]) / 60.0, m[3]))
-    for notation, scale in _SCALES:
-        yield _matches(_INTEGER, text, notation, functools.partial(_scaled, scale))
-
-
-def _matches(
-    pattern: re.Pattern[str], text: str, notation: str, value: Callable[[re.Match[str]], float]
-) -> _Numbers:
-    found = list(pattern.finditer(text))
-    return _Numbers(
-        value=np.array([value(m) for m in found], dtype=np.float64),
-        start=np.array([m.start() for m in found], dtype=np.int64),
-        end=np.array([max(m.end(g) for g in range(m.re.groups + 1)) for m in found], dtype=np.int64),
-        notation=notation,
+    hits = search((content,), PositionIndex(lat, lon, tolerance_m=tolerance_m))
+    points = _code_points(content, [place for hit in hits for place in (hit.start, hit.end)])
+    return tuple(
+        _finding(
+            hit,
+            IndexSpan(start=hit.start, end=hit.end)
+            if hit.label.startswith(_STORED)
+            else TextSpan(start=points[hit.start], end=points[hit.end]),
+        )
+        for hit in hits
     )
 
 
-def _sexagesimal(match: re.Match[str]) -> float:
-    degrees = int(match["deg"]) + float(match["min"]) / 60.0 + float(match["sec"] or 0.0) / 3600.0
-    return _signed(degrees, match["before"] or match["after"] or "")
+def search_positions(
+    chunks: Iterable[bytes], *, lat: ArrayLike, lon: ArrayLike, tolerance_m: float = TOLERANCE_M
+) -> tuple[Finding, ...]:
+    """Search content of any size, in constant memory, for positions near known fixes.
+
+    Args:
+        chunks: The content in order, in pieces of any size.
+        lat: Latitudes of the fixes in degrees, EPSG:4326, in the order of the drive.
+        lon: Longitudes in degrees.
+        tolerance_m: How near in metres a position must be to count.
+
+    Returns:
+        At most 1000 findings; index spans in bytes of the whole content. The notation is the label.
+
+    Raises:
+        MalformedItemError: The fixes are no positions.
+    """
+    return as_findings(search(chunks, PositionIndex(lat, lon, tolerance_m=tolerance_m)))
 
 
-def _scaled(scale: float, match: re.Match[str]) -> float:
-    return int(match[0]) / scale
+def as_findings(hits: Iterable[Hit]) -> tuple[Finding, ...]:
+    """Hits as findings, with index spans in bytes."""
+    return tuple(_finding(hit, IndexSpan(start=hit.start, end=hit.end)) for hit in hits)
 
 
-def _signed(degrees: float, hemisphere: str) -> float:
-    return -degrees if hemisphere in _NEGATIVE else degrees
+def search(chunks: Iterable[bytes], index: PositionIndex) -> tuple[Hit, ...]:
+    """Search content for the positions of an index; it ends early at 1000 hits."""
+    if not index.count:
+        for _ in chunks:
+            pass
+        return ()
+    written, stored, references = WrittenPositions(index), StoredPositions(index), GridReferences(index)
+    evidence = Evidence()
+    for base, low, high, block in _blocks(chunks):
+        found = [*written.search(block), *references.search(block.tobytes())]
+        found += _wide(block, written)
+        if _is_binary(block):
+            found += stored.search(block.tobytes())
+        evidence.add([_moved(s.between(low, high), base) for s in found])
+        if evidence.certain >= MOST_FINDINGS:
+            break
+    return tuple(evidence.hits())[:MOST_FINDINGS]
 
 
-def _stored(content: bytes) -> Iterator[_Numbers]:
-    for (name, code, scale), order in itertools.product(_BINARY, "<>"):
-        kind = np.dtype(order + code)
-        for offset in range(kind.itemsize):
-            count = (len(content) - offset) // kind.itemsize
-            if count > 1:
-                with np.errstate(invalid="ignore"):
-                    value = np.frombuffer(content, kind, count, offset).astype(np.float64) / scale
-                start = np.arange(count, dtype=np.int64) * kind.itemsize + offset
-                yield _Numbers(value=value, start=start, end=start + kind.itemsize, notation=name)
+def _blocks(chunks: Iterable[bytes]) -> Iterator[tuple[int, int, int, NDArray[np.uint8]]]:
+    """Pieces of the content with enough before and after that no position is cut.
+
+    Yields:
+        Place of the piece's first byte in the content, the half-open range of the piece in which positions may
+        start, and the piece.
+    """
+    held, base, low = bytearray(), 0, 0
+    for chunk in chunks:
+        for at in range(0, len(chunk), _BLOCK):
+            held += chunk[at : at + _BLOCK]
+            while len(held) >= low + _BLOCK + _AHEAD:
+                high = low + _BLOCK
+                yield base, low, high, np.frombuffer(bytes(held[: high + _AHEAD]), np.uint8)
+                del held[: high - _BEHIND]
+                base, low = base + high - _BEHIND, _BEHIND
+    if held:
+        yield base, low, len(held), np.frombuffer(bytes(held), np.uint8)
+
+
+def _wide(block: NDArray[np.uint8], written: WrittenPositions) -> Iterator[Sightings]:
+    """Text in UTF-16 at either alignment: every other byte, where digits alternate with zeros."""
+    zero = block == 0
+    digit = (block - np.uint8(48)) < 10
+    alternating = digit[:-4] & zero[1:-3] & digit[2:-2] & zero[3:-1] & digit[4:]
+    for parity in (0, 1):
+        if alternating[parity::2].any():
+            for s in written.search(np.ascontiguousarray(block[parity::2])):
+                yield Sightings(
+                    label=f"{s.label} utf-16",
+                    space=s.space,
+                    first=s.first,
+                    second=s.second,
+                    start=2 * s.start + parity,
+                    end=2 * s.end + parity,
+                    limit=s.limit,
+                )
+
+
+def _is_binary(block: NDArray[np.uint8]) -> bool:
+    """Whether numbers could be stored in a block: it has control characters or is no UTF-8."""
+    if _CONTROL[block].any():
+        return True
+    # Characters that the block's borders cut are no evidence.
+    inner = block.tobytes()[3:-3].decode("utf-8", "replace") if len(block) > _BEHIND else None
+    if inner is not None:
+        return "\ufffd" in inner[3:-3]
+    try:
+        block.tobytes().decode("utf-8")
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def _moved(sightings: Sightings, base: int) -> Sightings:
+    return Sightings(
+        label=sightings.label,
+        space=sightings.space,
+        first=sightings.first,
+        second=sightings.second,
+        start=sightings.start + base,
+        end=sightings.end + base,
+        limit=sightings.limit,
+    )
+
+
+def _code_points(content: bytes, places: list[int]) -> dict[int, int]:
+    """For each place in bytes its place in code points; the same where the content is not UTF-8."""
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return {place: place for place in places}
+    found, before, count = {}, 0, 0
+    for place in sorted(set(places)):
+        count += len(content[before:place].decode("utf-8", "ignore"))
+        found[place], before = count, place
+    return found
+
+
+def _finding(hit: Hit, where: IndexSpan | TextSpan) -> Finding:
+    return Finding(kind=FindingKind.POSITION, where=where, confidence=1.0, detector=DETECTOR, label=hit.label)
