@@ -1,0 +1,75 @@
+"""The values that decoded messages are made of, and walks over them."""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+Fields = dict[str, Any]
+
+_PER_S = 1_000_000_000
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*(?:[/.][A-Za-z][A-Za-z0-9_]*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A moment in nanoseconds, however the message wrote it; zero means not set."""
+
+    ns: int
+
+    def split(self) -> tuple[int, int]:
+        """Whole seconds and the nanoseconds after them."""
+        return divmod(self.ns, _PER_S)
+
+
+def stamp_of(seconds: int, nanoseconds: int) -> Stamp:
+    """The moment that seconds and nanoseconds name."""
+    return Stamp(int(seconds) * _PER_S + int(nanoseconds))
+
+
+def type_name(name: str) -> str:
+    """A type's name without the ``msg`` of ROS 2: ``sensor_msgs/msg/Image`` is ``sensor_msgs/Image``."""
+    return name.replace("/msg/", "/")
+
+
+def is_type_name(name: str) -> bool:
+    """Whether a name can be that of a type of ROS or protobuf."""
+    return _NAME.fullmatch(name) is not None
+
+
+def stamps(node: Any) -> Iterator[Stamp]:
+    """All moments of a tree that are set."""
+    if isinstance(node, Stamp):
+        if node.ns:
+            yield node
+    elif isinstance(node, dict):
+        for value in node.values():
+            yield from stamps(value)
+    elif isinstance(node, list) and node and isinstance(node[0], dict | list | Stamp):
+        for value in node:
+            yield from stamps(value)
+
+
+def map_leaves(node: Any, kind: type, change: Callable[[Any], Any]) -> Any:
+    """A copy of a tree in which every leaf of one type is changed; untouched subtrees are shared."""
+    if isinstance(node, kind):
+        return change(node)
+    if isinstance(node, dict):
+        made = {key: map_leaves(value, kind, change) for key, value in node.items()}
+        return node if all(made[key] is node[key] for key in node) else made
+    if isinstance(node, list) and node and isinstance(node[0], dict | list | str | Stamp):
+        items = [map_leaves(value, kind, change) for value in node]
+        return node if all(a is b for a, b in zip(items, node, strict=True)) else items
+    return node
+
+
+def frame_of(fields: Fields) -> str:
+    """The frame that a message's values are in, without leading slash; empty where it names none."""
+    header = fields.get("header")
+    frame = header.get("frame_id") if isinstance(header, dict) else None
+    return str(frame or fields.get("frame_id") or fields.get("parent_frame_id") or "").lstrip("/")
+
+
+def child_frame_of(fields: Fields) -> str:
+    """The frame that a message places, without leading slash; empty where it names none."""
+    return str(fields.get("child_frame_id") or "").lstrip("/")
