@@ -12,22 +12,20 @@ from anonymize.errors import MalformedItemError, UnknownCrsError
 from anonymize.formats.track import (
     Track,
     check_count,
-    check_positions,
     format_times,
     list_dropped,
     number_segments,
     parse_numbers,
     parse_times,
+    to_positions,
 )
-from anonymize.geo.crs import require_crs, to_wgs84
+from anonymize.geo.crs import CrsKind, kind_of, require_crs
 from anonymize.profile import TrackProfile
 
-_WGS84_NAMES = {
-    "EPSG:4326",
-    "urn:ogc:def:crs:OGC:1.3:CRS84",
-    "urn:ogc:def:crs:EPSG::4326",
-    "OGC:CRS84",
-    "CRS84",
+_AXES: dict[CrsKind, tuple[str, str, str]] = {
+    "geographic": ("longitude", "latitude", "elevation"),
+    "projected": ("easting", "northing", "elevation"),
+    "geocentric": ("X", "Y", "Z"),
 }
 _LINE_TIMES = ("coordTimes", "times")
 _POINT_TIMES = ("time", "timestamp", "datetime")
@@ -38,8 +36,9 @@ _LEAST, _MOST = 2, 3
 @dataclass(slots=True)
 class _Fixes:
     max_points: int
+    axes: tuple[str, str, str]
     cells: dict[str, list[str]] = field(
-        default_factory=lambda: {n: [] for n in ("lon", "lat", "ele", "time", "speed")}
+        default_factory=lambda: {n: [] for n in ("x", "y", "z", "time", "speed")}
     )
     starts: list[bool] = field(default_factory=list)
     dropped: set[str] = field(default_factory=set)
@@ -53,12 +52,12 @@ class _Fixes:
         check_count(len(self.starts) + 1, self.max_points)
         if len(position) > _MOST:
             self.dropped.add("coordinates[3:]")
-        lon, lat, ele = (*position[:_MOST], None)[:_MOST]
-        for name, value in zip(
-            ("lon", "lat", "ele", "time", "speed"), (lon, lat, ele, time, speed), strict=True
-        ):
-            if value is None and name in {"lon", "lat"}:
-                raise MalformedItemError(f"{where}: no {name} (got null)")
+        values = (*position[:_MOST], None)[:_MOST]
+        for name, axis, value in zip("xyz", self.axes, values, strict=True):
+            if value is None and name != "z":
+                raise MalformedItemError(f"{where}: no {axis} (got null)")
+            self.cells[name].append(_cell(value, axis, where))
+        for name, value in (("time", time), ("speed", speed)):
             self.cells[name].append(_cell(value, name, where))
         self.starts.append(starts)
 
@@ -68,31 +67,33 @@ def read_geojson_track(content: bytes, *, profile: TrackProfile, crs: str | None
 
     Times come from ``coordTimes`` or ``times`` of a line and ``time`` of a point, speeds from ``speed`` of a
     point. Every line is a segment; consecutive points form one unless their ``segment`` property changes.
+    Positions are longitude, latitude and elevation, or easting, northing and elevation, or geocentric X, Y and
+    Z, as ``crs`` is. A legacy ``crs`` member (GeoJSON 2008), wherever it stands, must agree with ``crs``.
 
     Raises:
-        MalformedItemError: No GeoJSON, a geometry that is no track, impossible values, times that do not
-            match.
+        MalformedItemError: No GeoJSON, a geometry that is no track, impossible values or 0, 0, times that do
+            not match.
         LimitExceededError: There are too many fixes.
-        UnknownCrsError: ``crs`` is missing or unknown, or a legacy ``crs`` member names another system.
+        UnknownCrsError: ``crs`` is missing or unknown, or a ``crs`` member names another system.
     """
     known = require_crs(crs)
     document = load_geojson(content)
-    _check_member(document)
-    fixes = _Fixes(profile.max_points)
-    for number, feature in enumerate(_features(document)):
+    _check_member(document, known)
+    axes = _AXES[kind_of(known)]
+    fixes = _Fixes(profile.max_points, axes)
+    for number, feature in enumerate(_features(document, known)):
         _collect(feature, fixes, f"feature {number}")
     check_count(len(fixes.starts), profile.max_points)
     place = "position {}".format
-    lat = parse_numbers(fixes.cells["lat"], "latitude", place)
-    lon = parse_numbers(fixes.cells["lon"], "longitude", place)
-    check_positions(lat, lon, place)
-    lat, lon = to_wgs84(lat, lon, known)
+    x, y, z = (parse_numbers(fixes.cells[n], axis, place) for n, axis in zip("xyz", axes, strict=True))
+    first, second = (y, x) if kind_of(known) == "geographic" else (x, y)
+    lat, lon, elevation = to_positions(first, second, z, crs=known, place=place)
     time_s = parse_times(fixes.cells["time"], place)
     return Track(
         lat=lat,
         lon=lon,
         time_s=time_s,
-        elevation_m=parse_numbers(fixes.cells["ele"], "elevation", place),
+        elevation_m=elevation,
         speed_mps=parse_numbers(fixes.cells["speed"], "speed", place),
         segment=number_segments(np.array(fixes.starts, dtype=bool), time_s),
         crs=known,
@@ -141,7 +142,7 @@ def _feature(track: Track, part: slice, times: list[str]) -> dict[str, Any]:
     return {"type": "Feature", "properties": properties, "geometry": geometry}
 
 
-def _features(document: Mapping[str, Any]) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+def _features(document: Mapping[str, Any], crs: str) -> Iterator[tuple[Any, Mapping[str, Any]]]:
     kind = document.get("type")
     if kind == "FeatureCollection":
         members = document.get("features")
@@ -154,13 +155,17 @@ def _features(document: Mapping[str, Any]) -> Iterator[tuple[Any, Mapping[str, A
     for number, member in enumerate(members):
         if not isinstance(member, dict):
             raise MalformedItemError(f"feature {number}: no object (got {type(member).__name__})")
+        _check_member(member, crs)
         bare = member.get("type") != "Feature"
         properties = {} if bare else member.get("properties") or {}
         if not isinstance(properties, dict):
             raise MalformedItemError(
                 f"feature {number}: properties are no object (got {type(properties).__name__})"
             )
-        yield (member if bare else member.get("geometry")), properties
+        geometry = member if bare else member.get("geometry")
+        if isinstance(geometry, dict):
+            _check_member(geometry, crs)
+        yield geometry, properties
 
 
 def _collect(feature: tuple[Any, Mapping[str, Any]], fixes: _Fixes, where: str) -> None:
@@ -225,15 +230,16 @@ def _cell(value: Any, name: str, where: str) -> str:
     return value if isinstance(value, str) else repr(float(value)) if isinstance(value, float) else str(value)
 
 
-def _check_member(document: Mapping[str, Any]) -> None:
+def _check_member(document: Mapping[str, Any], known: str) -> None:
     if "crs" not in document:
         return
     member = document["crs"]
     properties = member.get("properties") if isinstance(member, dict) else None
     name = properties.get("name") if isinstance(properties, dict) else None
-    if name not in _WGS84_NAMES:
+    named = require_crs(name if isinstance(name, str) else None)
+    if named != known:
         raise UnknownCrsError(
-            f"the crs member names another system (got {str(name)[:80]!r}, expected CRS84 or EPSG:4326)"
+            f"the crs member names another system than was declared (got {named!r}, expected {known!r})"
         )
 
 

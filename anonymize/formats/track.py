@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anonymize.errors import LimitExceededError, MalformedItemError
-from anonymize.geo.crs import geodesic_m, steps_m
+from anonymize.geo.crs import geodesic_m, kind_of, steps_m, to_wgs84
 from anonymize.geo.ellipsoid import FloatArray, wrap_degrees
 
+_NO_FIX_DEG = 1e-6
 _EARLIEST_S = -59e9
 _LATEST_S = 250e9
 _AGREEMENT_M = 5.0
@@ -153,6 +154,41 @@ def check_positions(lat: FloatArray, lon: FloatArray, place: Callable[[int], str
                 f"{place(first)}: {name} is impossible "
                 f"(got {float(values[first])!r}, expected -{limit} to {limit})"
             )
+
+
+def check_fixes(lat: FloatArray, lon: FloatArray, place: Callable[[int], str] = "fix {}".format) -> None:
+    """Refuse 0, 0, which receivers write while they have no fix: nothing says where the vehicle was.
+
+    Raises:
+        MalformedItemError: Names the first such fix.
+    """
+    bad = np.flatnonzero((np.abs(lat) < _NO_FIX_DEG) & (np.abs(lon) < _NO_FIX_DEG))
+    if len(bad):
+        raise MalformedItemError(
+            f"{place(int(bad[0]))}: no fix (got latitude 0, longitude 0, expected a position or no row)"
+        )
+
+
+def to_positions(
+    first: FloatArray, second: FloatArray, third: FloatArray, *, crs: str, place: Callable[[int], str]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Latitude, longitude and elevation of fixes that were read in ``crs``, as ``anonymize.geo.crs`` takes them.
+
+    Args:
+        first: Latitude in degrees, easting or geocentric X.
+        second: Longitude in degrees, northing or geocentric Y.
+        third: Elevation, NaN where absent, or geocentric Z.
+        crs: The system, as :func:`anonymize.geo.crs.require_crs` returns it.
+        place: How errors name a fix.
+
+    Raises:
+        MalformedItemError: A coordinate is not finite, out of range or outside the system's area, or 0, 0.
+    """
+    if kind_of(crs) == "geographic":
+        check_positions(first, second, place)
+    lat, lon, elevation = to_wgs84(first, second, crs, third)
+    check_fixes(lat, lon, place)
+    return lat, lon, elevation
 
 
 def check_count(count: int, max_points: int) -> None:

@@ -3,7 +3,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from anonymize.errors import AnonymizeError, MalformedItemError, UnknownCrsError
@@ -55,7 +55,7 @@ def test_malformed_text_is_refused_with_row_and_value(case, profile):
         read_csv_track(content, profile=profile, crs="EPSG:4326")
 
 
-@pytest.mark.parametrize("crs", [None, "", "GCJ-02", "EPSG:3857", "BD-09"])
+@pytest.mark.parametrize("crs", [None, "", "LOCAL", "EPSG:3857", "EPSG:4610", "WGS 84"])
 def test_an_unknown_reference_system_is_refused_by_name(crs, profile):
     with pytest.raises(UnknownCrsError, match=repr(crs)):
         read_csv_track(READABLE["comma"], profile=profile, crs=crs)
@@ -119,6 +119,7 @@ fixes = st.lists(
 @given(fixes)
 def test_what_is_written_is_read_again(profile, rows):
     lat, lon, ms, ele, speed, step = (list(c) for c in zip(*rows, strict=True))
+    assume(all(abs(y) > 1e-6 or abs(x) > 1e-6 for y, x in zip(lat, lon, strict=True)))
     ms = sorted(m for m in ms if m is not None) + [None] * ms.count(None)
     made = Track(
         lat=np.array(lat),
