@@ -1,0 +1,224 @@
+"""How the points of a georeferenced cloud leave: displaced as tracks are, or in a frame without a place."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anonymize.errors import LimitExceededError
+from anonymize.geo.ellipsoid import FloatArray, to_enu
+from anonymize.geo.offset import KeyedOffset
+from anonymize.geo.prf import require_key, subkey, uniform
+from anonymize.points.frame import LocalFrame
+from anonymize.points.georeference import Georeference
+from anonymize.points.registered import released_system
+from anonymize.profile import TrackProfile
+
+Mode = Literal["LOCAL", "OFFSET"]
+
+_STEP_M, _STEP_DEG = 0.001, 1e-8
+_BASE_M, _BASE_DEG = 1000.0, 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Extent:
+    """What a first run over a cloud tells.
+
+    Attributes:
+        low: Least x, y and z.
+        high: Greatest x, y and z.
+        chosen: x, y and z of the point that the key chose as the middle of a clip.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    chosen: FloatArray
+
+
+def chosen_index(count: int, *, key: bytes, context: bytes) -> int:
+    """Index of the point about which a cloud larger than a clip is cut.
+
+    Raises:
+        ProfileError: The key has not 32 bytes.
+    """
+    draw = float(uniform(subkey(require_key(key), "cloud middle", context), "point", 1)[0])
+    return min(int(draw * count), count - 1)
+
+
+@dataclass(slots=True, kw_only=True)
+class OffsetMove:
+    """Displaces points by the function that displaces tracks; heights become heights above the lowest point.
+
+    Attributes:
+        offset: The displacement of the release.
+        source: System of the cloud.
+        target: System in which it leaves.
+        base: What steps of x and y are counted from in a LAS file; it tells of displaced places only.
+        floor: The least z; 0 where the profile keeps elevations.
+        profile: Limits.
+        shifts: Least, greatest and summed displacement in metres, and the number of points.
+    """
+
+    offset: KeyedOffset
+    source: Georeference
+    target: Georeference
+    base: tuple[float, float]
+    floor: float
+    height_unit: float
+    profile: TrackProfile
+    shifts: list[float] = field(default_factory=lambda: [np.inf, 0.0, 0.0, 0.0])
+
+    @classmethod
+    def of(
+        cls,
+        source: Georeference,
+        extent: Extent,
+        *,
+        offset: KeyedOffset,
+        wkt: bool,
+        profile: TrackProfile,
+    ) -> "OffsetMove":
+        """For one cloud.
+
+        Raises:
+            MalformedItemError: The cloud lies outside its system's area.
+            LimitExceededError: It lies near a pole.
+        """
+        x, y, _ = extent.chosen
+        lat, lon = offset.displace(*source.to_wgs84(np.array([x]), np.array([y])))
+        target = released_system(source, float(lat[0]), float(lon[0]), wkt=wkt)
+        step = _BASE_DEG if target.geographic else _BASE_M
+        moved = target.from_wgs84(lat, lon)
+        unit = 1.0 if target is source else source.height_unit_m(float(x), float(y))
+        return cls(
+            offset=offset,
+            source=source,
+            target=target,
+            base=(float(np.floor(moved[0][0] / step) * step), float(np.floor(moved[1][0] / step) * step)),
+            floor=0.0 if profile.keep_elevation else float(extent.low[2]),
+            height_unit=unit,
+            profile=profile,
+        )
+
+    @property
+    def scale(self) -> tuple[float, float, float]:
+        """Steps of x, y and z in a LAS file: about a millimetre, whatever the source's were."""
+        step = _STEP_DEG if self.target.geographic else _STEP_M
+        return (step, step, _STEP_M)
+
+    def move(self, xyz: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """Rows of x, y, z as they leave, and which of the points do.
+
+        Raises:
+            MalformedItemError: A point lies outside its system's area, before or after.
+            LimitExceededError: A point would stay near its place.
+        """
+        lat, lon = self.source.to_wgs84(xyz[:, 0], xyz[:, 1])
+        moved_lat, moved_lon = self.offset.displace(lat, lon)
+        shift = np.hypot(*to_enu(moved_lat, moved_lon, lat, lon))
+        least = float(shift.min(initial=np.inf))
+        if least < self.profile.offset_min_shift_m:
+            raise LimitExceededError(
+                f"the offset leaves a point near its place "
+                f"(got {least:.1f} m, expected at least {self.profile.offset_min_shift_m} m)"
+            )
+        low, high, total, count = self.shifts
+        greatest = max(high, float(shift.max(initial=0.0)))
+        self.shifts = [min(low, least), greatest, total + float(shift.sum()), count + len(shift)]
+        x, y = self.target.from_wgs84(moved_lat, moved_lon)
+        z = (xyz[:, 2] - self.floor) * self.height_unit
+        return np.stack([x, y, z], axis=1), np.ones(len(xyz), dtype=bool)
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-ready measures."""
+        low, high, total, count = self.shifts
+        return {
+            "crs": self.target.shown,
+            "min_shift_m": round(low, 1),
+            "max_shift_m": round(high, 1),
+            "mean_shift_m": round(total / max(count, 1.0), 1),
+        }
+
+
+@dataclass(slots=True, kw_only=True)
+class LocalMove:
+    """Brings points into a frame without a place; what lies too far from its middle goes.
+
+    Attributes:
+        frame: The frame.
+        source: System of the cloud.
+        radius_m: How far from the middle of the frame points may lie.
+        floor: The least z.
+    """
+
+    frame: LocalFrame
+    source: Georeference
+    radius_m: float
+    floor: float
+    height_unit: float
+
+    @classmethod
+    def of(
+        cls,
+        source: Georeference,
+        extent: Extent,
+        *,
+        frame: LocalFrame | None,
+        key: bytes,
+        context: bytes,
+        profile: TrackProfile,
+    ) -> "LocalMove":
+        """For one cloud; about its middle, or about a point that the key chooses where it exceeds a clip.
+
+        Args:
+            source: System of the cloud.
+            extent: Of its points.
+            frame: The frame of the clip that the cloud belongs to; None where it is a clip of its own.
+            key: The release's key, 32 bytes.
+            context: Names the cloud within the release.
+            profile: ``local_clip_m``.
+
+        Raises:
+            MalformedItemError: The cloud lies outside its system's area.
+        """
+        x, y, _ = extent.chosen
+        if frame is None:
+            corners = np.array([extent.low[:2], extent.high[:2]])
+            lat, lon = source.to_wgs84(corners[:, 0], corners[:, 1])
+            across = float(np.hypot(*to_enu(lat[1], lon[1], lat[0], lon[0])))
+            middle = corners.mean(axis=0) if across <= profile.local_clip_m else extent.chosen[:2]
+            lat, lon = source.to_wgs84(middle[:1], middle[1:2])
+            frame = LocalFrame.keyed(float(lat[0]), float(lon[0]), key=key, context=context, profile=profile)
+        return cls(
+            frame=frame,
+            source=source,
+            radius_m=profile.local_clip_m / 2.0,
+            floor=float(extent.low[2]),
+            height_unit=source.height_unit_m(float(x), float(y)),
+        )
+
+    @property
+    def scale(self) -> tuple[float, float, float]:
+        """Steps in a LAS file in metres."""
+        return (_STEP_M, _STEP_M, _STEP_M)
+
+    @property
+    def base(self) -> tuple[float, float]:
+        """Steps are counted from the origin of the frame."""
+        return (0.0, 0.0)
+
+    def move(self, xyz: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """Rows of x, y, z in metres in the frame, and which of the points lie within the clip.
+
+        Raises:
+            MalformedItemError: A point lies outside its system's area.
+        """
+        lat, lon = self.source.to_wgs84(xyz[:, 0], xyz[:, 1])
+        x, y, away = self.frame.place(lat, lon)
+        z = (xyz[:, 2] - self.floor) * self.height_unit
+        return np.stack([x, y, z], axis=1), away <= self.radius_m
+
+    def facts(self) -> dict[str, Any]:
+        """JSON-ready measures."""
+        return {"crs": "LOCAL", "clip_m": 2.0 * self.radius_m}
