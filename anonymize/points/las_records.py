@@ -202,8 +202,9 @@ def write_extra_dimensions(extra: Iterable[ExtraDimension]) -> bytes:
 
 def _write_entry(e: ExtraDimension) -> bytes:
     used = e.options & _KEPT_OPTIONS if e.data_type else 0
+    wide = 8 * ((e.data_type - 1) // _TYPES_PER_COUNT + 1)
     values = [
-        value if used & bit else bytes(24) for value, bit in ((e.no_data, 1), (e.scale, 8), (e.offset, 16))
+        value[:wide] if used & bit else b"" for value, bit in ((e.no_data, 1), (e.scale, 8), (e.offset, 16))
     ]
     return _EXTRA.pack(e.data_type, used if e.data_type else e.options, e.name.encode("ascii"), *values)
 

@@ -70,3 +70,13 @@ def _geographic(code: int) -> str:
         f'AUTHORITY["EPSG","{datum_code}"]],PRIMEM["Greenwich",0,AUTHORITY["EPSG","8901"]],'
         f'UNIT["degree",0.0174532925199433,AUTHORITY["EPSG","9122"]],AUTHORITY["EPSG","{code}"]]'
     )
+
+
+DEFINITIONS = frozenset(
+    definition(code).encode("ascii") + b"\x00"
+    for code in (
+        *_GEOGRAPHIC,
+        *range(_UTM_NORTH + 1, _UTM_NORTH + _ZONES + 1),
+        *range(_UTM_SOUTH + 1, _UTM_SOUTH + _ZONES + 1),
+    )
+)
