@@ -3,6 +3,7 @@
 # ruff: noqa: N802, ARG002 - names and parameters of methods are SQLite's
 
 import itertools
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -12,6 +13,9 @@ import apsw
 from anonymize.containers.source import Source
 from anonymize.errors import LimitExceededError, MalformedItemError
 
+_MAGIC = b"SQLite format 3\x00"
+# Magic, page size, change counter, number of pages, the change counter for which that number is valid.
+_HEADER = struct.Struct(">16sH6xII60xI4x")
 _NUMBERS = itertools.count()
 _DAMAGED = (
     apsw.CorruptError,
@@ -38,6 +42,7 @@ def open_database(file: BinaryIO, *, max_value_bytes: int) -> Iterator[apsw.Conn
         MalformedItemError: In the ``with`` block too: the database is damaged.
         LimitExceededError: In the ``with`` block too: a value is larger than permitted.
     """
+    _require_whole(Source(file))
     name = f"fleetgate-{next(_NUMBERS)}"
     system = _OneFile(name, file)
     try:
@@ -58,8 +63,25 @@ def open_database(file: BinaryIO, *, max_value_bytes: int) -> Iterator[apsw.Conn
     except _DAMAGED as error:
         # What SQLite says may quote the database.
         raise MalformedItemError(f"the database is damaged (got {type(error).__name__})") from error
+    except UnicodeDecodeError as error:
+        raise MalformedItemError("a text in the database is not UTF-8") from error
     finally:
         system.unregister()
+
+
+def _require_whole(source: Source) -> None:
+    """SQLite takes an empty file for an empty database, and zeros for what a last page lacks (its format, 1.3)."""
+    header = source.read(_HEADER.size, "the header of the database")
+    magic, page, changes, pages, valid_for = _HEADER.unpack(header)
+    if magic != _MAGIC:
+        raise MalformedItemError(
+            f"a database begins with its magic (got {magic.hex()}, expected {_MAGIC.hex()})"
+        )
+    # A size of 65536 does not fit and is written as 1; the number of pages counts if it is as new as the file.
+    page = 65536 if page == 1 else page
+    expected = page * pages if changes == valid_for else 0
+    if page == 0 or source.end % page or source.end < expected:
+        raise MalformedItemError(f"the database is cut short (got {source.end} bytes, expected {expected})")
 
 
 def _harden(connection: apsw.Connection, max_value_bytes: int) -> None:
