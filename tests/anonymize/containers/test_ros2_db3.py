@@ -224,3 +224,19 @@ def test_the_library_reads_the_same_messages(db3: Path) -> None:
         theirs = sorted((c.topic, time, bytes(data)) for c, time, data in reader.messages())
     ours = opened(db3.read_bytes()).messages()
     assert sorted((m.channel.topic, m.log_time_ns, m.data) for m in ours) == theirs
+
+
+def test_memory_does_not_grow_with_the_database(db3: Path) -> None:
+    peaks = []
+    for rows in (40, 400):
+        changed(
+            db3,
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < "  # noqa: S608
+            f"{rows}) INSERT INTO messages (topic_id, timestamp, data) SELECT 1, i, randomblob(100000) FROM n",
+        )
+        apsw.memory_high_water(True)  # noqa: FBT003 - positional only
+        with db3.open("rb") as file:
+            assert sum(1 for _ in Ros2Database(file, profile=LIMITS).messages()) >= rows
+        peaks.append(apsw.memory_high_water())
+    assert db3.stat().st_size > 40_000_000
+    assert peaks[1] < 1.1 * peaks[0] < 8_000_000
