@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anonymize.errors import LimitExceededError
+from anonymize.geo.clips import ClipFrame
+from anonymize.geo.displacement import KeyedOffset
 from anonymize.geo.ellipsoid import FloatArray, to_enu
-from anonymize.geo.offset import KeyedOffset
+from anonymize.geo.offset import measure_positions, require_limits
 from anonymize.geo.prf import require_key, subkey, uniform
-from anonymize.points.frame import LocalFrame
+from anonymize.points.frame import cloud_frame
 from anonymize.points.georeference import Georeference
 from anonymize.points.registered import released_system
 from anonymize.profile import TrackProfile
@@ -19,6 +21,7 @@ Mode = Literal["LOCAL", "OFFSET"]
 
 _STEP_M, _STEP_DEG = 0.001, 1e-8
 _BASE_M, _BASE_DEG = 1000.0, 0.01
+_MEASURED = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -56,8 +59,10 @@ class OffsetMove:
         target: System in which it leaves.
         base: What steps of x and y are counted from in a LAS file; it tells of displaced places only.
         floor: The least z; 0 where the profile keeps elevations.
+        height_unit: What z is multiplied with: metres per unit where the system changes, else 1.
         profile: Limits.
         shifts: Least, greatest and summed displacement in metres, and the number of points.
+        distortion: Greatest strain, and greatest error of a direction in degrees, where it was measured.
     """
 
     offset: KeyedOffset
@@ -68,6 +73,7 @@ class OffsetMove:
     height_unit: float
     profile: TrackProfile
     shifts: list[float] = field(default_factory=lambda: [np.inf, 0.0, 0.0, 0.0])
+    distortion: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def of(
@@ -112,7 +118,7 @@ class OffsetMove:
 
         Raises:
             MalformedItemError: A point lies outside its system's area, before or after.
-            LimitExceededError: A point would stay near its place.
+            LimitExceededError: A point would stay near its place, or the ground is distorted too much.
         """
         lat, lon = self.source.to_wgs84(xyz[:, 0], xyz[:, 1])
         moved_lat, moved_lon = self.offset.displace(lat, lon)
@@ -126,9 +132,17 @@ class OffsetMove:
         low, high, total, count = self.shifts
         greatest = max(high, float(shift.max(initial=0.0)))
         self.shifts = [min(low, least), greatest, total + float(shift.sum()), count + len(shift)]
+        self._measure(lat, lon)
         x, y = self.target.from_wgs84(moved_lat, moved_lon)
         z = (xyz[:, 2] - self.floor) * self.height_unit
         return np.stack([x, y, z], axis=1), np.ones(len(xyz), dtype=bool)
+
+    def _measure(self, lat: FloatArray, lon: FloatArray) -> None:
+        some = slice(None, None, max(len(lat) // _MEASURED, 1))
+        evidence = measure_positions(self.offset, lat[some], lon[some])
+        require_limits(evidence, self.profile)
+        strain, heading = self.distortion
+        self.distortion = (max(strain, evidence.max_strain), max(heading, evidence.max_heading_error_deg))
 
     def facts(self) -> dict[str, Any]:
         """JSON-ready measures."""
@@ -138,6 +152,8 @@ class OffsetMove:
             "min_shift_m": round(low, 1),
             "max_shift_m": round(high, 1),
             "mean_shift_m": round(total / max(count, 1.0), 1),
+            "max_strain": round(self.distortion[0], 6),
+            "max_heading_error_deg": round(self.distortion[1], 4),
         }
 
 
@@ -149,10 +165,11 @@ class LocalMove:
         frame: The frame.
         source: System of the cloud.
         radius_m: How far from the middle of the frame points may lie.
-        floor: The least z.
+        floor: The least z; heights count from it, but in a clip that keeps elevations.
+        height_unit: Metres per unit of z.
     """
 
-    frame: LocalFrame
+    frame: ClipFrame
     source: Georeference
     radius_m: float
     floor: float
@@ -164,7 +181,7 @@ class LocalMove:
         source: Georeference,
         extent: Extent,
         *,
-        frame: LocalFrame | None,
+        frame: ClipFrame | None,
         key: bytes,
         context: bytes,
         profile: TrackProfile,
@@ -189,7 +206,7 @@ class LocalMove:
             across = float(np.hypot(*to_enu(lat[1], lon[1], lat[0], lon[0])))
             middle = corners.mean(axis=0) if across <= profile.local_clip_m else extent.chosen[:2]
             lat, lon = source.to_wgs84(middle[:1], middle[1:2])
-            frame = LocalFrame.keyed(float(lat[0]), float(lon[0]), key=key, context=context, profile=profile)
+            frame = cloud_frame(float(lat[0]), float(lon[0]), key=key, context=context, profile=profile)
         return cls(
             frame=frame,
             source=source,
@@ -215,8 +232,10 @@ class LocalMove:
             MalformedItemError: A point lies outside its system's area.
         """
         lat, lon = self.source.to_wgs84(xyz[:, 0], xyz[:, 1])
-        x, y, away = self.frame.place(lat, lon)
-        z = (xyz[:, 2] - self.floor) * self.height_unit
+        away = np.hypot(*to_enu(lat, lon, self.frame.lat0, self.frame.lon0))
+        x, y, z = self.frame.positions(lat, lon, xyz[:, 2] * self.height_unit)
+        if not self.frame.keep_elevation:
+            z = (xyz[:, 2] - self.floor) * self.height_unit
         return np.stack([x, y, z], axis=1), away <= self.radius_m
 
     def facts(self) -> dict[str, Any]:

@@ -181,10 +181,12 @@ def _walk(file: BinaryIO, at: int, end: int, count: int, *, extended: bool) -> I
     if count > _MOST_RECORDS:
         raise LimitExceededError(f"too many {kind}s (got {count}, expected at most {_MOST_RECORDS})")
     for number in range(count):
+        if at + head.size > end:
+            raise MalformedItemError(
+                f"{kind} {number} of {count} is truncated (got {max(end - at, 0)} bytes)"
+            )
         file.seek(at)
         raw = file.read(head.size)
-        if len(raw) < head.size or at + head.size > end:
-            raise MalformedItemError(f"{kind} {number} of {count} is truncated (got {len(raw)} bytes)")
         user, record_id, length, _ = head.unpack(raw)
         start = at + head.size
         at = start + length

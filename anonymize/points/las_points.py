@@ -8,7 +8,6 @@ import io
 import os
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from anonymize.errors import MalformedItemError
 from anonymize.geo.ellipsoid import FloatArray
+from anonymize.points.decoder import decoding
 from anonymize.points.las_layout import (
     EXTRA_BYTES_ID,
     LASZIP_ID,
@@ -26,6 +26,7 @@ from anonymize.points.las_layout import (
     LasLayout,
 )
 from anonymize.points.las_records import LasRecord, Records, write_extra_dimensions
+from anonymize.points.laz_chunks import check_chunks
 
 AT_ONCE = 100_000
 _HEADER = struct.Struct("<4s2H16s2B32s32s3H2IBHI5I12d")
@@ -84,7 +85,9 @@ def read_records(file: BinaryIO, layout: LasLayout) -> Iterator[Records]:
     file.seek(layout.points_at)
     decompressor = None
     if layout.compressed:
-        with _decompressing():
+        check_chunks(file, layout, LasRecord(point_format=layout.record.point_format).dtype.itemsize)
+        file.seek(layout.points_at)
+        with decoding():
             everything = lazrs.DecompressionSelection(lazrs.SELECTIVE_DECOMPRESS_ALL)
             decompressor = lazrs.LasZipDecompressor(file, layout.laszip, everything)
     for start in range(0, layout.count, AT_ONCE):
@@ -93,26 +96,13 @@ def read_records(file: BinaryIO, layout: LasLayout) -> Iterator[Records]:
             content: bytes | bytearray = file.read(count * dtype.itemsize)
         else:
             content = bytearray(count * dtype.itemsize)
-            with _decompressing():
+            with decoding():
                 decompressor.decompress_many(content)
         if len(content) != count * dtype.itemsize:
             raise MalformedItemError(
                 f"points are truncated (got {len(content) // dtype.itemsize} after {start}, expected {count})"
             )
         yield np.frombuffer(content, dtype)
-
-
-@contextmanager
-def _decompressing() -> Iterator[None]:
-    try:
-        yield
-    except lazrs.LazrsError as error:
-        raise MalformedItemError(f"compressed points are damaged ({error})") from error
-    except BaseException as error:
-        # A panic in Rust arrives as an exception that is no Exception; lazrs does not export its class.
-        if type(error).__name__ != "PanicException":
-            raise
-        raise MalformedItemError("compressed points are damaged (got a panic of the decoder)") from error
 
 
 def coordinates(records: Records, layout: LasLayout) -> FloatArray:

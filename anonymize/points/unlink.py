@@ -11,11 +11,11 @@ import numpy as np
 
 from anonymize.errors import LimitExceededError, ProfileError
 from anonymize.finding import FindingKind, Treatment, TreatmentKind
+from anonymize.geo.clips import ClipFrame
+from anonymize.geo.displacement import KeyedOffset
 from anonymize.geo.ellipsoid import FloatArray
-from anonymize.geo.offset import KeyedOffset
 from anonymize.points.cloud import CloudTreated
 from anonymize.points.displacement import Extent, LocalMove, Mode, OffsetMove, chosen_index
-from anonymize.points.frame import LocalFrame
 from anonymize.points.georeference import (
     Bounds,
     Georeference,
@@ -52,7 +52,7 @@ class CloudRelease:
     key: bytes
     context: bytes
     offset: KeyedOffset | None = None
-    frame: LocalFrame | None = None
+    frame: ClipFrame | None = None
 
 
 def unlink_cloud(
