@@ -123,30 +123,35 @@ def align(samples: Samples, track: Track) -> Alignment | None:
     return None
 
 
-def positions_at(
-    track: Track, time_s: FloatArray, *, max_gap_s: float
-) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
-    """Latitude and longitude of a track at many times, and where they are known.
+class Way:
+    """A track prepared for questions where it was at a time."""
 
-    Unknown before the first and after the last fix, across longer gaps, and wherever the fixes on both sides
-    are not neighbours in one segment of the track.
-    """
-    timed = np.flatnonzero(np.isfinite(track.time_s))
-    order = timed[np.argsort(track.time_s[timed], kind="stable")]
-    times = track.time_s[order]
-    if len(order) < 2:  # noqa: PLR2004 - between two fixes
-        none = np.full(len(time_s), np.nan)
-        return none, none, np.zeros(len(time_s), bool)
-    after = np.clip(np.searchsorted(times, time_s), 1, len(order) - 1)
-    a, b = order[after - 1], order[after]
-    pause = times[after] - times[after - 1]
-    known = (time_s >= times[0]) & (time_s <= times[-1]) & (pause <= max_gap_s)
-    known &= (b - a == 1) & (track.segment[a] == track.segment[b])
-    share = np.where(pause > 0, (time_s - times[after - 1]) / np.where(pause > 0, pause, 1.0), 0.0)
-    lat = track.lat[a] + share * (track.lat[b] - track.lat[a])
-    step = (track.lon[b] - track.lon[a] + 180.0) % 360.0 - 180.0
-    lon = (track.lon[a] + share * step + 180.0) % 360.0 - 180.0
-    return lat, lon, known
+    def __init__(self, track: Track) -> None:
+        """Sort its fixes by time, once."""
+        timed = np.flatnonzero(np.isfinite(track.time_s))
+        order = timed[np.argsort(track.time_s[timed], kind="stable")]
+        self._track, self._order, self._times = track, order, track.time_s[order]
+
+    def at(self, time_s: FloatArray, *, max_gap_s: float) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
+        """Latitude and longitude at many times, and where they are known.
+
+        Unknown before the first and after the last fix, across longer gaps, and wherever the fixes on both sides
+        are not neighbours in one segment of the track.
+        """
+        track, order, times = self._track, self._order, self._times
+        if len(order) < 2:  # noqa: PLR2004 - between two fixes
+            none = np.full(len(time_s), np.nan)
+            return none, none, np.zeros(len(time_s), bool)
+        after = np.clip(np.searchsorted(times, time_s), 1, len(order) - 1)
+        a, b = order[after - 1], order[after]
+        pause = times[after] - times[after - 1]
+        known = (time_s >= times[0]) & (time_s <= times[-1]) & (pause <= max_gap_s)
+        known &= (b - a == 1) & (track.segment[a] == track.segment[b])
+        share = np.where(pause > 0, (time_s - times[after - 1]) / np.where(pause > 0, pause, 1.0), 0.0)
+        lat = track.lat[a] + share * (track.lat[b] - track.lat[a])
+        step = (track.lon[b] - track.lon[a] + 180.0) % 360.0 - 180.0
+        lon = (track.lon[a] + share * step + 180.0) % 360.0 - 180.0
+        return lat, lon, known
 
 
 def _pairs(samples: Samples, track: Track) -> tuple[FloatArray, FloatArray, ComplexArray] | None:
@@ -161,7 +166,7 @@ def _pairs(samples: Samples, track: Track) -> tuple[FloatArray, FloatArray, Comp
         x = np.interp(times, samples.time_s, samples.x_m)
         y = np.interp(times, samples.time_s, samples.y_m)
         return track.lat[fixes][near], track.lon[fixes][near], (x + 1j * y)[near]
-    lat, lon, known = positions_at(track, samples.time_s, max_gap_s=_LONGEST_GAP_S)
+    lat, lon, known = Way(track).at(samples.time_s, max_gap_s=_LONGEST_GAP_S)
     return lat[known], lon[known], (samples.x_m + 1j * samples.y_m)[known]
 
 

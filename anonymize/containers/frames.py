@@ -1,6 +1,6 @@
 """The frames that a recording's poses are in: which lie where on the ground, and how they hang together."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -37,21 +37,27 @@ class Frames:
     links: Mapping[tuple[str, str], "Links"] = field(repr=False)
     static: tuple[Pose, ...] = field(repr=False)
 
-    def yaw_to(self, frame: str, bodies: frozenset[str]) -> float | None:
-        """Angle in radians by which the x axis of a sensor is turned to the left from a body's; None: unknown.
+    def mount(self, frame: str, bodies: frozenset[str]) -> tuple[FloatArray, FloatArray] | None:
+        """Place and orientation (quaternion) of a sensor on a body; None where they are unknown.
 
         Static edges are followed upwards to the first of ``bodies``.
         """
         above = {edge.child: edge for edge in self.static}
-        turn, at = np.array([0.0, 0.0, 0.0, 1.0]), frame
+        xyz, turn, at = np.zeros(3), np.array([0.0, 0.0, 0.0, 1.0]), frame
         for _ in range(len(above) + 1):
             if at in bodies:
-                x, y, z, w = turn.tolist()
-                return float(np.arctan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z)))
+                return xyz, turn
             if at not in above:
                 return None
-            turn, at = multiply_quaternions(above[at].xyzw, turn), above[at].frame
+            edge = above[at]
+            xyz = apply(edge.xyz, edge.xyzw, xyz[None])[0]
+            turn, at = multiply_quaternions(edge.xyzw, turn), edge.frame
         return None
+
+    def yaw_to(self, frame: str, bodies: frozenset[str]) -> float | None:
+        """Angle in radians by which the x axis of a sensor is turned to the left from a body's; None: unknown."""
+        mounted = self.mount(frame, bodies)
+        return None if mounted is None else yaw_of(mounted[1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,15 +90,18 @@ def frames_of(
     *,
     map_frames: frozenset[str],
     reference: Track | None,
+    observe: Callable[[Message], None] = lambda _: None,
 ) -> Frames:
     """Read all poses and edges once and lay them on the reference track; keeps a bounded number of them.
+
+    ``observe`` is shown every message on the way.
 
     A frame without poses of its own is aligned by those of a frame that hangs in it.
     """
     thinned: dict[tuple[str, str, str], _Thinned] = {}
     links: dict[tuple[str, str], _Thinned] = {}
     static: dict[tuple[str, str], Pose] = {}
-    for message, pose, edge in _placed(container, treatments):
+    for message, pose, edge in _placed(container, treatments, observe):
         if edge and pose.frame not in map_frames and pose.child not in map_frames:
             if is_static(message.channel.topic) and len(static) < _MOST_STATIC:
                 static[pose.frame, pose.child] = pose
@@ -116,6 +125,12 @@ def frames_of(
     )
 
 
+def yaw_of(xyzw: FloatArray) -> float:
+    """Angle in radians by which a rotation turns the x axis to the left, seen from above."""
+    x, y, z, w = xyzw.tolist()
+    return float(np.arctan2(2.0 * (w * z + x * y), 1.0 - 2.0 * (y * y + z * z)))
+
+
 def apply(xyz: FloatArray, xyzw: FloatArray, points: FloatArray) -> FloatArray:
     """Places (N, 3) of a child frame in the parent frame of an edge."""
     axis, w = xyzw[:3], float(xyzw[3])
@@ -124,10 +139,13 @@ def apply(xyz: FloatArray, xyzw: FloatArray, points: FloatArray) -> FloatArray:
 
 
 def _placed(
-    container: Container, treatments: Mapping[int, ChannelTreatment]
+    container: Container,
+    treatments: Mapping[int, ChannelTreatment],
+    observe: Callable[[Message], None],
 ) -> Iterator[tuple[Message, Pose, bool]]:
     codecs: dict[int, Codec] = {}
     for message in container.messages():
+        observe(message)
         treat = treatments.get(message.channel.id)
         if treat not in {"pose", "transform"}:
             continue

@@ -73,3 +73,18 @@ def frame_of(fields: Fields) -> str:
 def child_frame_of(fields: Fields) -> str:
     """The frame that a message places, without leading slash; empty where it names none."""
     return str(fields.get("child_frame_id") or "").lstrip("/")
+
+
+def recounted(node: Any, count: int) -> Any:
+    """A copy of a tree in which the headers of ROS 1 carry a count of the release, not the recording's."""
+    if isinstance(node, list):
+        return [recounted(value, count) for value in node] if node and isinstance(node[0], dict) else node
+    if not isinstance(node, dict):
+        return node
+    made = {
+        key: recounted(value, count) if isinstance(value, dict | list) else value
+        for key, value in node.items()
+    }
+    if "seq" in made and "stamp" in made:
+        made["seq"] = count & 0xFFFFFFFF
+    return made

@@ -65,7 +65,8 @@ def _raw(fields: Fields, images: Images) -> TreatedImage:
     channels = _CHANNELS.get(encoding)
     if channels is None:
         raise MalformedItemError(
-            f"raw images of this encoding are not supported (got {encoding[:32]!r}, expected one of {sorted(_CHANNELS)})"
+            f"raw images of this encoding are not supported "
+            f"(got {encoding[:32]!r}, expected one of {sorted(_CHANNELS)})"
         )
     step, data = int(fields["step"]), np.frombuffer(bytes(fields["data"]), np.uint8)
     if step < width * channels or len(data) != step * height or not width * height:

@@ -70,6 +70,24 @@ def row_numbers(points: NDArray[np.float32]) -> NDArray[np.intp]:
     return points[:, 3].astype(np.intp)
 
 
+def move_points(
+    fields: Fields, move: Callable[[NDArray[np.float64]], NDArray[np.float64]], *, profile: PointProfile
+) -> Fields:
+    """The cloud with its points, N × 3 in metres, moved; layout and attributes stay.
+
+    Raises:
+        MalformedItemError: As :func:`treat_points`.
+        LimitExceededError: As :func:`treat_points`.
+    """
+    rows = _rows(fields, profile).copy()
+    moved = move(np.stack([np.asarray(rows[axis], dtype=np.float64) for axis in _AXES], axis=1))
+    for column, axis in enumerate(_AXES):
+        rows[axis] = moved[:, column]
+    content = rows.tobytes()
+    data = np.frombuffer(content, np.uint8) if isinstance(fields["data"], np.ndarray) else content
+    return {**fields, "data": data}
+
+
 def _is_ros(fields: Fields) -> bool:
     return "point_step" in fields
 
