@@ -4,7 +4,7 @@ import csv
 import io
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from anonymize.formats.track import (
     to_positions,
 )
 from anonymize.geo.crs import CrsKind, kind_of, require_crs
+from anonymize.geo.ellipsoid import FloatArray
 from anonymize.profile import TrackProfile
 
 _ALIASES = {
@@ -40,8 +41,9 @@ _PLACES: dict[CrsKind, dict[str, set[str]]] = {
     "projected": {"easting": _EASTING, "northing": _NORTHING},
     "geocentric": {"x": {"x", "ecef_x"}, "y": {"y", "ecef_y"}, "z": {"z", "ecef_z"}},
 }
-_SPELT = {"lat": "latitude", "lon": "longitude"}
+_SPELT = {"lat": "latitude", "lon": "longitude", "ele": "elevation"}
 _DELIMITERS = (",", ";", "\t")
+_ROWS_AT_ONCE = 65_536
 _Columns = dict[str, tuple[str, ...]]
 
 
@@ -62,27 +64,78 @@ def read_csv_track(content: bytes, *, profile: TrackProfile, crs: str | None) ->
     """
     known = require_crs(crs)
     places = _PLACES[kind_of(known)]
-    columns, dropped = _columns(content, profile.max_points, places, known)
-    place = _row
-    for name in places:
-        if "" in (empty := columns[name]):
-            raise MalformedItemError(f"{place(empty.index(''))}: no {name} (got '')")
-    _check_crs_column(columns.get("crs", ()), known)
-    absent = ("",) * len(columns[next(iter(places))])
-    time_s = parse_times(columns.get("time", absent), place)
-    first, second, *z = (parse_numbers(columns[n], _SPELT.get(n, n), place) for n in places)
-    third = z[0] if z else parse_numbers(columns.get("ele", absent), "elevation", place)
-    lat, lon, elevation = to_positions(first, second, third, crs=known, place=place)
+    rows = _rows(content)
+    header = next(rows, [])
+    names, dropped = _names(header, places, known)
+    values = _Values(names=names, places=tuple(places), crs=known)
+    for start, columns in _parts(rows, len(header), names, profile.max_points):
+        values.add(columns, start)
+    check_count(values.count, profile.max_points)
+    first, second, *z = (values.column(name) for name in places)
+    third = z[0] if z else values.column("ele")
+    lat, lon, elevation = to_positions(first, second, third, crs=known, place=_row)
+    time_s = values.column("time")
     return Track(
         lat=lat,
         lon=lon,
         time_s=time_s,
         elevation_m=elevation,
-        speed_mps=parse_numbers(columns.get("speed", absent), "speed", place),
-        segment=number_segments(_changes(columns.get("id", absent)), time_s),
+        speed_mps=values.column("speed"),
+        segment=number_segments(values.changes(), time_s),
         crs=known,
         dropped=dropped,
     )
+
+
+class _Values:
+    """The columns of a file as numbers, added part by part so that text is never held as a whole."""
+
+    def __init__(self, *, names: Mapping[str, int], places: tuple[str, ...], crs: str) -> None:
+        self.count = 0
+        self._crs = crs
+        self._places = places
+        self._numbers: dict[str, list[FloatArray]] = {
+            n: [] for n in (*places, "ele", "speed", "time") if n in names
+        }
+        self._codes: dict[str, int] = {}
+        self._ids: list[NDArray[np.int64]] = []
+        self._first_time = ""
+
+    def add(self, columns: _Columns, start: int) -> None:
+        def place(index: int) -> str:
+            return _row(index + start)
+
+        for name in self._places:
+            if "" in (cells := columns[name]):
+                raise MalformedItemError(f"{place(cells.index(''))}: no {name} (got '')")
+        _check_crs_column(columns.get("crs", ()), self._crs)
+        for name, parsed in self._numbers.items():
+            cells = columns[name]
+            if name == "time":
+                parsed.append(self._times(cells, start))
+            else:
+                parsed.append(parse_numbers(cells, _SPELT.get(name, name), place))
+        if "id" in columns:
+            codes = (self._codes.setdefault(v, len(self._codes)) for v in columns["id"])
+            self._ids.append(np.fromiter(codes, np.int64, len(columns["id"])))
+        self.count += len(columns[self._places[0]])
+
+    def column(self, name: str) -> FloatArray:
+        """The numbers of a column; NaN throughout where the file has none."""
+        parts = self._numbers.get(name)
+        return np.concatenate(parts) if parts else np.full(self.count, np.nan)
+
+    def changes(self) -> NDArray[np.bool_]:
+        """Where the identifier differs from that of the row before."""
+        changes = np.zeros(self.count, dtype=bool)
+        if self._ids:
+            changes[1:] = np.diff(np.concatenate(self._ids)) != 0
+        return changes
+
+    def _times(self, cells: tuple[str, ...], start: int) -> FloatArray:
+        """One unit in the whole column: the column's first time goes before those of each part."""
+        self._first_time = self._first_time or next((c for c in cells if c.strip()), "")
+        return parse_times((self._first_time, *cells), lambda index: _row(max(index - 1, 0) + start))[1:]
 
 
 def write_csv_track(track: Track) -> bytes:
@@ -101,32 +154,37 @@ def write_csv_track(track: Track) -> bytes:
     return "\n".join([",".join(columns), *rows, ""]).encode()
 
 
-def _columns(
-    content: bytes, max_points: int, places: Mapping[str, set[str]], crs: str
-) -> tuple[_Columns, tuple[str, ...]]:
+def _rows(content: bytes) -> Iterator[list[str]]:
     try:
-        text = content.decode("utf-8-sig")
+        first_line = content.decode("utf-8-sig").split("\n", 1)[0]
     except UnicodeDecodeError as error:
         raise MalformedItemError(
             f"track is not UTF-8 (got byte {content[error.start]:#04x} at {error.start})"
         ) from error
-    header_line = text.split("\n", 1)[0]
-    delimiter = max(_DELIMITERS, key=header_line.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+    delimiter = max(_DELIMITERS, key=first_line.count)
+    rows = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
-        header = next(rows, [])
-        body = list(itertools.islice((row for row in rows if row), max_points + 1))
+        yield from (row for row in rows if row)
     except csv.Error as error:
         raise MalformedItemError(f"line {rows.line_num}: no delimited text ({error})") from error
-    names, dropped = _names(header, places, crs)
-    check_count(len(body), max_points)
-    if set(map(len, body)) != {len(header)}:
-        index = next(i for i, row in enumerate(body) if len(row) != len(header))
-        raise MalformedItemError(
-            f"{_row(index)}: wrong width (got {len(body[index])}, expected {len(header)})"
-        )
-    by_position = list(zip(*body, strict=True))
-    return {name: by_position[i] for name, i in names.items()}, dropped
+
+
+def _parts(
+    rows: Iterator[list[str]], width: int, names: Mapping[str, int], max_points: int
+) -> Iterator[tuple[int, _Columns]]:
+    """The columns of so many rows at a time, with the number of the first."""
+    start = 0
+    while body := list(itertools.islice(rows, _ROWS_AT_ONCE)):
+        check_count(start + len(body), max_points)
+        if set(map(len, body)) != {width}:
+            index = next(i for i, row in enumerate(body) if len(row) != width)
+            raise MalformedItemError(
+                f"{_row(start + index)}: wrong width (got {len(body[index])}, expected {width})"
+            )
+        by_position = list(zip(*body, strict=True))
+        yield start, {name: by_position[i] for name, i in names.items()}
+        start += len(body)
 
 
 def _names(
@@ -164,14 +222,6 @@ def _check_crs_column(values: tuple[str, ...], known: str) -> None:
         named = require_crs(f"EPSG:{value}" if value.isdecimal() else value)
         if named != known:
             raise UnknownCrsError(f"a row is in another reference system (got {named!r}, expected {known!r})")
-
-
-def _changes(values: tuple[str, ...]) -> NDArray[np.bool_]:
-    codes: dict[str, int] = {}
-    numbers = np.fromiter((codes.setdefault(v, len(codes)) for v in values), np.int64, len(values))
-    changes = np.zeros(len(values), dtype=bool)
-    changes[1:] = numbers[1:] != numbers[:-1]
-    return changes
 
 
 def _row(index: int) -> str:
