@@ -10,10 +10,17 @@ _PIECE = 1024 * 1024
 
 
 class Source:
-    """A cursor of its own in a file, so that several readings of one file do not disturb one another."""
+    """A cursor of its own in a file, so that several readings of one file do not disturb one another.
 
-    def __init__(self, file: BinaryIO) -> None:
+    Attributes:
+        end: Length of the file.
+        offset: Where the cursor stands.
+        crc: CRC-32 of what was read since it was last set to 0; 0 throughout without ``with_crc``.
+    """
+
+    def __init__(self, file: BinaryIO, *, with_crc: bool = False) -> None:
         self._file = file
+        self._with_crc = with_crc
         self.end = file.seek(0, os.SEEK_END)
         self.offset = 0
         self.crc = 0
@@ -48,7 +55,8 @@ class Source:
                 f"the file is cut short in {what} (got {len(data)} bytes at {self.offset}, expected {length})"
             )
         self.offset += length
-        self.crc = zlib.crc32(data, self.crc)
+        if self._with_crc:
+            self.crc = zlib.crc32(data, self.crc)
         return data
 
     def skip(self, length: int, what: str) -> None:
