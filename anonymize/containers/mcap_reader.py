@@ -10,8 +10,8 @@ from mcap import records
 from mcap.data_stream import ReadDataStream
 from mcap.opcode import Opcode
 
-from anonymize.containers.compression import expand
 from anonymize.containers.limits import MAX_DEFINITION_BYTES, MAX_METADATA_BYTES, Tally
+from anonymize.containers.mcap_chunk import PREFIX, read_chunk, records_in, require_crc
 from anonymize.containers.source import Source
 from anonymize.containers.stream import Channel, ContainerKind, Message, Schema, Summary
 from anonymize.errors import LimitExceededError, MalformedItemError
@@ -19,12 +19,7 @@ from anonymize.profile import ContainerProfile
 
 MAGIC = b"\x89MCAP0\r\n"
 
-_PREFIX = struct.Struct("<BQ")
 _MESSAGE = struct.Struct("<HIQQ")
-# Begin, end, uncompressed size, uncompressed CRC, length of the compression's name.
-_CHUNK = struct.Struct("<QQQII")
-_LENGTH = struct.Struct("<Q")
-_MAX_COMPRESSION_NAME = 32
 _FIRST_PRIVATE = 0x80
 _PROFILES = frozenset({"", "ros1", "ros2"})
 _MAX_RECORD_BYTES = MAX_DEFINITION_BYTES + MAX_METADATA_BYTES
@@ -137,49 +132,16 @@ class _Reading:
         self.source.skip(length, "a record")
 
     def _chunk(self, length: int) -> Iterator[_Found]:
-        data = self._expanded(length)
-        start, end = 0, len(data)
-        while start < end:
-            if end - start < _PREFIX.size:
-                raise MalformedItemError(f"a record in a chunk is cut short (got {end - start} bytes)")
-            opcode, size = _PREFIX.unpack_from(data, start)
-            start += _PREFIX.size
-            if size > end - start:
-                raise MalformedItemError(
-                    f"a record in a chunk is cut short (got {end - start} bytes, expected {size})"
-                )
+        data = read_chunk(self.source, length, self.tally)
+        for opcode, start, end in records_in(data):
             if opcode == Opcode.MESSAGE:
-                yield self._message(data, start, start + size)
+                yield self._message(data, start, end)
             elif opcode in {Opcode.SCHEMA, Opcode.CHANNEL}:
-                self._declaration(opcode, data[start : start + size])
+                self._declaration(opcode, data[start:end])
             else:
                 raise MalformedItemError(
                     f"a chunk holds schemas, channels and messages (got opcode {opcode:#04x})"
                 )
-            start += size
-
-    def _expanded(self, length: int) -> bytes:
-        """The records of a chunk. The library would copy their compressed bytes once more."""
-        source, end = self.source, self.source.offset + length
-        head = source.read(_CHUNK.size, "a chunk")
-        _, _, size, crc, name_length = _CHUNK.unpack(head)
-        if name_length > _MAX_COMPRESSION_NAME:
-            raise MalformedItemError(f"a chunk names its compression (got a name of {name_length} bytes)")
-        compression = source.read(name_length, "a chunk")
-        (compressed,) = _LENGTH.unpack(source.read(_LENGTH.size, "a chunk"))
-        if source.offset + compressed > end:
-            raise MalformedItemError(
-                f"a chunk is cut short (got {end - source.offset} bytes, expected {compressed})"
-            )
-        self.tally.require_chunk_size(compressed)
-        self.tally.require_chunk_size(size)
-        data = expand(
-            source.read(compressed, "a chunk"), compression=compression.decode("ascii", "replace"), size=size
-        )
-        source.skip(end - source.offset, "a chunk")
-        if crc:
-            _require_crc("a chunk", got=zlib.crc32(data), expected=crc)
-        return data
 
     def _message(self, data: bytes, start: int, end: int) -> _Found:
         body = start + _MESSAGE.size
@@ -237,20 +199,20 @@ class _Reading:
                 self.tally.dropped.add("private_record")
             elif opcode not in _INDEXES:
                 raise MalformedItemError(f"a record is unknown or out of place (got opcode {opcode:#04x})")
-        end = source.offset - _PREFIX.size
+        end = source.offset - PREFIX.size
         body = self._body(length)
         footer = _parse(records.Footer.read, body)
         if footer.summary_start != (begin if end > begin else 0):
             raise MalformedItemError(
                 f"the summary is not where the footer says (got {footer.summary_start}, expected {begin})"
             )
-        covered = zlib.crc32(_PREFIX.pack(Opcode.FOOTER, length) + body[:-4], before)
+        covered = zlib.crc32(PREFIX.pack(Opcode.FOOTER, length) + body[:-4], before)
         self._require_section_crc("the summary", got=covered, expected=footer.summary_crc)
 
     def _require_section_crc(self, what: str, *, got: int, expected: int) -> None:
         # Of a file that was found whole, a later reading holds chunks against their CRCs, sections no more.
         if self._check:
-            _require_crc(what, got=got, expected=expected)
+            require_crc(what, got=got, expected=expected)
 
     def _require_statistics(self, claimed: records.Statistics) -> None:
         counts = {number: count for number, count in self.tally.counts.items() if count}
@@ -268,7 +230,7 @@ class _Reading:
             )
 
     def _prefix(self) -> tuple[int, int]:
-        opcode, length = _PREFIX.unpack(self.source.read(_PREFIX.size, "a record"))
+        opcode, length = PREFIX.unpack(self.source.read(PREFIX.size, "a record"))
         self.source.require(length, "a record")
         return opcode, length
 
@@ -303,11 +265,3 @@ def _parse(read: Callable[[ReadDataStream], _Record], body: bytes) -> _Record:
         return read(ReadDataStream(_Exact(body)))
     except UnicodeDecodeError as error:
         raise MalformedItemError("a name in a record is not UTF-8") from error
-
-
-def _require_crc(what: str, *, got: int, expected: int) -> None:
-    """Hold a CRC-32 against the recorded one; 0 says that none was recorded."""
-    if expected and got != expected:
-        raise MalformedItemError(
-            f"the CRC of {what} does not fit (got {got:#010x}, expected {expected:#010x})"
-        )
