@@ -7,6 +7,7 @@ from typing import Literal
 from anonymize.errors import MalformedItemError, UnknownFormatError, WrongExtensionError
 from anonymize.formats import gzip_member, sniff, strict_json
 from anonymize.formats.sniff import ItemKind
+from anonymize.maps.sniff import is_opendrive_root, is_osm_root
 
 __all__ = [
     "HEAD_BYTES",
@@ -35,6 +36,19 @@ _MEDIA_TYPES = {
     ItemKind.TEXT: "text/plain",
     ItemKind.VIDEO: "video/mp4",
     ItemKind.HEIC: "image/heic",
+    ItemKind.NMEA: "text/plain",
+    ItemKind.MCAP: "application/x-mcap",
+    ItemKind.ROS1_BAG: "application/x-mcap",
+    ItemKind.ROS2_DB3: "application/x-mcap",
+    ItemKind.PCD: "application/octet-stream",
+    ItemKind.LAS: "application/vnd.las",
+    ItemKind.LAZ: "application/vnd.laszip",
+    ItemKind.COPC: "application/vnd.laszip",
+    ItemKind.GEOJSON_MAP: "application/geo+json",
+    ItemKind.OSM_XML: "application/vnd.openstreetmap.data+xml",
+    ItemKind.OSM_PBF: "application/octet-stream",
+    ItemKind.CAN_ASC: "text/plain",
+    ItemKind.CAN_BLF: "application/octet-stream",
 }
 _CLAIMS = {
     "jpg": frozenset({ItemKind.JPEG}),
@@ -42,9 +56,20 @@ _CLAIMS = {
     "png": frozenset({ItemKind.PNG}),
     "gpx": frozenset({ItemKind.GPX}),
     "csv": frozenset({ItemKind.CSV_TRACK, ItemKind.TEXT}),
-    "geojson": frozenset({ItemKind.GEOJSON_TRACK, ItemKind.JSON}),
-    "json": frozenset({ItemKind.JSON, ItemKind.GEOJSON_TRACK}),
-    "txt": frozenset({ItemKind.TEXT, ItemKind.CSV_TRACK}),
+    "geojson": frozenset({ItemKind.GEOJSON_TRACK, ItemKind.GEOJSON_MAP, ItemKind.JSON}),
+    "json": frozenset({ItemKind.JSON, ItemKind.GEOJSON_TRACK, ItemKind.GEOJSON_MAP}),
+    "txt": frozenset({ItemKind.TEXT, ItemKind.CSV_TRACK, ItemKind.NMEA}),
+    "nmea": frozenset({ItemKind.NMEA}),
+    "mcap": frozenset({ItemKind.MCAP}),
+    "bag": frozenset({ItemKind.ROS1_BAG}),
+    "db3": frozenset({ItemKind.ROS2_DB3}),
+    "pcd": frozenset({ItemKind.PCD}),
+    "las": frozenset({ItemKind.LAS}),
+    "laz": frozenset({ItemKind.LAZ, ItemKind.COPC}),
+    "osm": frozenset({ItemKind.OSM_XML}),
+    "pbf": frozenset({ItemKind.OSM_PBF}),
+    "asc": frozenset({ItemKind.CAN_ASC}),
+    "blf": frozenset({ItemKind.CAN_BLF}),
     "bin": frozenset({ItemKind.KITTI_POINTS}),
     "heic": frozenset({ItemKind.HEIC}),
     "heif": frozenset({ItemKind.HEIC}),
@@ -56,6 +81,10 @@ _BARE_STREAMS: dict[str, Literal["h264", "hevc"]] = {
     "hevc": "hevc",
     "265": "hevc",
 }
+_UNPACKED = frozenset(
+    {ItemKind.VIDEO, ItemKind.MCAP, ItemKind.ROS1_BAG, ItemKind.ROS2_DB3, ItemKind.LAS, ItemKind.LAZ,
+     ItemKind.COPC, ItemKind.CAN_BLF}
+)  # fmt: skip
 _QUICKTIME = frozenset({"mov", "mp4"})
 _TEXT_EXTENSIONS = frozenset({"csv", "geojson", "json", "txt"})
 
@@ -114,30 +143,37 @@ def identify(
     kind = _by_content(body, extension)
     # 4. The extension promises nothing else.
     _require_claimed(kind, extension)
-    if is_gzip and kind is ItemKind.VIDEO:
+    if is_gzip and kind in _UNPACKED:
         # Unpacked it would have to be held in memory as a whole.
-        raise UnknownFormatError("a video is delivered as it is (got one within gzip)")
+        raise UnknownFormatError(f"a {kind} is delivered as it is (got one within gzip)")
     return Identified(kind=kind, encoding="gzip" if is_gzip else None, media_type=_MEDIA_TYPES[kind])
 
 
 def identify_in_place(name: str, head: bytes) -> Identified | None:
-    """Whether an item is a video, from its beginning alone: videos are never held in memory as a whole.
+    """What an item is from its beginning alone, where its kind may be too large for memory.
 
     Args:
         name: The item's name.
         head: Its first ``HEAD_BYTES``, or all of it where it is shorter.
 
     Returns:
-        What ``identify`` says of the whole item if that is a video; None if it is something else.
+        What ``identify`` says of the whole item if that is a video, a container, a point cloud, a CAN log or OSM
+        data; None if it is something else.
 
     Raises:
-        WrongExtensionError: It is a video and the extension promises another kind.
+        UnknownFormatError: It is of a kind that is known and cannot be treated.
+        WrongExtensionError: The extension promises another kind.
     """
     extension = _extension(name)
-    if _video_kind(head, extension) is not ItemKind.VIDEO:
+    kind = _video_kind(head, extension) or sniff.large_kind(head) or _osm(head)
+    if kind is None or kind is ItemKind.HEIC:
         return None
-    _require_claimed(ItemKind.VIDEO, extension)
-    return Identified(kind=ItemKind.VIDEO, encoding=None, media_type=_MEDIA_TYPES[ItemKind.VIDEO])
+    _require_claimed(kind, extension)
+    return Identified(kind=kind, encoding=None, media_type=_MEDIA_TYPES[kind])
+
+
+def _osm(head: bytes) -> ItemKind | None:
+    return ItemKind.OSM_XML if is_osm_root(sniff.xml_root(head) or "") else None
 
 
 def _require_claimed(kind: ItemKind, extension: str) -> None:
@@ -160,15 +196,12 @@ def _video_kind(content: bytes, extension: str) -> ItemKind | None:
 
 
 def _by_content(body: bytes, extension: str) -> ItemKind:
-    if image := sniff.image_kind(body) or _video_kind(body[:HEAD_BYTES], extension):
-        return image
+    head = body[:HEAD_BYTES]
+    if kind := sniff.image_kind(body) or _video_kind(head, extension) or sniff.large_kind(head):
+        return kind
     root = sniff.xml_root(body)
     if root is not None:
-        if root.lower() == "gpx":
-            return ItemKind.GPX
-        raise UnknownFormatError(
-            f"XML of an unknown kind (got .{extension or '(none)'}, expected the root 'gpx')"
-        )
+        return _xml_kind(root, extension)
     if extension == "bin":
         return _points_or_other(body)
     text = sniff.text_of(body)
@@ -180,6 +213,21 @@ def _by_content(body: bytes, extension: str) -> ItemKind:
     if extension == "gpx" and text.lstrip().startswith("<"):
         raise MalformedItemError("GPX is malformed (got '<' but no readable root element)")
     return kind
+
+
+def _xml_kind(root: str, extension: str) -> ItemKind:
+    if root.lower() == "gpx":
+        return ItemKind.GPX
+    if is_osm_root(root):
+        return ItemKind.OSM_XML
+    if is_opendrive_root(root):
+        raise UnknownFormatError(
+            "OpenDRIVE maps cannot be treated: a displacement leaves gaps between the curves of their roads "
+            "(got OpenDRIVE, expected GeoJSON, OSM XML or OSM PBF)"
+        )
+    raise UnknownFormatError(
+        f"XML of an unknown kind (got .{extension or '(none)'}, expected the root 'gpx' or 'osm')"
+    )
 
 
 def _points_or_other(body: bytes) -> ItemKind:

@@ -12,8 +12,13 @@ import numpy as np
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
-from anonymize.errors import LimitExceededError, MalformedItemError
+from anonymize.containers.sniff import sniff_container
+from anonymize.containers.stream import ContainerKind
+from anonymize.errors import LimitExceededError, MalformedItemError, UnknownFormatError
 from anonymize.formats import strict_json
+from anonymize.formats.nmea import is_nmea
+from anonymize.maps.sniff import is_osm_pbf, is_vector_map
+from anonymize.points.kinds import CloudKind, cloud_kind
 
 MAX_JSON_DEPTH = 256
 
@@ -40,6 +45,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LATITUDE = re.compile(r"(?:^|[^a-z])(?:lat|latitude)(?:[^a-z]|$)|纬度")
 _LONGITUDE = re.compile(r"(?:^|[^a-z])(?:lon|lng|long|longitude)(?:[^a-z]|$)|经度")
 _DELIMITERS = ",;\t|"
+_BLF = b"LOGG"
+_ASC = re.compile(rb"(?:\xef\xbb\xbf)?date [^\r\n]{1,120}\r?\nbase +(?:hex|dec) ", re.IGNORECASE)
 _TRACK_GEOMETRIES = frozenset({"Point", "MultiPoint", "LineString", "MultiLineString"})
 _OTHER_GEOMETRIES = frozenset({"Polygon", "MultiPolygon"})
 
@@ -62,6 +69,59 @@ class ItemKind(StrEnum):
     TEXT = "text"
     VIDEO = "video"
     HEIC = "heic"
+    NMEA = "nmea"
+    MCAP = "mcap"
+    ROS1_BAG = "ros1_bag"
+    ROS2_DB3 = "ros2_db3"
+    PCD = "pcd"
+    LAS = "las"
+    LAZ = "laz"
+    COPC = "copc"
+    GEOJSON_MAP = "geojson_map"
+    OSM_XML = "osm_xml"
+    OSM_PBF = "osm_pbf"
+    CAN_ASC = "can_asc"
+    CAN_BLF = "can_blf"
+
+
+_CONTAINERS = {
+    ContainerKind.MCAP: ItemKind.MCAP,
+    ContainerKind.ROS1_BAG: ItemKind.ROS1_BAG,
+    ContainerKind.ROS2_DB3: ItemKind.ROS2_DB3,
+}
+_CLOUDS = {
+    CloudKind.PCD: ItemKind.PCD,
+    CloudKind.LAS: ItemKind.LAS,
+    CloudKind.LAZ: ItemKind.LAZ,
+    CloudKind.COPC: ItemKind.COPC,
+}
+
+
+def large_kind(head: bytes) -> ItemKind | None:
+    """Containers, point clouds, CAN logs and OSM data by their signature.
+
+    Args:
+        head: The file, or no less than its first 64 KiB.
+
+    Raises:
+        UnknownFormatError: It is of a kind that the gate knows and cannot treat.
+    """
+    container = sniff_container(head)
+    if container is ContainerKind.CYBER_RECORD:
+        raise UnknownFormatError(
+            "Apollo cyber records cannot be read: their library needs a protobuf that does not live beside the "
+            "others (got a cyber record, expected MCAP or a ROS bag)"
+        )
+    if container is not None:
+        return _CONTAINERS[container]
+    cloud = cloud_kind(head)
+    if cloud is not None:
+        return _CLOUDS[cloud]
+    if is_osm_pbf(head):
+        return ItemKind.OSM_PBF
+    if head.startswith(_BLF):
+        return ItemKind.CAN_BLF
+    return ItemKind.CAN_ASC if _ASC.match(head) else None
 
 
 def image_kind(content: bytes) -> ItemKind | None:
@@ -137,18 +197,23 @@ def text_of(content: bytes) -> str | None:
 
 
 def text_kind(text: str, content: bytes) -> ItemKind:
-    """JSON, GeoJSON track, CSV track or plain text."""
+    """JSON, GeoJSON track or map, CSV track, NMEA log or plain text."""
     if text.lstrip()[:1] in {"{", "["}:
         try:
             return json_kind(strict_json.parse(content, max_depth=MAX_JSON_DEPTH))
         except (MalformedItemError, LimitExceededError):
             return ItemKind.TEXT
+    if is_nmea(text):
+        return ItemKind.NMEA
     return ItemKind.CSV_TRACK if has_position_columns(text) else ItemKind.TEXT
 
 
 def json_kind(document: Any) -> ItemKind:
-    """GeoJSON whose geometries include points or lines is a track; any other JSON is metadata."""
-    return ItemKind.GEOJSON_TRACK if _TRACK_GEOMETRIES & set(_geometry_types(document)) else ItemKind.JSON
+    """GeoJSON is a map, or a track where it could be one drive; any other JSON is metadata."""
+    types = set(_geometry_types(document))
+    if types and is_vector_map(document):
+        return ItemKind.GEOJSON_MAP
+    return ItemKind.GEOJSON_TRACK if _TRACK_GEOMETRIES & types else ItemKind.JSON
 
 
 def has_position_columns(text: str) -> bool:

@@ -102,14 +102,14 @@ UNDERSTOOD = {
     "csv_track_chinese": ("a.csv", "时间,经度,纬度\n".encode(), ItemKind.CSV_TRACK, "text/csv"),
     "csv_table": ("a.csv", b"frame,lateral,longitudinal\n1,2,3\n", ItemKind.TEXT, "text/plain"),
     "geojson": ("a.geojson", geojson(LINE), ItemKind.GEOJSON_TRACK, "application/geo+json"),
-    "geojson_as_json": ("a.json", geojson(POLYGON, LINE), ItemKind.GEOJSON_TRACK, "application/geo+json"),
+    "geojson_as_json": ("a.json", geojson(POLYGON, LINE), ItemKind.GEOJSON_MAP, "application/geo+json"),
     "geojson_collection": (
         "a.json",
         json.dumps({"type": "GeometryCollection", "geometries": [LINE]}).encode(),
         ItemKind.GEOJSON_TRACK,
         "application/geo+json",
     ),
-    "geojson_polygons": ("a.geojson", geojson(POLYGON), ItemKind.JSON, "application/json"),
+    "geojson_polygons": ("a.geojson", geojson(POLYGON), ItemKind.GEOJSON_MAP, "application/geo+json"),
     "json": ("meta.json", b' {"type": "camera"}', ItemKind.JSON, "application/json"),
     "json_scalar": ("meta.json", b"42", ItemKind.JSON, "application/json"),
     "json_without_extension": ("meta", b"[1, 2]", ItemKind.JSON, "application/json"),
@@ -155,7 +155,12 @@ REFUSED = {
     "noise_named_bin": ("a.bin", bytes(range(128, 256)) * 4, MalformedItemError, "plausible"),
     "not_utf8": ("a.txt", b"caf\xe9", MalformedItemError, "0xe9 at offset 3"),
     "control_characters": ("a.txt", b"ab\x07", MalformedItemError, r"U\+0007 at character 2"),
-    "xml_of_other_kind": ("map.osm", b"<osm><node/></osm>", UnknownFormatError, "expected the root 'gpx'"),
+    "xml_of_other_kind": (
+        "map.kml",
+        b"<kml><Folder/></kml>",
+        UnknownFormatError,
+        "expected the root 'gpx' or 'osm'",
+    ),
     "xml_with_doctype": (
         "a.gpx",
         b'<!DOCTYPE gpx [<!ENTITY a "b">]><gpx/>',
@@ -249,7 +254,15 @@ REAL = {
     "formats/kitti_object/[cl]*/*.txt": ItemKind.TEXT,
     "formats/traj/*.gz": ItemKind.CSV_TRACK,
     "formats/gpx/[!g]*.gpx": ItemKind.GPX,
-    "formats/nmea/*.log": ItemKind.TEXT,
+    "formats/nmea/*.log": ItemKind.NMEA,
+    "formats/las/[aefs]*[!c]*.las": ItemKind.LAS,
+    "formats/las/autzen_trim.laz": ItemKind.LAZ,
+    "formats/las/*.copc.laz": ItemKind.COPC,
+    "formats/osm/*.pbf": ItemKind.OSM_PBF,
+    "formats/osm/*.osm.gz": ItemKind.OSM_XML,
+    "formats/ros1/*.bag": ItemKind.ROS1_BAG,
+    "formats/ros2/*.db3": ItemKind.ROS2_DB3,
+    "formats/ros2/*.mcap": ItemKind.MCAP,
     "media/exif_gps/*": ItemKind.JPEG,
 }
 
@@ -261,14 +274,46 @@ def test_real_files_are_identified(formats, pattern):
     assert {identify(file.name, file.read_bytes()).kind for file in files} == {REAL[pattern]}
 
 
-def test_real_files_of_other_kinds_are_refused(formats):
-    for file in (
-        "formats/las/simple.las",
-        "formats/ros1/sample.bag",
-        "formats/nmea/../cyber/example.record.00000",
-    ):
-        with pytest.raises(UnknownFormatError):
-            identify(Path(file).name, (formats / file).read_bytes())
+def test_a_cyber_record_is_refused_with_the_reason(formats):
+    content = (formats / "formats/cyber/example.record.00000").read_bytes()
+    for refuse in (identify, identify_in_place):
+        with pytest.raises(UnknownFormatError, match="protobuf"):
+            refuse("example.record.00000", content)
+
+
+def test_opendrive_is_refused_with_the_reason():
+    with pytest.raises(UnknownFormatError, match="OpenDRIVE"):
+        identify("town.xodr", b"<OpenDRIVE><header/></OpenDRIVE>")
+
+
+LARGE = {
+    "mcap": ("a.mcap", b"\x89MCAP0\r\n" + bytes(64), ItemKind.MCAP),
+    "bag": ("a.bag", b"#ROSBAG V2.0\n" + bytes(64), ItemKind.ROS1_BAG),
+    "db3": ("a.db3", b"SQLite format 3\0" + bytes(64), ItemKind.ROS2_DB3),
+    "blf": ("a.blf", b"LOGG" + bytes(140), ItemKind.CAN_BLF),
+    "asc": (
+        "a.asc",
+        b"date Mon Sep 28 10:00:00.000 am 2026\nbase hex  timestamps absolute\n",
+        ItemKind.CAN_ASC,
+    ),
+    "osm": ("a.osm", b'<?xml version="1.0"?><osm version="0.6"><node id="1"', ItemKind.OSM_XML),
+    "pcd": ("a.pcd", b"VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nDATA binary\n" + bytes(12), ItemKind.PCD),
+}
+
+
+@pytest.mark.parametrize("case", LARGE.values(), ids=LARGE.keys())
+def test_what_may_be_large_is_identified_by_its_beginning(case):
+    name, head, kind = case
+    found = identify_in_place(name, head)
+    assert found is not None
+    assert found.kind is kind
+    with pytest.raises(WrongExtensionError):
+        identify_in_place("a.jpg", head)
+
+
+def test_a_container_within_gzip_is_refused():
+    with pytest.raises(UnknownFormatError, match="delivered as it is"):
+        identify("a.mcap.gz", gzip.compress(LARGE["mcap"][1]))
 
 
 def test_a_sweep_may_begin_like_another_format_only_by_its_signature():
