@@ -20,7 +20,7 @@ _AT_ONCE = 256 * 1024
 _FRAME = re.compile(
     r"(\d+)\.(\d+)\s+(?:\d+\s+(?:\S+\s+(?:Tx|Rx)|ErrorFrame)|CANFD\s)", re.ASCII | re.IGNORECASE
 )
-_EVENT = re.compile(r"(-?\d+)\.(\d+)\s+(?:CAN\s+)?(?:\d+\s+)?([A-Za-z_]*)", re.ASCII)
+_EVENT = re.compile(r"(-?\d+)\.(\d+)\s+(?:CAN\s+)?(?:\d+\s+)?([A-Za-z][A-Za-z0-9]*)?", re.ASCII)
 _DATE = re.compile(
     r"(?:date|begin\s+triggerblock)\s+\S+\s+(\S+?)\.?\s+(\d+)\s+(\d+):(\d+):(\d+)(?:\.(\d+))?(?:\s+(am|pm))?\s+(\d{4})",
     re.IGNORECASE,
@@ -51,6 +51,10 @@ _MONTHS = {
     )
     for name in names.split()
 }
+_EVENTS = frozenset(
+    {"start", "statistic", "status", "j1939tp", "sv", "log", "lin", "linmsg", "fr", "most", "eth", "afdx", "gps",
+     "overloadframe", "trigger", "tfs", "tp", "ev"}
+)  # fmt: skip
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -144,7 +148,9 @@ class AscReader:
             self._base, self._relative = base[1].lower(), (base[2] or "").lower() == "relative"
         elif event := _EVENT.match(line):
             self._clock(event[1], event[2])
-            self.dropped[event[3][:32].lower() or "event"] += 1
+            # Only names of the format: any other word is content.
+            name = (event[3] or "").lower()
+            self.dropped[name if name in _EVENTS else "event"] += 1
         elif _OTHER.match(line):
             self.dropped["comment"] += line.startswith("//")
         else:
