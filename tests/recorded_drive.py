@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from anonymize.containers.mcap_writer import write_mcap
 from anonymize.containers.open import open_container
@@ -45,6 +45,9 @@ class Recorder:
 
     def __post_init__(self) -> None:
         self.store = get_typestore(Stores.ROS1_NOETIC if self.ros1 else Stores.ROS2_HUMBLE)
+        if self.ros1:
+            text = "geometry_msgs/TransformStamped[] transforms\n"
+            self.store.register(get_types_from_msg(text, "tf2_msgs/msg/TFMessage"))
 
     def type(self, name: str) -> Any:
         return self.store.types[name]

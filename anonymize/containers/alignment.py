@@ -27,7 +27,7 @@ _ROUNDS = 3
 _OUTLIER = 4.0
 _LEAST_OUTLIER_M = 0.05
 _LONGEST_GAP_S = 3.0
-_NEWTON = 8
+_NEWTON = 3
 
 ComplexArray = NDArray[np.complex128]
 

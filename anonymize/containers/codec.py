@@ -9,6 +9,7 @@ from typing import Protocol
 from anonymize.containers.codec_json import JsonCodec
 from anonymize.containers.codec_protobuf import ProtobufCodec
 from anonymize.containers.codec_ros import RosCodec
+from anonymize.containers.messages import KNOWN_FIELDS
 from anonymize.containers.stream import Channel, Schema
 from anonymize.containers.tree import Fields, Stamp, type_name
 from anonymize.errors import MalformedItemError, UnknownFormatError
@@ -18,6 +19,11 @@ __all__ = ["Codec", "Fields", "Stamp", "changed", "codec_of", "type_name"]
 
 class Codec(Protocol):
     """Decodes and encodes the messages of one channel."""
+
+    @property
+    def field_names(self) -> frozenset[str]:
+        """Names of the fields of a message."""
+        ...
 
     @property
     def definition(self) -> Schema:
@@ -50,27 +56,42 @@ def codec_of(channel: Channel) -> Codec:
 
     ROS 1 and ROS 2 take the definition in the container; a definition of a standard type that is not one of
     those that were ever published is refused. A container without definitions (rosbag2 before Iron) takes the
-    published one, where all distributions agree on it.
+    published one, where all distributions agree on it. Types that rosbags does not ship may have no field beside
+    those of ``KNOWN_FIELDS``.
 
     Raises:
         UnknownFormatError: The encodings of schema and messages are none that can be decoded.
         MalformedItemError: The schema is malformed or contradicts a published definition.
     """
     schema = channel.schema
-    pair = (schema.encoding if schema else "", channel.message_encoding)
-    if schema is not None:
-        if pair == ("ros1msg", "ros1"):
+    codec = _codec(schema, channel.message_encoding) if schema is not None else None
+    if schema is None or codec is None:
+        pair = (schema.encoding if schema else "", channel.message_encoding)
+        raise UnknownFormatError(
+            f"messages of topic {channel.topic[:128]!r} cannot be decoded (got schema and message encodings "
+            f"{pair!r}, expected ros1msg with ros1, ros2msg with cdr, protobuf or jsonschema with json)"
+        )
+    known = KNOWN_FIELDS.get(type_name(schema.name))
+    if known is not None and (other := sorted(codec.field_names - known)):
+        raise MalformedItemError(
+            f"schema {schema.name!r} has fields that its treatment does not know "
+            f"(got {len(other)}, expected only {sorted(known)})"
+        )
+    return codec
+
+
+def _codec(schema: Schema, message_encoding: str) -> Codec | None:
+    match schema.encoding, message_encoding:
+        case "ros1msg", "ros1":
             return RosCodec(schema, ros1=True)
-        if pair in {("ros2msg", "cdr"), ("", "cdr")}:
+        case ("ros2msg", "cdr") | ("", "cdr"):
             return RosCodec(schema, ros1=False)
-        if pair == ("protobuf", "protobuf"):
+        case "protobuf", "protobuf":
             return ProtobufCodec(schema)
-        if pair == ("jsonschema", "json"):
+        case "jsonschema", "json":
             return JsonCodec(schema)
-    raise UnknownFormatError(
-        f"messages of topic {channel.topic!r} cannot be decoded (got schema and message encodings {pair!r}, "
-        f"expected ros1msg with ros1, ros2msg with cdr, protobuf or jsonschema with json)"
-    )
+        case _:
+            return None
 
 
 def changed(codec: Codec, data: bytes, original: Fields, fields: Fields) -> bytes:

@@ -36,6 +36,11 @@ class JsonCodec:
         self._schema: dict[str, Any] = document
 
     @property
+    def field_names(self) -> frozenset[str]:
+        """Names of the fields of a message."""
+        return frozenset(self._schema["properties"])
+
+    @property
     def definition(self) -> Schema:
         """The schema without descriptions, comments, examples and defaults."""
         text = json.dumps(_bare(self._schema), ensure_ascii=False, separators=(",", ":"))

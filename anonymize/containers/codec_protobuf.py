@@ -32,6 +32,11 @@ class ProtobufCodec:
         self._class: Any = message_factory.GetMessageClass(self._descriptor)
 
     @property
+    def field_names(self) -> frozenset[str]:
+        """Names of the fields of a message."""
+        return frozenset(field.name for field in self._descriptor.fields)
+
+    @property
     def definition(self) -> Schema:
         """The descriptor set without source code information, options and names of files."""
         return Schema(name=self._descriptor.full_name, encoding="protobuf", data=self._bare)

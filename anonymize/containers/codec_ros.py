@@ -59,6 +59,11 @@ class RosCodec:
         self._read, self._write = _Converters(self._store).of(self._type)
 
     @property
+    def field_names(self) -> frozenset[str]:
+        """Names of the fields of a message."""
+        return frozenset(name for name, _ in self._store.fielddefs[self._type][1])
+
+    @property
     def definition(self) -> Schema:
         """The definition with those of all types that it names, without comments and default values.
 

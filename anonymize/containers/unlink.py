@@ -72,7 +72,7 @@ def unlink_container(
     carried with it; edges between two frames of the map go.
 
     In both, channels in frames that do not lie on the reference track go and are reported; stamps of another
-    clock than the log's become the log's; sequence numbers count anew.
+    clock than the log's become the log's; sequence numbers count anew in every span.
 
     Args:
         container: The cleansed container.
@@ -161,7 +161,7 @@ class _Survey:
 class _Open:
     codec: Codec
     released: Channel
-    count: int = 0
+    counts: Counter[int] = field(default_factory=Counter)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -278,19 +278,20 @@ class _Unlinking:
         if fields is None:
             return None
         fields = map_leaves(fields, Stamp, lambda stamp: self._stamp(stamp, message.log_time_ns))
-        return self._written(message, channel, original, recounted(fields, channel.count))
+        return self._written(message, channel, original, recounted(fields, channel.counts[self._number]))
 
     def _written(self, message: Message, channel: _Open, original: Fields, fields: Fields) -> Message:
         log = message.log_time_ns
         published = log if self._elsewhere(message.publish_time_ns, log) else message.publish_time_ns
         if abs(published - log) > _HOUR_NS:
             published = log
-        channel.count += 1
+        sequence = channel.counts[self._number]
+        channel.counts[self._number] += 1
         return Message(
             channel=channel.released,
             log_time_ns=self.times.released(log, self._number),
             publish_time_ns=self.times.released(published, self._number),
-            sequence=(channel.count - 1) & 0xFFFFFFFF,
+            sequence=sequence & 0xFFFFFFFF,
             data=changed(channel.codec, message.data, original, fields),
         )
 
@@ -377,14 +378,13 @@ class _Unlinking:
                 self.tally.left_out(message.channel.topic, "edge of the map")
                 continue
             fields = map_leaves(fields, Stamp, lambda stamp: Stamp(begin) if stamp.ns else stamp)
-            fields = recounted(fields, channel.count)
+            fields = recounted(fields, 0)
             self.tally.went[message.channel.topic] += 1
-            channel.count += 1
             yield Message(
                 channel=channel.released,
                 log_time_ns=begin,
                 publish_time_ns=begin,
-                sequence=channel.count - 1,
+                sequence=0,
                 data=changed(channel.codec, message.data, original, fields),
             )
 
