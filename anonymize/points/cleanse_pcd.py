@@ -18,6 +18,7 @@ from anonymize.points.georeference import (
 )
 from anonymize.points.kinds import CloudKind
 from anonymize.points.pcd import IDENTITY, PcdCloud, PcdHeader, read_pcd, write_pcd
+from anonymize.points.sieve import not_returned
 from anonymize.profile import PointProfile
 
 _PLACE_FIELDS = ("x", "y", "z")
@@ -29,7 +30,7 @@ def cleanse_pcd(
     """See ``anonymize.points.cleanse.cleanse_cloud``."""
     cloud = read_pcd(file, profile=profile)
     xyz = cloud.coordinates()
-    returned = xyz[np.isfinite(xyz).all(axis=1)]
+    returned = xyz[~not_returned(xyz)]
     georeference = None
     if len(returned) and is_georeferenced(Bounds.of(returned), stated=False):
         georeference = Georeference.of(require_declared(None, crs))

@@ -112,11 +112,7 @@ def coordinates(records: Records, layout: LasLayout) -> FloatArray:
 
 
 def summarise(record: LasRecord, chunks: Iterable[Records]) -> LasSummary:
-    """Count and bound the points of a file that is to be written.
-
-    Raises:
-        MalformedItemError: There is no point.
-    """
+    """Count and bound the points of a file that is to be written."""
     count, returns = 0, np.zeros(_RETURNS + 1, np.int64)
     lowest, highest = np.full(3, 2**31, np.int64), np.full(3, -(2**31) - 1, np.int64)
     for chunk in chunks:
@@ -126,8 +122,6 @@ def summarise(record: LasRecord, chunks: Iterable[Records]) -> LasSummary:
         returns += np.bincount(record.return_number(chunk), minlength=_RETURNS + 1)
         raw = np.stack([chunk["X"], chunk["Y"], chunk["Z"]])
         lowest, highest = np.minimum(lowest, raw.min(axis=1)), np.maximum(highest, raw.max(axis=1))
-    if not count:
-        raise MalformedItemError("a cloud to be written holds points (got 0)")
     return LasSummary(count=count, by_return=tuple(returns[1:].tolist()), lowest=lowest, highest=highest)
 
 
@@ -145,6 +139,8 @@ def write_las(
         MalformedItemError: There is no point, or the second run differs from the first.
     """
     summary = summary or summarise(target.record, chunks())
+    if not summary.count:
+        raise MalformedItemError("a cloud to be written holds points (got 0)")
     vlr = None
     records = target.records
     if target.record.extra:

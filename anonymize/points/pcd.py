@@ -267,14 +267,12 @@ def _read_ascii(file: BinaryIO, header: PcdHeader) -> Records:
         for index, f in enumerate(header.fields)
         for n in range(f.count)
     ]
-    rows = content.count(b"\n") + (not content.endswith(b"\n"))
-    if rows < header.points:
-        raise MalformedItemError(f"points are truncated (got {rows} rows, expected {header.points})")
+    rows = sum(1 for line in content.splitlines() if line.strip())
+    _check_length(rows, header.points, "points are truncated or beyond POINTS")
     try:
         read = np.loadtxt(io.StringIO(content.decode("ascii")), np.dtype(flat), comments=None, ndmin=1)
     except ValueError as error:
         raise MalformedItemError(f"a row is no point ({columns} numbers of the fields' types)") from error
-    _check_length(len(read), header.points, "rows are more or fewer than POINTS")
     return read.view(header.dtype)
 
 

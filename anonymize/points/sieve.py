@@ -117,7 +117,7 @@ def sieve_sweep(
     Raises:
         MalformedItemError: A point is impossible.
     """
-    nowhere = _no_return(xyz)
+    nowhere = not_returned(xyz)
     if zones is None or place is None:
         beyond = np.hypot(xyz[:, 0], xyz[:, 1]) > profile.max_range_m
         return Sieved(keep=~(nowhere | beyond), zone_hits={}, beyond=beyond, nowhere=nowhere)
@@ -153,7 +153,7 @@ def sieve_georeferenced(xyz: FloatArray, *, zones: ZoneSet | None, to_wgs84: ToW
     Raises:
         MalformedItemError: A point is impossible, or its place is none on the Earth.
     """
-    nowhere = _no_return(xyz) | ((xyz[:, 0] == 0.0) & (xyz[:, 1] == 0.0))
+    nowhere = not_returned(xyz) | ((xyz[:, 0] == 0.0) & (xyz[:, 1] == 0.0))
     clear = np.zeros(len(xyz), dtype=bool)
     there = np.flatnonzero(~nowhere)
     lat, lon = to_wgs84(xyz[there, 0], xyz[there, 1])
@@ -177,8 +177,12 @@ def _spread(found: ZoneHits, there: NDArray[np.intp], count: int) -> dict[str, F
     return hits
 
 
-def _no_return(xyz: FloatArray) -> Flags:
-    """Points whose x, y and z are all NaN, as organised clouds mark what did not come back."""
+def not_returned(xyz: FloatArray) -> Flags:
+    """Points whose x, y and z are all NaN, as organised clouds mark what did not come back.
+
+    Raises:
+        MalformedItemError: A point has an infinite, an absurd or only some coordinates.
+    """
     missing = np.asarray(np.isnan(xyz).all(axis=1), dtype=bool)
     bad = ~missing & ~(np.abs(xyz) <= _FARTHEST).all(axis=1)
     if bad.any():
