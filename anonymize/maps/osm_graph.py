@@ -5,6 +5,7 @@ anew. Editor metadata (user, uid, changeset, timestamp, version) has no column, 
 About 30 bytes per node, 8 per reference and 4 per attribute, plus each different attribute once.
 """
 
+import itertools
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -62,7 +63,7 @@ class Column:
     def lists(self) -> Iterator[NDArray[np.int32] | Index]:
         """The values of each feature."""
         bounds = self.ptr.tolist()
-        return (self.values[a:b] for a, b in zip(bounds[:-1], bounds[1:], strict=True))
+        return (self.values[a:b] for a, b in itertools.pairwise(bounds))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -90,7 +90,9 @@ def _write(graph: OsmGraph, writer: Any, first_id: int) -> None:
     places = zip(graph.lon_e7.tolist(), graph.lat_e7.tolist(), graph.tags[NODE].lists(), strict=True)
     for number, (lon, lat, tags) in enumerate(places, first_id):
         writer.add_node(
-            mutable.Node(id=number, location=(lon / E7, lat / E7), tags=[graph.pairs[t] for t in tags.tolist()])
+            mutable.Node(
+                id=number, location=(lon / E7, lat / E7), tags=[graph.pairs[t] for t in tags.tolist()]
+            )
         )
     ways = zip(graph.way_nodes.lists(), graph.tags[WAY].lists(), strict=True)
     for number, (nodes, tags) in enumerate(ways, first_id):

@@ -92,7 +92,9 @@ def _tags(element: Any) -> dict[str, str]:
         if child.tag == "tag":
             key, value = child.get("k"), child.get("v")
             if key is None or value is None or key in tags:
-                raise MalformedItemError(f"a tag of a {element.tag} lacks its key or value, or is there twice")
+                raise MalformedItemError(
+                    f"a tag of a {element.tag} lacks its key or value, or is there twice"
+                )
             tags[key] = value
     return tags
 
@@ -115,7 +117,9 @@ def _degrees(element: Any, name: str) -> float:
 def _member_type(element: Any) -> int:
     kind = element.get("type", "")
     if kind not in NAMES:
-        raise MalformedItemError(f"unknown type of a member (got {kind[:20]!r}, expected one of {list(NAMES)})")
+        raise MalformedItemError(
+            f"unknown type of a member (got {kind[:20]!r}, expected one of {list(NAMES)})"
+        )
     return NAMES.index(kind)
 
 

@@ -21,12 +21,21 @@ _EDITOR = re.compile(
     r"|created_?(?:at|date|user)?|updated_?(?:at|by|date)?|modified_?(?:at|by|date)?"
     r"|creationdate|editdate|last_edited_(?:user|date)|last_?(?:modified|updated|edited)|meta|osm_(?:user|uid|version|changeset|timestamp)",
 )
-_IDENTITY = re.compile(r"@?id|fid|gid|oid|uuid|guid|objectid|ogc_fid|gml_id|global_?id|full_id|osm_?id|osm_way_id|@?osm:id")
-_REFERENCE = re.compile(r".*_ids?|successors?|predecessors?|next|prev(?:ious)?|parent|children|left|right|from|to|source|target")
+_IDENTITY = re.compile(
+    r"@?id|fid|gid|oid|uuid|guid|objectid|ogc_fid|gml_id|global_?id|full_id|osm_?id|osm_way_id|@?osm:id"
+)
+_REFERENCE = re.compile(
+    r".*_ids?|successors?|predecessors?|next|prev(?:ious)?|parent|children|left|right|from|to|source|target"
+)
 _POSITION = re.compile(
     r"(?:.*[^a-z])?(?:lat|lats|latitude|lon|lng|long|longitude|coords?|coordinates?|centroids?|geom|geometry|shape_wkt|wkt|wkb"
     r"|geohash|plus_?code|mgrs|utm|bbox|bounds|extent|envelope|latlon|lonlat|latlng|easting|northing)(?:[^a-z].*)?"
     r"|(?:.*[^a-z])?(?:min|max|center|centre|start|end|mid)_?(?:x|y|z)|x|y|z|ecef_?[xyz]|.*(?:经度|纬度|坐标).*",
+)
+_PLACE = re.compile(
+    r"(?<![\d.])\d{1,3}\.\d{3,}[^\d]{1,12}\d{1,3}\.\d{3,}(?!\.\d)"
+    r"|\d{1,3}\s*[°º度]\s*\d{1,2}(?:\.\d+)?\s*['′’分]|\bPOINT\s*Z?\s*\(",
+    re.IGNORECASE,
 )
 
 
@@ -99,6 +108,11 @@ def is_reference_key(key: str) -> bool:
 def is_position_key(key: str) -> bool:
     """Whether an attribute repeats a position, which no offset would reach; never released."""
     return _POSITION.fullmatch(fold(key)) is not None
+
+
+def holds_position(text: str) -> bool:
+    """Whether a text holds what may be a position: two decimals of three places, or degrees and minutes."""
+    return _PLACE.search(text) is not None
 
 
 def _pattern(globs: Iterable[str]) -> re.Pattern[str]:
