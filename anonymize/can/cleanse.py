@@ -5,6 +5,7 @@ frames within its clips or spans (``anonymize.can.unlink``).
 """
 
 import bisect
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,8 @@ MEDIA_TYPES: Mapping[LogKind, str] = {"asc": "text/x-vector-asc", "blf": "applic
 _READER = "can"
 _NS = 10**9
 _NS_PER_MS = 10**6
+_EARLIEST_MS, _LATEST_MS = 31_536_000_000, 7_258_118_400_000
+_MOST_IDS = 10_000
 _KINDS = {
     Fate.DIAGNOSTICS: FindingKind.DEVICE_ID,
     Fate.TRANSPORT: FindingKind.UNLISTED_FIELD,
@@ -107,7 +110,7 @@ def cleanse_can(
         spans=_merged(spans_to_cut),
         start_s=start_s,
     )
-    totals = measure(run.frames())
+    totals = measure(run.frames(), kind)
     if profile.unknown_frame == "quarantine" and run.unknown:
         raise UnknownFormatError(
             f"the DBC does not describe some frames (got {', '.join(f'{i:#x}' for i in sorted(run.unknown)[:8])})"
@@ -175,23 +178,25 @@ class _Run:
                 self.counts["cut"] += 1
                 continue
             self.fates[fate] += 1
-            if fate is Fate.UNKNOWN:
+            if fate is Fate.UNKNOWN and len(self.unknown) < _MOST_IDS:
                 self.unknown.add(frame.id)
             if kept is not None:
                 yield kept._replace(time_ns=at) if shift_ns else kept
 
     def _begin(self) -> int:
         """Know the date; nanoseconds by which times move so that the log starts at a whole millisecond."""
+        shift_ns = 0
         if self.start_s is None:
             self.start_ms = self.log.start_ms
-            if self.start_ms is None and self.spans[0]:
-                raise MalformedItemError(
-                    "the log tells no date (expected one, or the time at which it starts)"
-                )
-            return 0
-        start_ns = round(self.start_s * _NS)
-        self.start_ms = start_ns // _NS_PER_MS
-        return start_ns % _NS_PER_MS
+        elif math.isfinite(self.start_s):
+            self.start_ms, shift_ns = divmod(round(self.start_s * _NS), _NS_PER_MS)
+        else:
+            raise MalformedItemError(f"the start of a log is a time (got {self.start_s!r})")
+        if self.start_ms is None and self.spans[0]:
+            raise MalformedItemError("the log tells no date (expected one, or the time at which it starts)")
+        if self.start_ms is not None and not _EARLIEST_MS <= self.start_ms <= _LATEST_MS:
+            raise MalformedItemError("the log starts at an impossible time (expected 1971 to 2200)")
+        return shift_ns
 
     def _count(self, frame: Frame, at: int, before: int) -> None:
         self.counts["frames"] += 1

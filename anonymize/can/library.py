@@ -16,6 +16,7 @@ from anonymize.can.frame import CLASSIC_BYTES, FD_LENGTHS, MAX_EXTENDED_ID, MAX_
 from anonymize.errors import MalformedItemError
 
 _LARGEST_CHANNEL = 255
+_LONGEST_NS = 10 * 366 * 86400 * 10**9
 
 
 def asc_messages(lines: Any) -> Iterator[Message]:
@@ -49,7 +50,7 @@ def to_frame(message: Message, number: int, *, time_ns: int | None = None) -> Fr
     """
     at = round(message.timestamp * 1e9) if time_ns is None else time_ns
     channel = message.channel if isinstance(message.channel, int) else -1
-    if not 0 <= channel < _LARGEST_CHANNEL or at < 0:
+    if not 0 <= channel < _LARGEST_CHANNEL or not 0 <= at <= _LONGEST_NS:
         raise MalformedItemError(
             f"frame {number}: impossible channel or time (got channel {message.channel!r})"
         )

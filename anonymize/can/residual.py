@@ -46,6 +46,7 @@ _NEAR_DEG = 0.0005
 _LARGEST_DEG = (90.0, 180.0)
 _BATCH = 65536
 _MOST_FINDINGS = 64
+_UNDESCRIBED = "no DBC describes it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +115,7 @@ class _Scan:
             _group(m.frame_id): m for m in reversed(self._database.messages) if m.protocol == "j1939"
         }
         self._fault = functools.lru_cache(maxsize=_BATCH)(self._payload_fault)
+        self._drops = functools.lru_cache(maxsize=_BATCH)(self._dropped)
         self._latest: defaultdict[tuple[int, bool], deque[bytes]] = defaultdict(
             lambda: deque(maxlen=_FRAMES_OF_VIN)
         )
@@ -146,10 +148,13 @@ class _Scan:
             return
         if _never(seen.id, extended=seen.extended):
             self.found(FindingKind.DEVICE_ID, path, "identifier")
-        elif fault := self._fault(seen.id, seen.extended, seen.data):
+            return
+        fault = self._fault(seen.id, seen.extended, seen.data)
+        if fault:
             self.found(FindingKind.UNLISTED_FIELD, path, fault)
         if seen.data:
-            self._vin(seen, path)
+            if fault != _UNDESCRIBED:
+                self._vin(seen, path)
             if self._tree is not None:
                 self._places(seen.data)
 
@@ -172,7 +177,7 @@ class _Scan:
         message = self._by_id.get((identifier, extended))
         message = message or (self._groups.get(_group(identifier)) if extended else None)
         if message is None:
-            return "no DBC describes it"
+            return _UNDESCRIBED
         if data is None:
             return ""
         try:
@@ -180,19 +185,18 @@ class _Scan:
         except DecodeError:
             return "cannot be decoded"
         for name, value in dict(values).items():
-            if self._dropped(message, str(name)) and value != 0:
+            if value != 0 and self._drops(message.name, str(name)):
                 return "dropped signal"
         if self._profile.unknown_signal == "drop" and not _padded(message, set(map(str, values)), data):
             return "undescribed bits"
         return ""
 
-    def _dropped(self, message: Message, signal: str) -> bool:
+    def _dropped(self, message: str, signal: str) -> bool:
         for rule in self._profile.signals:
-            if _matches(message.name, rule.message) and _matches(signal, rule.signal):
+            if _matches(message, rule.message) and _matches(signal, rule.signal):
                 return rule.treat == "drop"
-        return (
-            self._profile.unknown_signal == "drop" and not message.get_signal_by_name(signal).is_multiplexer
-        )
+        selects = self._database.get_message_by_name(message).get_signal_by_name(signal).is_multiplexer
+        return self._profile.unknown_signal == "drop" and not selects
 
     def _vin(self, seen: Seen, path: str) -> None:
         latest = self._latest[seen.id, seen.extended]

@@ -93,7 +93,7 @@ def _local(file: BinaryIO, kind: LogKind, plan: ClipPlan, start_ns: int) -> CanR
             if math.isfinite(clip.begin_s):
                 yield from _of_clip(file, kind, plan, clip, index, start_ns, stride_s)
 
-    totals = measure(frames())
+    totals = measure(frames(), kind)
     facts = {"mode": "LOCAL", "frames": totals.objects, "clips": len(plan.clips), "clip_stride_s": stride_s}
     treatments = (
         Treatment(kind=TreatmentKind.CUT, of=FindingKind.POSITION, count=totals.objects),
@@ -153,7 +153,7 @@ def _offset(file: BinaryIO, kind: LogKind, plan: OffsetPlan, start_ns: int) -> C
         for frame in _within(file, kind, plan, start_ns):
             yield frame._replace(time_ns=frame.time_ns - back_ns)
 
-    totals = measure(frames())
+    totals = measure(frames(), kind)
     return CanReleased(
         chunks=write_can(frames(), kind, start_ms=new_start_ns // _NS_PER_MS, totals=totals),
         media_type=MEDIA_TYPES[kind],

@@ -101,7 +101,7 @@ def read(content: bytes, kind: str) -> list[Frame]:
 
 
 def written(frames: list[Frame], kind: str, start_ms: int | None = None) -> bytes:
-    return b"".join(write_can(frames, kind, start_ms=start_ms, totals=measure(frames)))
+    return b"".join(write_can(frames, kind, start_ms=start_ms, totals=measure(frames, kind)))
 
 
 def by_library(content: bytes, kind: str) -> list[can.Message]:

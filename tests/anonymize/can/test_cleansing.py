@@ -226,6 +226,13 @@ def test_the_start_that_the_operator_states_outweighs_the_log(kit, rules, kind):
     assert treated.time_span_s[0] == pytest.approx(1.5e9 + 0.0005, abs=1e-6)
 
 
+@pytest.mark.parametrize("start_s", [float("nan"), 12.0, 1e12])
+def test_an_impossible_start_is_refused(kit, rules, kind, start_s):
+    source = kit.log(kind, [kit.message(kit.CABIN, bytes(4))])
+    with pytest.raises(MalformedItemError):
+        cleanse_can(source, kind, dbc=kit.DBC, spans_to_cut=(), profile=rules, start_s=start_s)
+
+
 def test_unknown_frames_are_dropped_or_stop_the_log(kit, rules, kind):
     sent = [kit.message(0x333, b"\x01"), kit.message(kit.CABIN, bytes(4))]
     treated = cleanse_can(kit.log(kind, sent), kind, dbc=kit.DBC, spans_to_cut=(), profile=rules)
