@@ -89,7 +89,8 @@ class _LasRun:
             self.verdicts.append(np.packbits(keep).tobytes())
             treated = keep_listed(records[keep], self.layout.record, self.allowed)
             if "gps_time" in (treated.dtype.names or ()):
-                self.began = min(self.began, float(np.nanmin(records["gps_time"], initial=np.inf)))
+                times = records["gps_time"]
+                self.began = min(self.began, float(times[np.isfinite(times)].min(initial=np.inf)))
             for source in np.unique(treated["point_source_id"]).tolist():
                 self.sources.setdefault(source, len(self.sources.keys() - {0}) + 1 if source else 0)
             yield treated
@@ -101,7 +102,7 @@ class _LasRun:
             bits = np.unpackbits(np.frombuffer(verdict, np.uint8), count=len(records)).astype(bool)
             treated = keep_listed(records[bits], self.layout.record, self.allowed)
             if "gps_time" in (treated.dtype.names or ()) and is_listed("gps_time", self.allowed):
-                treated["gps_time"] -= self.began
+                treated["gps_time"] -= self.began if np.isfinite(self.began) else 0.0
             numbers = np.zeros(1 << 16, np.uint16)
             numbers[list(self.sources)] = list(self.sources.values())
             treated["point_source_id"] = numbers[treated["point_source_id"]]

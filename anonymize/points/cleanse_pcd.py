@@ -3,6 +3,7 @@
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anonymize.geo.crs import geodesic_m
 from anonymize.geo.zones import ZoneSet
@@ -49,7 +50,7 @@ def cleanse_pcd(
     records = np.zeros(int(keep.sum()), np.dtype([(str(n), fields[i].dtype) for n, i in enumerate(listed)]))
     for place_of, index in enumerate(listed):
         values = cloud.records[str(index)]
-        records[str(place_of)] = (values - np.nanmin(values) if index in shifted else values)[keep]
+        records[str(place_of)] = (_from_first(values) if index in shifted else values)[keep]
     content = iter([write_pcd([fields[i] for i in listed], records, compressed=_is_compressed(cloud))])
     return test.treated(
         CloudKind.PCD,
@@ -59,6 +60,12 @@ def cleanse_pcd(
         shifted=[fields[i].name for i in shifted],
         kept=names,
     )
+
+
+def _from_first(times: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Times counted from the earliest that is a number."""
+    known = times[np.isfinite(times)]
+    return times - known.min() if len(known) else times
 
 
 def _is_compressed(cloud: PcdCloud) -> bool:

@@ -187,7 +187,7 @@ def _points(file: BinaryIO, kind: CloudKind, profile: PointProfile) -> Iterator[
 def _attributes(chunk: ReadAgain) -> Iterator[Finding]:
     for name in chunk.unlisted:
         yield _structural(Residue(metadata=False, name=name))
-    if len(chunk.times) and float(np.abs(chunk.times).max()) > _LONGEST_S:
+    if not (np.abs(chunk.times) <= _LONGEST_S).all():
         yield Finding(
             kind=FindingKind.TIMESTAMP,
             where=FieldPath(path="gps_time"),

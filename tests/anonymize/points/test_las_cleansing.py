@@ -4,8 +4,10 @@ import tracemalloc
 import laspy
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from anonymize.errors import LimitExceededError, MalformedItemError, UnknownCrsError
+from anonymize.errors import AnonymizeError, LimitExceededError, MalformedItemError, UnknownCrsError
 from anonymize.finding import FindingKind, TreatmentKind
 from anonymize.geo.crs import to_wgs84
 from anonymize.points.kinds import CloudKind, cloud_kind
@@ -221,6 +223,23 @@ def test_damaged_compression_is_refused_before_anything_is_allocated(make, clean
     content = make.las(make.site(500), point_format=6, compressed=True)
     with pytest.raises(MalformedItemError, match=message):
         cleanse(damage(content), CloudKind.LAZ)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    at=st.lists(st.integers(0, 5999), min_size=1, max_size=6), value=st.integers(0, 255), laz=st.booleans(),
+    end=st.integers(0, 60_000),
+)  # fmt: skip
+def test_any_damage_is_read_or_refused(make, cleanse, at, value, laz, end):
+    content = bytearray(make.las(make.site(60), point_format=6, compressed=laz, evlr=True))
+    for place in at:
+        content[place % len(content)] = value
+    damaged = bytes(content[: end or None])
+    try:
+        treated, out = cleanse(damaged, CloudKind.LAZ if laz else CloudKind.LAS)
+    except AnonymizeError:
+        return
+    assert treated.dropped or len(read(out)) == treated.facts["points_out"]
 
 
 class EndlessLas(io.RawIOBase):

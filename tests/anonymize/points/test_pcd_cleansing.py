@@ -3,7 +3,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pypcd4 import PointCloud
 
@@ -237,6 +237,7 @@ def test_damaged_files_are_refused(cleanse, case):
         cleanse(content, CloudKind.PCD)
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.binary(max_size=300), st.sampled_from(["ascii", "binary", "binary_compressed"]), st.integers(1, 4))
 def test_any_body_is_read_or_refused(profile, body, encoding, count):
     content = header(DATA=encoding, WIDTH=str(count), POINTS=str(count)) + body
