@@ -1,5 +1,6 @@
 """The plan of an OFFSET release: one trim, one shift and one displacement for all channels of a recording."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anonymize.errors import LimitExceededError, ProfileError
+from anonymize.geo.local import to_local
 from anonymize.geo.offset import offset_track
 from anonymize.geo.offset_plan import plan_offset, time_shift_s
 
@@ -76,3 +78,14 @@ def test_times_that_are_absent_stay_absent(drive, profile):
     assert np.isnan(plan.times(track.time_s)).all()
     assert (plan.span_of(drive(fixes=1500).time_s) == -1).all()
     assert np.isnan(offset_track(track, key=KEY, context=b"r", profile=profile).track.time_s).all()
+
+
+def test_memory_grows_with_the_fixes_and_by_little(drive, profile):
+    fixes = 300_000
+    track = drive(fixes=fixes, step_m=1.0)
+    for run in (offset_track, to_local):
+        tracemalloc.start()
+        run(track, key=KEY, context=b"r", profile=profile)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 400 * fixes + 20_000_000

@@ -1,5 +1,6 @@
 import gzip
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -150,3 +151,28 @@ def test_geolife_is_read_quickly_and_whole(shared, profile):
     assert (read.lat[0], read.lon[0], read.time_s[0]) == (39.984094, 116.319236, 1224741185.0)
     assert read.dropped == ("uid",)
     assert all((np.diff(read.time_s[part]) >= 0).all() for part in read.segments())
+
+
+def test_text_is_read_in_parts_and_never_held_as_a_whole(profile):
+    rows = 200_000
+    line = "{:.7f},{:.7f},{:.1f},43.5,8.0,car\n"
+    content = "lat,lon,time,ele,speed,uid\n" + "".join(
+        line.format(39.9 + i * 1e-7, 116.3 + i * 1e-7, 1.7e9 + i * 0.1) for i in range(rows)
+    )
+    tracemalloc.start()
+    read = read_csv_track(content.encode(), profile=profile, crs="EPSG:4326")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(read) == rows
+    assert np.abs(np.diff(read.time_s) - 0.1).max() < 1e-5
+    # Strings of all rows would take 300 bytes a row and more.
+    assert peak < 150 * rows + 60_000_000
+
+
+def test_a_unit_of_time_that_changes_far_down_the_file_is_refused(profile):
+    rows = ["lat,lon,time", *["1,2,1700000000"] * 70_000, "1,2,1700000000000", ""]
+    with pytest.raises(MalformedItemError, match="row 70001: time"):
+        read_csv_track("\n".join(rows).encode(), profile=profile, crs="EPSG:4326")
+    rows[-2] = "1,2"
+    with pytest.raises(MalformedItemError, match="row 70001: wrong width"):
+        read_csv_track("\n".join(rows).encode(), profile=profile, crs="EPSG:4326")
