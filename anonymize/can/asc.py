@@ -17,6 +17,7 @@ from anonymize.errors import MalformedItemError
 
 _LONGEST_LINE = 16 * 1024
 _AT_ONCE = 256 * 1024
+_BOM = b"\xef\xbb\xbf"
 _FRAME = re.compile(
     r"(\d+)\.(\d+)\s+(?:\d+\s+(?:\S+\s+(?:Tx|Rx)|ErrorFrame)|CANFD\s)", re.ASCII | re.IGNORECASE
 )
@@ -137,7 +138,7 @@ class AscReader:
             raise MalformedItemError(
                 f"line {self._number}: too long (expected at most {_LONGEST_LINE} bytes)"
             )
-        return raw.decode("latin-1")
+        return (raw.removeprefix(_BOM) if self._number == 1 else raw).decode("latin-1")
 
     def _not_a_frame(self, line: str) -> None:
         if not line:

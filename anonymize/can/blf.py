@@ -5,38 +5,24 @@ then python-can reads the frames, and must find as many as the walk counted.
 """
 
 import io
-import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
 
-from anonymize.can.frame import FD_LENGTHS, Frame
+from anonymize.can.blf_layout import CONTAINER, CONTAINER_TYPE, DEFLATED, FILE, FILE_BYTES, OBJECT, STORED
+from anonymize.can.blf_writing import file_header
+from anonymize.can.frame import Frame
 from anonymize.can.library import blf_messages, to_frame
 from anonymize.errors import LimitExceededError, MalformedItemError
 
-_FILE = struct.Struct("<4sL8BQQLL8H8H")
-_FILE_BYTES = 144
-_OBJECT = struct.Struct("<4sHHLL")
-_STAMP = struct.Struct("<LHHQ")
-_CONTAINER = struct.Struct("<H6xL4x")
-_MESSAGE = struct.Struct("<HBBL8s")
-_FD_MESSAGE = struct.Struct("<HBBLLBBB5x64s")
-_ERROR = struct.Struct("<HHLBBBxLLH2x8s")
-_CONTAINER_TYPE = 10
-_STORED, _DEFLATED = 0, 2
 # Least bytes of the objects that hold frames, with the shorter of both headers.
 _FRAME_TYPES = {1: 48, 86: 48, 73: 64, 100: 116, 101: 72}
-_MESSAGE_TYPE, _ERROR_TYPE, _FD_TYPE = 1, 73, 100
 _NAMES = {2: "can error", 3: "can overload", 4: "can statistic", 31: "can driver status", 46: "gps",
           65: "app text", 92: "event comment", 96: "global marker"}  # fmt: skip
 _LARGEST = 16 << 20
-_OUT_BYTES = 128 * 1024
-_NANOSECONDS = 2
-_EXTENDED = 0x80000000
-_REMOTE, _SENT = 0x80, 0x01
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EARLIEST_YEAR = 1971
 
@@ -94,19 +80,19 @@ def containers(file: BinaryIO, dropped: Counter[str] | None = None) -> Iterator[
     at = _header(file)[1]
     while at < size:
         file.seek(at)
-        head = file.read(_OBJECT.size)
-        if len(head) < _OBJECT.size:
+        head = file.read(OBJECT.size)
+        if len(head) < OBJECT.size:
             if head.strip(b"\x00"):
                 raise MalformedItemError(f"an object is cut short (got {len(head)} bytes)")
             return
-        signature, header, _, length, kind = _OBJECT.unpack(head)
-        if signature != b"LOBJ" or length < max(header, _OBJECT.size):
+        signature, header, _, length, kind = OBJECT.unpack(head)
+        if signature != b"LOBJ" or length < max(header, OBJECT.size):
             raise MalformedItemError(f"no object at {at} (got {signature!r} of {length} bytes)")
         if at + length > size:
             raise MalformedItemError(f"an object is cut short (got {size - at} bytes, expected {length})")
         # Objects are followed by as many bytes as their length modulo 4, as all known writers do.
         end = at + length + length % 4
-        if kind == _CONTAINER_TYPE:
+        if kind == CONTAINER_TYPE:
             yield Container(begin=at, end=end)
         elif kind in _FRAME_TYPES:
             raise MalformedItemError(f"a frame lies outside of containers (got object type {kind})")
@@ -157,7 +143,7 @@ class _Part:
 
     def __init__(self, file: BinaryIO, begin: int, end: int) -> None:
         self._file, self._at, self._end = file, begin, end
-        self._head = io.BytesIO(_file_header(file_bytes=_FILE_BYTES))
+        self._head = io.BytesIO(file_header(file_bytes=FILE_BYTES))
 
     def read(self, size: int = -1) -> bytes:
         if head := self._head.read(size):
@@ -174,12 +160,12 @@ class _Part:
 
 def _header(file: BinaryIO) -> tuple[int, ...]:
     file.seek(0)
-    raw = file.read(_FILE.size)
-    if len(raw) < _FILE.size or raw[:4] != b"LOGG":
+    raw = file.read(FILE.size)
+    if len(raw) < FILE.size or raw[:4] != b"LOGG":
         raise MalformedItemError(f"no BLF header (got {raw[:4]!r} of {len(raw)} bytes)")
-    fields: tuple[int, ...] = _FILE.unpack(raw)
+    fields: tuple[int, ...] = FILE.unpack(raw)
     size = file.seek(0, 2)
-    if not _FILE.size <= fields[1] <= size:
+    if not FILE.size <= fields[1] <= size:
         raise MalformedItemError(f"the header has an impossible size (got {fields[1]})")
     if fields[10] > size:
         raise MalformedItemError(f"the log is cut short (got {size} bytes, expected {fields[10]})")
@@ -199,17 +185,17 @@ def _start(file: BinaryIO) -> int | None:
 
 def _unpack(file: BinaryIO, container: Container) -> bytes:
     file.seek(container.begin)
-    _, _, _, length, _ = _OBJECT.unpack(file.read(_OBJECT.size))
-    body = length - _OBJECT.size - _CONTAINER.size
+    _, _, _, length, _ = OBJECT.unpack(file.read(OBJECT.size))
+    body = length - OBJECT.size - CONTAINER.size
     if body < 0:
         raise MalformedItemError(f"a container is cut short (got {length} bytes)")
-    method, stated = _CONTAINER.unpack(file.read(_CONTAINER.size))
+    method, stated = CONTAINER.unpack(file.read(CONTAINER.size))
     if stated > _LARGEST or body > _LARGEST:
         raise LimitExceededError(
             f"a container is too large (got {stated} bytes, expected at most {_LARGEST})"
         )
     content = file.read(body)
-    if method == _DEFLATED:
+    if method == DEFLATED:
         unpacker = zlib.decompressobj()
         try:
             content = unpacker.decompress(content, stated + 1)
@@ -219,7 +205,7 @@ def _unpack(file: BinaryIO, container: Container) -> bytes:
             raise MalformedItemError(
                 f"a container holds more or less than it states (expected {stated} bytes)"
             )
-    elif method != _STORED:
+    elif method != STORED:
         raise MalformedItemError(f"a container has an unknown compression (got {method}, expected 0 or 2)")
     if len(content) != stated:
         raise MalformedItemError(f"a container holds {len(content)} bytes (expected {stated})")
@@ -236,10 +222,10 @@ def _objects(content: bytes, found: BlfWalk) -> bytes:
             if len(rest) >= 8 or rest.strip(b"\x00").strip(b"LOBJ"):  # noqa: PLR2004
                 raise MalformedItemError("no object where one must begin (expected 'LOBJ')")
             return rest
-        if len(content) - begin < _OBJECT.size:
+        if len(content) - begin < OBJECT.size:
             return content[at:]
-        _, header, version, length, kind = _OBJECT.unpack_from(content, begin)
-        least = _FRAME_TYPES.get(kind, _OBJECT.size)
+        _, header, version, length, kind = OBJECT.unpack_from(content, begin)
+        least = _FRAME_TYPES.get(kind, OBJECT.size)
         if not max(least, header) <= length <= _LARGEST or (kind in _FRAME_TYPES and version not in {1, 2}):
             raise MalformedItemError(
                 f"an object has an impossible size or version (got {length} bytes of version {version}, "
@@ -252,90 +238,3 @@ def _objects(content: bytes, found: BlfWalk) -> bytes:
         else:
             found.dropped[_NAMES.get(kind, f"object {kind}")] += 1
         at = begin + length
-
-
-@dataclass(slots=True)
-class BlfTotals:
-    """What the header of a written file states: sizes in bytes, objects, and the last time."""
-
-    file_bytes: int = _FILE_BYTES
-    inner_bytes: int = _FILE_BYTES
-    objects: int = 0
-    last_ns: int = 0
-
-
-def blf_header(totals: BlfTotals, start_ms: int | None) -> bytes:
-    """The header of a file that names no application; without times where ``start_ms`` is None."""
-    stop = None if start_ms is None else start_ms + totals.last_ns // 10**6
-    return _file_header(
-        file_bytes=totals.file_bytes,
-        inner_bytes=totals.inner_bytes,
-        objects=totals.objects,
-        start_ms=start_ms,
-        stop_ms=stop,
-    )
-
-
-def _file_header(
-    *,
-    file_bytes: int,
-    inner_bytes: int = _FILE_BYTES,
-    objects: int = 0,
-    start_ms: int | None = None,
-    stop_ms: int | None = None,
-) -> bytes:
-    fields = (b"LOGG", _FILE_BYTES, 0, 0, 0, 0, 2, 6, 8, 1, file_bytes, inner_bytes, objects, 0)
-    return _FILE.pack(*fields, *_system_time(start_ms), *_system_time(stop_ms)).ljust(_FILE_BYTES, b"\x00")
-
-
-def _system_time(milliseconds: int | None) -> tuple[int, ...]:
-    if milliseconds is None:
-        return (0,) * 8
-    t = _EPOCH + timedelta(milliseconds=milliseconds)
-    return t.year, t.month, t.isoweekday() % 7, t.day, t.hour, t.minute, t.second, t.microsecond // 1000
-
-
-def blf_containers(frames: Iterable[Frame], totals: BlfTotals) -> Iterator[bytes]:
-    """Containers of at most 128 KiB with whole objects, in the order of the frames; ``totals`` are counted."""
-    buffer: list[bytes] = []
-    size = 0
-    for frame in frames:
-        item = _object(frame)
-        if size + len(item) > _OUT_BYTES:
-            yield _packed(buffer, totals)
-            buffer, size = [], 0
-        buffer.append(item)
-        size += len(item)
-        totals.objects += 1
-        totals.last_ns = max(totals.last_ns, frame.time_ns)
-    if buffer:
-        yield _packed(buffer, totals)
-
-
-def _packed(buffer: list[bytes], totals: BlfTotals) -> bytes:
-    content = b"".join(buffer)
-    packed = zlib.compress(content, 6)
-    length = _OBJECT.size + _CONTAINER.size + len(packed)
-    head = _OBJECT.pack(b"LOBJ", _OBJECT.size, 1, length, _CONTAINER_TYPE)
-    whole = head + _CONTAINER.pack(_DEFLATED, len(content)) + packed + b"\x00" * (length % 4)
-    totals.file_bytes += len(whole)
-    totals.inner_bytes += _OBJECT.size + _CONTAINER.size + len(content)
-    return whole
-
-
-def _object(frame: Frame) -> bytes:
-    identifier = frame.id | (_EXTENDED if frame.extended else 0)
-    flags = (0 if frame.received else _SENT) | (_REMOTE if frame.remote else 0)
-    if frame.error:
-        kind, body = _ERROR_TYPE, _ERROR.pack(frame.channel, 0, 0, 0, 0, 0, 0, 0, 0, b"")
-    elif frame.fd:
-        code = FD_LENGTHS.index(frame.length)
-        modes = 1 | (2 if frame.bitrate_switch else 0) | (4 if frame.error_state else 0)
-        fields = (frame.channel, flags, code, identifier, 0, 0, modes, frame.length, frame.data)
-        kind, body = _FD_TYPE, _FD_MESSAGE.pack(*fields)
-    else:
-        kind, body = _MESSAGE_TYPE, _MESSAGE.pack(frame.channel, flags, frame.length, identifier, frame.data)
-    header = _OBJECT.size + _STAMP.size
-    length = header + len(body)
-    head = _OBJECT.pack(b"LOBJ", header, 1, length, kind) + _STAMP.pack(_NANOSECONDS, 0, 0, frame.time_ns)
-    return head + body + b"\x00" * (length % 4)

@@ -6,46 +6,24 @@ frames within its clips or spans (``anonymize.can.unlink``).
 
 import bisect
 import math
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from anonymize.can.database import CanDatabase, load_database
+from anonymize.can.evidence import Tally, facts_of, findings_of, tells_a_track, treatments_of
 from anonymize.can.frame import Frame, LogKind
 from anonymize.can.log import CanLog, measure, write_can
-from anonymize.can.rules import Fate, FrameRules, SignalPlan
+from anonymize.can.rules import Fate, FrameRules
 from anonymize.errors import MalformedItemError, UnknownFormatError
-from anonymize.finding import FieldPath, Finding, FindingKind, Treatment, TreatmentKind
+from anonymize.finding import Finding, Treatment
 from anonymize.profile import CanProfile
 
-MEDIA_TYPES: Mapping[LogKind, str] = {"asc": "text/x-vector-asc", "blf": "application/x-vector-blf"}
-_READER = "can"
+MEDIA_TYPES: Mapping[LogKind, str] = {"asc": "text/plain", "blf": "application/octet-stream"}
 _NS = 10**9
 _NS_PER_MS = 10**6
 _EARLIEST_MS, _LATEST_MS = 31_536_000_000, 7_258_118_400_000
 _MOST_IDS = 10_000
-_KINDS = {
-    Fate.DIAGNOSTICS: FindingKind.DEVICE_ID,
-    Fate.TRANSPORT: FindingKind.UNLISTED_FIELD,
-    Fate.VIN: FindingKind.VIN,
-    Fate.COMPONENT: FindingKind.DEVICE_ID,
-    Fate.DRIVER: FindingKind.DEVICE_ID,
-    Fate.POSITION: FindingKind.POSITION,
-    Fate.DATE: FindingKind.TIMESTAMP,
-    Fate.DISTANCE: FindingKind.POSITION,
-    Fate.UNKNOWN: FindingKind.UNLISTED_FIELD,
-    Fate.NOTHING_KEPT: FindingKind.UNLISTED_FIELD,
-}
-_SIGNAL_KINDS = (
-    (re.compile(r"(^|_)vin|chassis"), FindingKind.VIN),
-    (re.compile(r"lat(itude)?(_|$)|latitude|lon(g|gitude)?(_|$)|longitude|gps|gnss|heading|odo|mileage|distance"),
-     FindingKind.POSITION),
-    (re.compile(r"altitude|elevation"), FindingKind.ELEVATION),
-    (re.compile(r"date|utc|year|month|clock"), FindingKind.TIMESTAMP),
-    (re.compile(r"serial|driver"), FindingKind.DEVICE_ID),
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,11 +89,10 @@ def cleanse_can(
         start_s=start_s,
     )
     totals = measure(run.frames(), kind)
-    if profile.unknown_frame == "quarantine" and run.unknown:
-        raise UnknownFormatError(
-            f"the DBC does not describe some frames (got {', '.join(f'{i:#x}' for i in sorted(run.unknown)[:8])})"
-        )
-    left = run.fates[Fate.KEPT] + run.fates[Fate.REDACTED]
+    if profile.unknown_frame == "quarantine" and run.tally.unknown:
+        some = ", ".join(f"{identifier:#x}" for identifier in sorted(run.tally.unknown)[:8])
+        raise UnknownFormatError(f"the DBC does not describe some frames (got {some})")
+    left = run.tally.fates[Fate.KEPT] + run.tally.fates[Fate.REDACTED]
     plans = run.rules.plans()
     # The second going through must not count again.
     again = _Run(
@@ -124,10 +101,10 @@ def cleanse_can(
     return CanTreated(
         chunks=write_can(again.frames(), kind, start_ms=run.start_ms, totals=totals) if left else iter(()),
         media_type=MEDIA_TYPES[kind],
-        findings=_findings(run, plans),
-        treatments=_treatments(run),
-        tags=("TRACK",) if _tells_a_track(run, plans) else (),
-        facts=_facts(run, plans),
+        findings=findings_of(run.tally, plans),
+        treatments=treatments_of(run.tally),
+        tags=("TRACK",) if tells_a_track(run.tally, plans) else (),
+        facts=facts_of(run.tally, plans) | {"dated": run.start_ms is not None},
         time_span_s=run.time_span_s,
         dropped=not left,
     )
@@ -143,11 +120,7 @@ class _Run:
     profile: CanProfile
     spans: tuple[list[float], list[float]]
     start_s: float | None
-    fates: Counter[Fate] = field(default_factory=Counter)
-    counts: Counter[str] = field(default_factory=Counter)
-    unknown: set[int] = field(default_factory=set)
-    first_ns: int = 1 << 63
-    last_ns: int = 0
+    tally: Tally = field(default_factory=Tally)
     start_ms: int | None = None
     rules: FrameRules = field(init=False)
     log: CanLog = field(init=False)
@@ -155,13 +128,14 @@ class _Run:
     def __post_init__(self) -> None:
         self.rules = FrameRules(self.database, self.profile)
         self.log = CanLog(self.file, self.kind, max_frames=self.profile.max_frames)
+        self.tally.no_frames = self.log.dropped
 
     @property
     def time_span_s(self) -> tuple[float, float] | None:
         if self.start_ms is None:
             return None
         start = self.start_ms / 1000.0
-        return start + self.first_ns / _NS, start + self.last_ns / _NS
+        return start + self.tally.first_ns / _NS, start + self.tally.last_ns / _NS
 
     def frames(self) -> Iterator[Frame]:
         """The frames that are left, in the order of the log."""
@@ -175,11 +149,11 @@ class _Run:
             # The rules see every frame, also those that are cut: they follow read-outs over several.
             fate, kept = self.rules.treat(frame)
             if self._is_cut(at):
-                self.counts["cut"] += 1
+                self.tally.counts["cut"] += 1
                 continue
-            self.fates[fate] += 1
-            if fate is Fate.UNKNOWN and len(self.unknown) < _MOST_IDS:
-                self.unknown.add(frame.id)
+            self.tally.fates[fate] += 1
+            if fate is Fate.UNKNOWN and len(self.tally.unknown) < _MOST_IDS:
+                self.tally.unknown.add(frame.id)
             if kept is not None:
                 yield kept._replace(time_ns=at) if shift_ns else kept
 
@@ -199,11 +173,11 @@ class _Run:
         return shift_ns
 
     def _count(self, frame: Frame, at: int, before: int) -> None:
-        self.counts["frames"] += 1
-        self.counts["backwards"] += at < before
-        self.counts["errors"] += frame.error
-        self.counts["fd"] += frame.fd
-        self.first_ns, self.last_ns = min(self.first_ns, at), max(self.last_ns, at)
+        self.tally.counts["frames"] += 1
+        self.tally.counts["backwards"] += at < before
+        self.tally.counts["errors"] += frame.error
+        self.tally.counts["fd"] += frame.fd
+        self.tally.first_ns, self.tally.last_ns = min(self.tally.first_ns, at), max(self.tally.last_ns, at)
 
     def _is_cut(self, at: int) -> bool:
         begins, ends = self.spans
@@ -226,73 +200,3 @@ def _merged(spans: Sequence[tuple[float, float]]) -> tuple[list[float], list[flo
             begins.append(begin)
             ends.append(end)
     return begins, ends
-
-
-def _kind_of(signal: str) -> FindingKind:
-    return next((k for p, k in _SIGNAL_KINDS if p.search(signal.lower())), FindingKind.UNLISTED_FIELD)
-
-
-def _findings(run: _Run, plans: Sequence[SignalPlan]) -> tuple[Finding, ...]:
-    found = [
-        _finding(_kind_of(p.signal), f"{p.message}.{p.signal}", "signal") for p in plans if p.treat == "drop"
-    ]
-    found += [
-        _finding(FindingKind.POSITION, f"{p.message}.{p.signal}", "motion")
-        for p in plans
-        if p.treat == "motion"
-    ]
-    found += [_finding(kind, "frames", fate.value) for fate, kind in _KINDS.items() if run.fates[fate]]
-    found += [_finding(FindingKind.METADATA, name, "no frame") for name in sorted(+run.log.dropped)[:64]]
-    if run.counts["cut"]:
-        found.append(_finding(FindingKind.RESTRICTED_ZONE, "frames", "cut"))
-    return tuple(found)
-
-
-def _finding(kind: FindingKind, path: str, label: str) -> Finding:
-    return Finding(kind=kind, where=FieldPath(path=path), confidence=1.0, detector=_READER, label=label)
-
-
-def _treatments(run: _Run) -> tuple[Treatment, ...]:
-    drops: Counter[FindingKind] = Counter()
-    for fate, kind in _KINDS.items():
-        drops[kind] += run.fates[fate]
-    drops[FindingKind.METADATA] += run.log.dropped.total()
-    done = [
-        Treatment(kind=TreatmentKind.DROP, of=kind, count=count) for kind, count in sorted((+drops).items())
-    ]
-    if run.fates[Fate.REDACTED]:
-        done.append(
-            Treatment(
-                kind=TreatmentKind.REDACT,
-                of=FindingKind.UNLISTED_FIELD,
-                count=run.fates[Fate.REDACTED],
-                parameters={"raw_value": 0},
-            )
-        )
-    if run.counts["cut"]:
-        done.append(
-            Treatment(kind=TreatmentKind.CUT, of=FindingKind.RESTRICTED_ZONE, count=run.counts["cut"])
-        )
-    return tuple(done)
-
-
-def _tells_a_track(run: _Run, plans: Sequence[SignalPlan]) -> bool:
-    moving = any(p.treat == "motion" or _kind_of(p.signal) is FindingKind.POSITION for p in plans)
-    return moving or bool(run.fates[Fate.POSITION] or run.fates[Fate.DISTANCE])
-
-
-def _facts(run: _Run, plans: Sequence[SignalPlan]) -> dict[str, Any]:
-    return {
-        "frames": run.counts["frames"],
-        "left": run.fates[Fate.KEPT] + run.fates[Fate.REDACTED],
-        "fates": {fate.value: count for fate, count in sorted(run.fates.items())},
-        "cut": run.counts["cut"],
-        "error_frames": run.counts["errors"],
-        "fd_frames": run.counts["fd"],
-        "backwards": run.counts["backwards"],
-        "no_frames": dict(sorted((+run.log.dropped).items())[:64]),
-        "unknown_ids": len(run.unknown),
-        "signals": {t: sum(1 for p in plans if p.treat == t) for t in ("keep", "drop", "motion")},
-        "duration_s": round(max(run.last_ns - run.first_ns, 0) / _NS, 3),
-        "dated": run.start_ms is not None,
-    }

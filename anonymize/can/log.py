@@ -6,16 +6,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from anonymize.can.asc import AscReader, asc_header, asc_lines
-from anonymize.can.blf import (
-    BlfTotals,
-    Container,
-    blf_containers,
-    blf_header,
-    containers,
-    read_blf,
-    read_container,
-    walk_blf,
-)
+from anonymize.can.blf import Container, containers, read_blf, read_container, walk_blf
+from anonymize.can.blf_writing import BlfTotals, blf_containers, blf_header
 from anonymize.can.frame import Frame, LogKind
 from anonymize.errors import LimitExceededError, MalformedItemError
 

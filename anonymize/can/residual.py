@@ -66,6 +66,10 @@ class ExpectedTimes:
     clip_lengths_s: Sequence[float] = ()
     true_start_s: float = field(default=0.0, repr=False)
 
+    def __post_init__(self) -> None:
+        if self.mode == "LOCAL" and not self.stride_s > 0.0:
+            raise ValueError(f"clips have a stride (got {self.stride_s!r} s)")
+
 
 def scan_can(
     file: BinaryIO,

@@ -218,6 +218,11 @@ def test_bad_lines_stop_the_log(line, message):
         frames(asc(line))
 
 
+def test_a_byte_order_mark_before_the_first_line_is_no_matter():
+    marked = io.BytesIO(b"\xef\xbb\xbf" + asc("0.0 1 12 Rx d 0").getvalue())
+    assert len(frames(marked)) == 1
+
+
 def test_times_that_go_backwards_are_kept():
     assert [f.time_ns for f in frames(asc("2.0 1 12 Rx d 0", "1.0 1 12 Rx d 0"))] == [2 * 10**9, 10**9]
 
