@@ -5,7 +5,6 @@ grammars of their lines, PBF from its wire format. A line, field or element that
 finding. Rules are matched anew without regular expressions.
 """
 
-import functools
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -36,7 +35,6 @@ _READERS: Mapping[MapKind, Callable[[BinaryIO], MapReading]] = {
     MapKind.OSM_XML: read_released_xml,
     MapKind.OSM_PBF: read_released_pbf,
 }
-_CACHED = 1 << 16
 _MOST_FINDINGS = 1000
 _TEXT_AT_ONCE = 1 << 22
 _NUMBER = re.compile(r"\d+")
@@ -134,29 +132,40 @@ def _faults(reading: MapReading, profile: MapProfile) -> Iterator[Finding]:
 
 def _rule_findings(reading: MapReading, profile: MapProfile) -> Iterator[Finding]:
     found: set[tuple[FindingKind, str, str]] = set()
-    match = functools.lru_cache(maxsize=_CACHED)(functools.partial(_meeting, profile))
+    matcher = _Matcher(profile)
     for key, value in reading.pairs:
         if is_editor_key(key):
             found.add((FindingKind.METADATA, key, "editor"))
         if is_position_key(key) or holds_position(value):
             found.add((FindingKind.POSITION, key, "attribute"))
-        rule = match(key, value)
+        rule = matcher.meeting(key, value)
         if rule is not None and rule.action in {"null", "drop"}:
             found.add((finding_kind(rule.tag), key, rule.tag))
     for kind, key, label in sorted(found)[:_MOST_FINDINGS]:
         yield _finding(kind, f"attributes/{key[:64]}", label)
 
 
-def _meeting(profile: MapProfile, key: str, value: str) -> AttributeRule | None:
-    name, texts = _folded(key), [_folded(v) for v in (value, *value.split(";"))]
-    for rule in profile.attributes:
-        if profile.keep_elevation and rule.tag == ELEVATION_TAG:
-            continue
-        if any(_globs(_folded(p), name) for p in rule.keys) and (
-            not rule.values or any(_globs(_folded(p), t) for p in rule.values for t in texts)
-        ):
-            return rule
-    return None
+class _Matcher:
+    """The rules in order, their patterns folded once."""
+
+    def __init__(self, profile: MapProfile) -> None:
+        self._rules = [
+            (rule, [_folded(p) for p in rule.keys], [_folded(p) for p in rule.values])
+            for rule in profile.attributes
+            if not (profile.keep_elevation and rule.tag == ELEVATION_TAG)
+        ]
+        self._of_key: dict[str, list[tuple[AttributeRule, list[str]]]] = {}
+
+    def meeting(self, key: str, value: str) -> AttributeRule | None:
+        """The first rule that meets an attribute."""
+        if key not in self._of_key:
+            name = _folded(key)
+            self._of_key[key] = [(r, v) for r, k, v in self._rules if any(_globs(p, name) for p in k)]
+        texts = [_folded(v) for v in (value, *value.split(";"))] if self._of_key[key] else []
+        for rule, values in self._of_key[key]:
+            if not values or any(_globs(p, t) for p in values for t in texts):
+                return rule
+        return None
 
 
 def _folded(text: str) -> str:

@@ -34,7 +34,7 @@ _POSITION = re.compile(
 )
 _PLACE = re.compile(
     r"(?<![\d.])\d{1,3}\.\d{3,}[^\d]{1,12}\d{1,3}\.\d{3,}(?!\.\d)"
-    r"|\d{1,3}\s*[°º度]\s*\d{1,2}(?:\.\d+)?\s*['′’分]|\bPOINT\s*Z?\s*\(",
+    r"|\d{1,3}\s*[°º度\s:]\s*\d{1,2}(?:\.\d+)?\s*['′’分]|\d{2,3}\d{2}\.\d{2,8}\s*,\s*[NSEW]\b|\bPOINT\s*Z?\s*\(",
     re.IGNORECASE,
 )
 
