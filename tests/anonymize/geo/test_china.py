@@ -28,9 +28,9 @@ def test_what_goes_in_comes_out_within_a_millimetre(system, lat, lon):
     assert geodesic_m(*from_china(*moved, system), y, x)[0][0] < 1e-3
 
 
-def test_a_million_positions_come_back_also_where_the_formula_has_a_kink():
+def test_many_positions_come_back_also_where_the_formula_has_a_kink():
     rng = np.random.default_rng(1)
-    lat, lon = rng.uniform(1.0, 55.0, 1_000_000), rng.uniform(72.5, 137.5, 1_000_000)
+    lat, lon = rng.uniform(1.0, 55.0, 200_000), rng.uniform(72.5, 137.5, 200_000)
     lon[:10_000] = 105.0 + rng.normal(0.0, 1e-8, 10_000)
     for system in China:
         assert geodesic_m(*from_china(*to_china(lat, lon, system), system), lat, lon)[0].max() < 1e-3
