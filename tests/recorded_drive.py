@@ -1,5 +1,6 @@
-"""A synthetic drive recorded in a container by real encoders: fixes, odometry, tf, sweeps and images of one way."""
+"""A synthetic drive recorded in a container by real encoders: fixes, odometry, tf, sweeps and images."""
 
+import functools
 import io
 import json
 from collections.abc import Iterable
@@ -42,6 +43,10 @@ class Recorder:
     ros1: bool = False
     messages: list[Message] = field(default_factory=list)
     channels: dict[str, Channel] = field(default_factory=dict)
+
+    def more(self) -> "Recorder":
+        """A recorder that goes on after what is recorded here."""
+        return Recorder(ros1=self.ros1, messages=list(self.messages), channels=dict(self.channels))
 
     def __post_init__(self) -> None:
         self.store = get_typestore(Stores.ROS1_NOETIC if self.ros1 else Stores.ROS2_HUMBLE)
@@ -234,6 +239,7 @@ class Drive:
     landmark: tuple[float, float]
 
 
+@functools.cache
 def drive(*, seconds: int = 400, ros1: bool = False, seed: int = 1, odom: bool = True) -> Drive:
     """A winding drive of 8 m/s at 39.9° N, 116.3° E, ellipsoidal height 43.5 m.
 

@@ -37,7 +37,9 @@ def released(made: Drive, mode: Any) -> Container:
     return reopened(run.chunks())
 
 
-def found(container: Container, made: Drive, mode: Any, shown: Track | None = None) -> set[tuple[Any, str, str]]:
+def found(
+    container: Container, made: Drive, mode: Any, shown: Track | None = None
+) -> set[tuple[Any, str, str]]:
     report = scan_messages(container, mode=mode, reference=made.track, profile=PROFILE, shown=shown)
     return {(f.kind, f.where.path, f.label) for f in report.residual}  # type: ignore[union-attr]
 
