@@ -45,14 +45,15 @@ def positions_of(geometry: Any, where: str) -> Iterator[list[float]]:
         if not isinstance(members, list):
             raise MalformedItemError(f"{where}: a collection has a list of geometries")
         for member in members:
-            yield from positions_of(member or {}, where)
+            yield from positions_of({} if member is None else member, where)
         return
     if kind not in _DEPTHS:
         raise MalformedItemError(
             f"{where}: unknown geometry (got {str(kind)[:40]!r}, expected one of {sorted(GEOMETRY_TYPES)})"
         )
-    _check_lengths(kind, geometry.get("coordinates"), where)
-    yield from _walk(geometry["coordinates"], _DEPTHS[kind], where)
+    coordinates = geometry.get("coordinates")
+    _check_lengths(kind, coordinates, where)
+    yield from _walk(coordinates, _DEPTHS[kind], where)
 
 
 def shape_of(geometry: dict[str, Any], where: str) -> BaseGeometry:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from anonymize.errors import MalformedItemError
-from anonymize.maps.rules import fold, is_identity_key, is_reference_key
+from anonymize.maps.rules import is_identity_key, is_reference_key, snake
 
 _CODE = re.compile(r".*(?:class|type|code|category|kind|level|status|style)_ids?")
 _LIST = re.compile(r".*_ids?")
@@ -74,8 +74,8 @@ class Identities:
                 made[key] = self.renamed(value, name)
             elif isinstance(value, list) and any(isinstance(m, dict) for m in value):
                 made[key] = [self.renamed(m, name) if isinstance(m, dict) else m for m in value]
-            elif is_reference_key(key) and not _CODE.fullmatch(fold(key)):
-                strict = _LIST.fullmatch(fold(key)) is not None
+            elif is_reference_key(key) and not _CODE.fullmatch(snake(key)):
+                strict = _LIST.fullmatch(snake(key)) is not None
                 members = value if isinstance(value, list) else [value]
                 told = [
                     r for r in (self._reference(m, name, strict=strict) for m in members) if r is not _FOREIGN

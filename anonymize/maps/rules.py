@@ -15,6 +15,8 @@ from anonymize.profile import AttributeRule, MapProfile
 
 ELEVATION_TAG = "ELEV"
 _CACHED = 1 << 16
+_LONGEST_KEY = 256
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 _EDITOR = re.compile(
     r"@?(?:user|uid|changeset|timestamp|version|visible)|@?created_by|creator|editor|edit(?:or_?name|_?date|ed_?by)"
@@ -28,9 +30,9 @@ _REFERENCE = re.compile(
     r".*_ids?|successors?|predecessors?|next|prev(?:ious)?|parent|children|left|right|from|to|source|target"
 )
 _POSITION = re.compile(
-    r"(?:.*[^a-z])?(?:lat|lats|latitude|lon|lng|long|longitude|coords?|coordinates?|centroids?|geom|geometry|shape_wkt|wkt|wkb"
+    r"(?:.*[^a-z])?(?:lat|lats|latitude|lon|lng|longitude|coords?|coordinates?|centroids?|geom|geometry|shape_wkt|wkt|wkb"
     r"|geohash|plus_?code|mgrs|utm|bbox|bounds|extent|envelope|latlon|lonlat|latlng|easting|northing)(?:[^a-z].*)?"
-    r"|(?:.*[^a-z])?(?:min|max|center|centre|start|end|mid)_?(?:x|y|z)|x|y|z|ecef_?[xyz]|.*(?:经度|纬度|坐标).*",
+    r"|(?:.*[^a-z])?(?:min|max|center|centre|start|end|mid)_?(?:x|y|z)|x|y|z|ecef_?[xyz]|(?:.*[^a-z])?long(?:_?(?:deg|dd|e7|wgs84|min|max|start|end|[0-9]+))?|.*(?:经度|纬度|坐标).*",
 )
 _PLACE = re.compile(
     r"(?<![\d.])\d{1,3}\.\d{3,}[^\d]{1,12}\d{1,3}\.\d{3,}(?!\.\d)"
@@ -89,25 +91,31 @@ def finding_kind(tag: str) -> FindingKind:
 @functools.lru_cache(maxsize=_CACHED)
 def is_editor_key(key: str) -> bool:
     """Whether an attribute tells who edited a map, when and with what; never released."""
-    return _EDITOR.fullmatch(fold(key)) is not None
+    return _EDITOR.fullmatch(snake(key)) is not None
 
 
 @functools.lru_cache(maxsize=_CACHED)
 def is_identity_key(key: str) -> bool:
     """Whether an attribute is by its name the identity of its feature."""
-    return _IDENTITY.fullmatch(fold(key)) is not None
+    return _IDENTITY.fullmatch(snake(key)) is not None
 
 
 @functools.lru_cache(maxsize=_CACHED)
 def is_reference_key(key: str) -> bool:
     """Whether an attribute may by its name refer to the identity of another feature."""
-    return _REFERENCE.fullmatch(fold(key)) is not None
+    return _REFERENCE.fullmatch(snake(key)) is not None
 
 
 @functools.lru_cache(maxsize=_CACHED)
 def is_position_key(key: str) -> bool:
     """Whether an attribute repeats a position, which no offset would reach; never released."""
-    return _POSITION.fullmatch(fold(key)) is not None
+    # Names that nobody would write are not looked at, but taken for the worst.
+    return len(key) > _LONGEST_KEY or _POSITION.fullmatch(snake(key)) is not None
+
+
+def snake(key: str) -> str:
+    """``startLon`` as ``start_lon``."""
+    return fold(_HUMP.sub("_", key))
 
 
 def holds_position(text: str) -> bool:

@@ -98,7 +98,10 @@ def test_elevations_editors_foreign_members_and_repeated_positions_go(
         "author": "zhangsan",
     }
     document, treated = cleansed(
-        make.collection(road, name="map of zhangsan", bbox=[116.3, 39.9, 116.4, 39.9]), no_zones, profile, make
+        make.collection(road, name="map of zhangsan", bbox=[116.3, 39.9, 116.4, 39.9]),
+        no_zones,
+        profile,
+        make,
     )
     assert document == {
         "type": "FeatureCollection",
@@ -114,7 +117,9 @@ def test_elevations_editors_foreign_members_and_repeated_positions_go(
     assert {f.kind.value for f in treated.findings} == {"elevation", "metadata", "position", "unlisted_field"}
 
 
-def test_ids_are_numbered_anew_and_references_follow_them(make: Any, zones: ZoneSet, profile: Profile) -> None:
+def test_ids_are_numbered_anew_and_references_follow_them(
+    make: Any, zones: ZoneSet, profile: Profile
+) -> None:
     content = make.collection(
         make.line((900, 0), (900, 9), id="lane-a", successor_id="lane-b", left=None),
         make.line((900, 9), (900, 20), id="lane-b", predecessor_ids=["lane-a", "lane-gone"], road_class_id=3),
@@ -130,13 +135,18 @@ def test_ids_are_numbered_anew_and_references_follow_them(make: Any, zones: Zone
 
 
 def test_what_no_rule_names_is_value_identical(make: Any, no_zones: ZoneSet, profile: Profile) -> None:
-    properties = {"a": 1, "b": 1.5e-7, "c": [1, [2, None]], "d": {"e": True}, "f": "\u2028\"\\ \n", "g": -0.0}
-    area = make.feature("MultiPolygon", [[make.ring(39.9, 116.3, 50.0)], [make.ring(39.95, 116.3, 50.0)]], **properties)
+    properties = {"a": 1, "b": 1.5e-7, "c": [1, [2, None]], "d": {"e": True}, "f": '\u2028"\\ \n', "g": -0.0}
+    area = make.feature(
+        "MultiPolygon", [[make.ring(39.9, 116.3, 50.0)], [make.ring(39.95, 116.3, 50.0)]], **properties
+    )
     group = {
         "type": "Feature",
         "geometry": {
             "type": "GeometryCollection",
-            "geometries": [{"type": "Point", "coordinates": [1, 2]}, {"type": "MultiLineString", "coordinates": [[[1, 2], [3, 4]]]}],
+            "geometries": [
+                {"type": "Point", "coordinates": [1, 2]},
+                {"type": "MultiLineString", "coordinates": [[[1, 2], [3, 4]]]},
+            ],
         },
         "properties": {},
     }
@@ -157,7 +167,9 @@ def test_zones_are_tested_on_true_positions_where_a_map_is_in_gcj_02(
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(
-        st.dictionaries(st.text(max_size=6), st.one_of(st.text(max_size=12), st.integers(), st.booleans()), max_size=3),
+        st.dictionaries(
+            st.text(max_size=6), st.one_of(st.text(max_size=12), st.integers(), st.booleans()), max_size=3
+        ),
         min_size=1,
         max_size=6,
     ),
@@ -169,7 +181,9 @@ def test_the_index_finds_every_feature_whatever_its_strings_hold(
     import io  # noqa: PLC0415
 
     features = [{"type": "Feature", "geometry": None, "properties": p} for p in properties]
-    content = json.dumps({"type": "FeatureCollection", "features": features, "n": '"features":['}, indent=indent)
+    content = json.dumps(
+        {"type": "FeatureCollection", "features": features, "n": '"features":['}, indent=indent
+    )
     source = io.BytesIO(content.encode())
     index = index_features(source, max_features=10)
     assert [index.read(source, n) for n in range(len(index))] == features

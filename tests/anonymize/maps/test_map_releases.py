@@ -21,7 +21,9 @@ def city(kind: MapKind, make: Any, count: int = 60, scale: float = 1.0) -> bytes
     if kind is MapKind.GEOJSON:
         return make.collection(
             *(
-                make.line(*map(tuple, places[3 * i : 3 * i + 3]), id=i, name=f"road {i}", next_id=(i + 1) % count)
+                make.line(
+                    *map(tuple, places[3 * i : 3 * i + 3]), id=i, name=f"road {i}", next_id=(i + 1) % count
+                )
                 for i in range(count)
             )
         )
@@ -62,11 +64,13 @@ def roads(content: bytes, kind: MapKind, make: Any) -> dict[str, tuple[int, list
     if kind is MapKind.GEOJSON:
         found = json.loads(content)["features"]
         return {
-            f["properties"]["name"]: (f["id"], [(y, x) for x, y in f["geometry"]["coordinates"]]) for f in found
+            f["properties"]["name"]: (f["id"], [(y, x) for x, y in f["geometry"]["coordinates"]])
+            for f in found
         }
     read = make.osm_features(content, kind)
     return {
-        tags["name"]: (number, [read["n"][n][0] for n in nodes]) for number, (nodes, tags, _) in read["w"].items()
+        tags["name"]: (number, [read["n"][n][0] for n in nodes])
+        for number, (nodes, tags, _) in read["w"].items()
     }
 
 
@@ -108,7 +112,9 @@ def test_references_follow_the_ids_of_a_release(make: Any, profile: Profile) -> 
 
 
 @pytest.mark.parametrize("kind", [MapKind.GEOJSON, MapKind.OSM_XML, MapKind.OSM_PBF])
-def test_a_small_map_keeps_its_shape_in_a_frame_without_a_place(kind: MapKind, make: Any, profile: Profile) -> None:
+def test_a_small_map_keeps_its_shape_in_a_frame_without_a_place(
+    kind: MapKind, make: Any, profile: Profile
+) -> None:
     content = city(kind, make, count=4, scale=0.03)
     out, made = released(content, kind, make, profile, mode="LOCAL")
     turned, _ = released(content, kind, make, profile, mode="LOCAL", key=OTHER)
@@ -156,7 +162,7 @@ def test_a_map_that_stays_near_its_place_is_refused(make: Any, profile: Profile)
 LEAKS = {
     "editor": lambda xml: xml.replace(b"<node id", b'<node user="zhangsan" id', 1),
     "comment": lambda xml: xml.replace(b"</osm>", b"<!-- 39.9 --></osm>"),
-    "bounds": lambda xml: xml.replace(b' <node', b' <bounds minlat="39.9"/>\n <node', 1),
+    "bounds": lambda xml: xml.replace(b" <node", b' <bounds minlat="39.9"/>\n <node', 1),
     "limit": lambda xml: xml.replace(b'k="name"', b'k="maxheight"', 1),
     "chinese limit": lambda xml: xml.replace(b'k="name"', 'k="限高"'.encode(), 1),
     "elevation": lambda xml: xml.replace(b'k="name"', b'k="ele"', 1),
@@ -175,7 +181,9 @@ def test_the_scan_of_osm_xml_finds_what_the_writer_would_not_write(
 
     kind = MapKind.OSM_XML
     clean = b"".join(
-        cleanse_map(make.file(city(kind, make)), kind, zones=no_zones, profile=profile, crs="EPSG:4326").chunks
+        cleanse_map(
+            make.file(city(kind, make)), kind, zones=no_zones, profile=profile, crs="EPSG:4326"
+        ).chunks
     )
     spoiled = LEAKS[leak](clean)
     assert spoiled != clean

@@ -14,7 +14,9 @@ from anonymize.profile import Profile
 KINDS = [MapKind.OSM_XML, MapKind.OSM_PBF]
 
 
-def cleansed(content: bytes, kind: MapKind, zones: ZoneSet, profile: Profile, make: Any) -> tuple[bytes, MapTreated]:
+def cleansed(
+    content: bytes, kind: MapKind, zones: ZoneSet, profile: Profile, make: Any
+) -> tuple[bytes, MapTreated]:
     treated = cleanse_map(make.file(content), kind, zones=zones, profile=profile, crs="EPSG:4326")
     made = b"".join(treated.chunks)
     report = scan_cleansed_map(make.file(made), kind, zones=zones, profile=profile, crs="EPSG:4326")
@@ -43,7 +45,13 @@ def town(make: Any) -> tuple[Any, Any, Any]:
     ways = {
         100: (
             [10, 11, 12],
-            {"highway": "primary", "maxheight": "3.5", "maxspeed": "50", "incline": "4%", "name": 'A "1" & <2>\n街'},
+            {
+                "highway": "primary",
+                "maxheight": "3.5",
+                "maxspeed": "50",
+                "incline": "4%",
+                "name": 'A "1" & <2>\n街',
+            },
         ),
         101: ([20, 21], {"highway": "primary", "name": "crosses the zone between its nodes"}),
         102: ([30, 31, 32, 33, 30], {"landuse": "residential", "name": "holds the zone"}),
@@ -74,7 +82,9 @@ def test_rules_zones_ids_and_editors_are_taken_out_of_osm_data_and_all_else_stay
     assert [(body, tags) for body, tags, _ in left["w"].values()] == [
         ([1, 2, 3], {"highway": "primary", "maxspeed": "50", "incline": "4%", "name": 'A "1" & <2>\n街'})
     ]
-    assert [(body, tags) for body, tags, _ in left["r"].values()] == [([("w", 1, "")], {"type": "route", "ref": "7"})]
+    assert [(body, tags) for body, tags, _ in left["r"].values()] == [
+        ([("w", 1, "")], {"type": "route", "ref": "7"})
+    ]
     assert b"zhangsan" not in made
     assert treated.tags == ("ELEV", "LIMIT_HWW", "MIL", "SLOPE_CURV")
     assert [(r.feature, r.key, r.tag) for r in treated.reviews] == [("way/1", "incline", "SLOPE_CURV")]
@@ -84,7 +94,9 @@ def test_rules_zones_ids_and_editors_are_taken_out_of_osm_data_and_all_else_stay
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_zones_areas_and_roads_stay(kind: MapKind, make: Any, no_zones: ZoneSet, profile: Profile) -> None:
+def test_without_zones_areas_and_roads_stay(
+    kind: MapKind, make: Any, no_zones: ZoneSet, profile: Profile
+) -> None:
     made, treated = cleansed(make.ENCODERS[kind](*town(make)), kind, no_zones, profile, make)
     left = make.osm_features(made, kind)
     names = {tags.get("name") for _, tags, _ in (*left["w"].values(), *left["r"].values())}
@@ -110,7 +122,9 @@ def test_a_way_with_unknown_nodes_keeps_its_longest_known_stretch_and_loses_its_
 
 def test_a_map_that_lies_within_a_zone_is_dropped_whole(make: Any, zones: ZoneSet, profile: Profile) -> None:
     nodes = {1: (*make.at(0, 0), {"name": "a"}), 2: (*make.at(5, 5), {})}
-    made, treated = cleansed(make.osm_xml(nodes, {1: ([1, 2], {})}, {}), MapKind.OSM_XML, zones, profile, make)
+    made, treated = cleansed(
+        make.osm_xml(nodes, {1: ([1, 2], {})}, {}), MapKind.OSM_XML, zones, profile, make
+    )
     assert treated.dropped
     assert made == b""
 
