@@ -66,7 +66,11 @@ class Sightings:
         """Those that start in a half-open range of bytes and lie in the vicinity."""
         inside = (self.start >= low) & (self.start < high) & self.space.within(self.first, self.second)
         arrays = {name: getattr(self, name)[inside] for name in ("first", "second", "start", "end")}
-        return Sightings(label=self.label, space=self.space, limit=self.limit, **arrays)
+        return replace(self, **arrays)
+
+    def moved(self, by: int) -> "Sightings":
+        """The same ``by`` bytes later."""
+        return replace(self, start=self.start + by, end=self.end + by)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 
 from anonymize.errors import MalformedItemError
 from anonymize.geo import public_formulas as formulas
@@ -30,7 +30,8 @@ _MOST_POINTS = 5_000_000
 _SHOWN_M = 1.0
 _GROUND_M = (-1_000.0, 12_000.0)
 _POLAR_DEG = 89.0
-_HALF_TURN = 180.0
+_HALF_TURN, _QUARTER_TURN = 180.0, 90.0
+_ROUNDING_DEG = 0.01
 
 
 class Space:
@@ -181,10 +182,11 @@ def _globe(fixes: Pair, tolerance_m: float, shown: Pair | None) -> Space:
     margin = _MARGIN_DEG / max(cosine, np.cos(np.radians(_POLAR_DEG)))
     west, east = float(lon.min()) - margin, float(lon.max()) + margin
     if max(abs(south), abs(north)) > _POLAR_DEG or west < -_HALF_TURN or east > _HALF_TURN:
-        west, east = -_HALF_TURN, _HALF_TURN
+        # A little more, for what rounding takes past the antimeridian.
+        west, east = -_HALF_TURN - _ROUNDING_DEG, _HALF_TURN + _ROUNDING_DEG
     middle = float(np.cos(np.radians(np.clip((south + north) / 2.0, -_POLAR_DEG, _POLAR_DEG))))
     area = (north - south) * (east - west) * middle * _METRES_PER_DEGREE**2
-    vicinity = ((max(south, -90.0), min(north, 90.0)), (west, east), area)
+    vicinity = ((max(south, -_QUARTER_TURN), min(north, _QUARTER_TURN)), (west, east), area)
     return Space(
         (lat, lon), vicinity, formulas.ecef, tolerance_m, _with_conventions(*shown) if shown else None
     )
@@ -230,7 +232,7 @@ def _positions(lat: ArrayLike, lon: ArrayLike) -> Pair:
         raise MalformedItemError(f"latitudes and longitudes are as many (got {y.shape} and {x.shape})")
     if not (np.isfinite(y).all() and np.isfinite(x).all()):
         raise MalformedItemError("positions are finite numbers (got one that is not)")
-    if len(y) and (np.abs(y).max() > 90.0 or np.abs(x).max() > 2 * _HALF_TURN):
+    if len(y) and (np.abs(y).max() > _QUARTER_TURN or np.abs(x).max() > 2 * _HALF_TURN):
         raise MalformedItemError("positions lie within 90 and 360 degrees (got one that does not)")
     return y, wrap_degrees(x)
 

@@ -6,6 +6,7 @@ from a leak, in ``anonymize.geo.chance``.
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,7 @@ from anonymize.geo.grid_references import GridReferences
 from anonymize.geo.position_index import PositionIndex
 from anonymize.geo.stored_positions import StoredPositions
 from anonymize.geo.written_positions import WrittenPositions
+from anonymize.overlapping_blocks import Block, OverlappingBlocks
 
 DETECTOR = "positions@2"
 MOST_FINDINGS = 1000
@@ -26,6 +28,10 @@ _BEHIND = 64
 _AHEAD = max(stored_positions.LONGEST, 2 * written_positions.LONGEST)
 _CONTROL = np.zeros(256, bool)
 _CONTROL[[*range(9), 11, *range(14, 32), 127]] = True
+_ALNUM = np.zeros(256, bool)
+_ALNUM[[*range(48, 58), *range(65, 91), *range(97, 123)]] = True
+_FILLER = 0x7F
+_CHARACTER = 4
 _STORED = ("float", "int", "rationals")
 
 
@@ -86,88 +92,95 @@ def as_findings(hits: Iterable[Hit]) -> tuple[Finding, ...]:
 
 
 def search(chunks: Iterable[bytes], index: PositionIndex) -> tuple[Hit, ...]:
-    """Search content for the positions of an index; it ends early at 1000 hits."""
-    if not index.count:
-        for _ in chunks:
-            pass
-        return ()
-    written, stored, references = WrittenPositions(index), StoredPositions(index), GridReferences(index)
-    evidence = Evidence()
-    for base, low, high, block in _blocks(chunks):
-        found = [*written.search(block), *references.search(block.tobytes())]
-        found += _wide(block, written)
-        if _is_binary(block):
-            found += stored.search(block.tobytes())
-        evidence.add([_moved(s.between(low, high), base) for s in found])
-        if evidence.certain >= MOST_FINDINGS:
-            break
-    return tuple(evidence.hits())[:MOST_FINDINGS]
-
-
-def _blocks(chunks: Iterable[bytes]) -> Iterator[tuple[int, int, int, NDArray[np.uint8]]]:
-    """Pieces of the content with enough before and after that no position is cut.
-
-    Yields:
-        Place of the piece's first byte in the content, the half-open range of the piece in which positions may
-        start, and the piece.
-    """
-    held, base, low = bytearray(), 0, 0
+    """Search content for the positions of an index: at most 1000 hits."""
+    running = Search(index)
     for chunk in chunks:
-        for at in range(0, len(chunk), _BLOCK):
-            held += chunk[at : at + _BLOCK]
-            while len(held) >= low + _BLOCK + _AHEAD:
-                high = low + _BLOCK
-                yield base, low, high, np.frombuffer(bytes(held[: high + _AHEAD]), np.uint8)
-                del held[: high - _BEHIND]
-                base, low = base + high - _BEHIND, _BEHIND
-    if held:
-        yield base, low, len(held), np.frombuffer(bytes(held), np.uint8)
+        running.feed(chunk)
+    return running.close()
 
 
-def _wide(block: NDArray[np.uint8], written: WrittenPositions) -> Iterator[Sightings]:
-    """Text in UTF-16 at either alignment: every other byte, where digits alternate with zeros."""
-    zero = block == 0
-    digit = (block - np.uint8(48)) < 10
-    alternating = digit[:-4] & zero[1:-3] & digit[2:-2] & zero[3:-1] & digit[4:]
-    for parity in (0, 1):
-        if alternating[parity::2].any():
-            for s in written.search(np.ascontiguousarray(block[parity::2])):
-                yield Sightings(
-                    label=f"{s.label} utf-16",
-                    space=s.space,
-                    first=s.first,
-                    second=s.second,
-                    start=2 * s.start + parity,
-                    end=2 * s.end + parity,
-                    limit=s.limit,
-                )
+class Search:
+    """A search of a stream that is given piece by piece.
+
+    Attributes:
+        length: Bytes given so far.
+    """
+
+    def __init__(self, index: PositionIndex) -> None:
+        self._searches = _Searches(index) if index.count else None
+        self._blocks = OverlappingBlocks(size=_BLOCK, behind=_BEHIND, ahead=_AHEAD)
+        self._evidence = Evidence()
+
+    @property
+    def length(self) -> int:
+        """Bytes given so far."""
+        return self._blocks.length
+
+    def feed(self, chunk: bytes) -> None:
+        """Search a further piece; after 1000 certain hits nothing more is searched."""
+        for block in self._blocks.feed(chunk):
+            self._search(block)
+
+    def close(self) -> tuple[Hit, ...]:
+        """Search what is left; the hits in the order of the content."""
+        for block in self._blocks.rest():
+            self._search(block)
+        return tuple(self._evidence.hits())[:MOST_FINDINGS]
+
+    def _search(self, block: Block) -> None:
+        if self._searches is not None and self._evidence.certain < MOST_FINDINGS:
+            found = self._searches.all(block.content)
+            self._evidence.add([s.between(block.low, block.high).moved(block.base) for s in found])
 
 
-def _is_binary(block: NDArray[np.uint8]) -> bool:
+class _Searches:
+    def __init__(self, index: PositionIndex) -> None:
+        self._written, self._stored = WrittenPositions(index), StoredPositions(index)
+        self._references = GridReferences(index)
+
+    def all(self, content: bytes) -> Iterator[Sightings]:
+        block = np.frombuffer(content, np.uint8)
+        yield from self._text(block)
+        for text, place in _wide(block):
+            for s in self._text(text):
+                yield replace(s, label=f"{s.label} utf-16", start=2 * s.start + place, end=2 * s.end + place)
+        if _is_binary(content):
+            yield from self._stored.search(content)
+
+    def _text(self, block: NDArray[np.uint8]) -> Iterator[Sightings]:
+        yield from self._written.search(block)
+        yield from self._references.search(block)
+
+
+def _wide(block: NDArray[np.uint8]) -> Iterator[tuple[NDArray[np.uint8], int]]:
+    """Text in UTF-16 of either byte order at either alignment, as bytes, and the place of the first of them.
+
+    Where letters or digits alternate with zeros; characters beyond the first 256 become a filler.
+    """
+    zero, letter = block == 0, _ALNUM[block]
+    alternating = letter[:-4] & zero[1:-3] & letter[2:-2] & zero[3:-1] & letter[4:]
+    for place in (0, 1):
+        if alternating[place::2].any():
+            low = block[place::2]
+            for high in (block[place + 1 :: 2], np.concatenate(([0], block))[place::2]):
+                beyond = np.zeros(len(low), bool)
+                beyond[: len(high)] = high[: len(low)] != 0
+                yield np.where(beyond, np.uint8(_FILLER), low), place
+
+
+def _is_binary(content: bytes) -> bool:
     """Whether numbers could be stored in a block: it has control characters or is no UTF-8."""
-    if _CONTROL[block].any():
+    if _CONTROL[np.frombuffer(content, np.uint8)].any():
         return True
-    # Characters that the block's borders cut are no evidence.
-    inner = block.tobytes()[3:-3].decode("utf-8", "replace") if len(block) > _BEHIND else None
-    if inner is not None:
-        return "\ufffd" in inner[3:-3]
     try:
-        block.tobytes().decode("utf-8")
-    except UnicodeDecodeError:
-        return True
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        # A block's borders may cut a character.
+        cut = (error.start < _CHARACTER or error.end > len(content) - _CHARACTER) and len(content) > _BEHIND
+        return not cut or "\ufffd" in content[_CHARACTER:-_CHARACTER].decode("utf-8", "replace").strip(
+            "\ufffd"
+        )
     return False
-
-
-def _moved(sightings: Sightings, base: int) -> Sightings:
-    return Sightings(
-        label=sightings.label,
-        space=sightings.space,
-        first=sightings.first,
-        second=sightings.second,
-        start=sightings.start + base,
-        end=sightings.end + base,
-        limit=sightings.limit,
-    )
 
 
 def _code_points(content: bytes, places: list[int]) -> dict[int, int]:

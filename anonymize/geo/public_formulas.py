@@ -1,4 +1,3 @@
-# ruff: noqa: PLR2004 - numbers are the constants of the published formulas
 """The published formulas by which software writes a WGS-84 position in other numbers, vectorised.
 
 For the search of outputs only. They are written here once more, apart from ``anonymize.geo.crs``, so that an error

@@ -6,7 +6,7 @@ says in which types and notations a number that is led by these bytes could be a
 that could, with a partner at a distance at which records keep latitude and longitude, are decoded.
 """
 
-import re
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -22,12 +22,9 @@ from anonymize.geo.position_index import Bounds, Notation, PositionIndex, from_e
 LONGEST = 128
 _CODES = 1 << 16
 _LEAST_SIZE = 1e-9
-_RATIONALS = {
-    "<": re.compile(rb"(?=.\x00\x00\x00\x01\x00\x00\x00)", re.DOTALL),
-    ">": re.compile(rb"(?=\x00\x00\x00.\x00\x00\x00\x01)", re.DOTALL),
-}
 _RATIONAL_BYTES = 24
 _RATIONAL_GAP = 64
+_ZERO_ONE = 0x0100
 Order = Literal["<", ">"]
 
 
@@ -127,7 +124,7 @@ class StoredPositions:
                 at = hot[(found >> np.uint8(number)) & np.uint8(1) != 0]
                 if len(at):
                     yield from self._layout(layout, order, content, codes, at)
-            yield from self._rationals(content, order)
+            yield from self._rationals(content, order, little)
 
     def _layout(
         self, layout: _Layout, order: Order, content: bytes, codes: NDArray[np.uint16], at: NDArray[np.intp]
@@ -188,11 +185,14 @@ class StoredPositions:
                 label = f"{layout.kind.name} earth-centred"
                 yield self._sightings(label, notation, lat, lon, places, 2 * stride + numbers.itemsize)
 
-    def _rationals(self, content: bytes, order: Order) -> Iterator[Sightings]:
+    def _rationals(self, content: bytes, order: Order, little: NDArray[np.uint16]) -> Iterator[Sightings]:
         """Degrees, minutes and seconds as three pairs of 32-bit integers (EXIF 2.3, 4.6.6), degrees over 1."""
-        starts = [m.start() for m in _RATIONALS[order].finditer(content, 0, len(content) - 16)]
-        places = np.array(starts, np.intp)
-        places = places[places <= len(content) - _RATIONAL_BYTES]
+        # Bytes 0 and 1 in turn: the least of a numerator's zeros and the denominator 1, or the end of that denominator.
+        places = np.flatnonzero(little == _ZERO_ONE) - (3 if order == "<" else 6)
+        places = places[(places >= 0) & (places <= len(content) - _RATIONAL_BYTES)]
+        zeros = (1, 2, 5, 6) if order == "<" else (0, 1, 4, 5)
+        for offset in zeros:
+            places = places[little[places + offset] == 0]
         if len(places) < 2:
             return
         words = np.ndarray(
@@ -241,17 +241,20 @@ def _read(numbers: NDArray[np.generic], places: NDArray[np.intp]) -> FloatArray:
 
 def _table(kind: _Type, ranges: list[tuple[int, Bounds]]) -> Masks:
     """For each value of the two leading bytes, the bits of the ranges that a number so led can lie in."""
-    size = int(kind.code[1])
-    codes = np.arange(_CODES, dtype=np.uint64) << np.uint64(8 * size - 16)
-    rest = np.uint64((1 << (8 * size - 16)) - 1)
-    with np.errstate(invalid="ignore"):
-        ends = np.stack(
-            [v.astype(f"<u{size}").view(f"<{kind.code}").astype(np.float64) for v in (codes, codes | rest)]
-        )
-        low, high = ends.min(axis=0), ends.max(axis=0)
-        # The last code of a sign ends in numbers that are no numbers.
-        high = np.where(np.isnan(high), np.inf, high)
+    low, high = _extent(kind.code)
     table = np.zeros(_CODES, np.uint64)
     for position, (first, last) in ranges:
         table[(low <= last) & (high >= first)] |= bit(position)
     return table
+
+
+@functools.cache
+def _extent(code: str) -> tuple[FloatArray, FloatArray]:
+    """Least and greatest number of a type for each value of its two leading bytes; NaN where there is none."""
+    size = int(code[1])
+    first = np.arange(_CODES, dtype=np.uint64) << np.uint64(8 * size - 16)
+    last = first | np.uint64((1 << (8 * size - 16)) - 1)
+    with np.errstate(invalid="ignore"):
+        ends = [v.astype(f"<u{size}").view(f"<{code}").astype(np.float64) for v in (first, last)]
+    # The last code of each sign that numbers have goes on into infinity and what is no number.
+    return np.minimum(*ends), np.where(np.isnan(np.maximum(*ends)), np.inf, np.maximum(*ends))

@@ -116,15 +116,17 @@ class Digits:
             end=self.end[at + 1] - _PAD,
         )
 
-    def southern_or_western(self, numbers: Numbers) -> Flags:
-        """Whether a number has the letter S or W before it or after it."""
+    def southern_or_western(self, numbers: Numbers) -> tuple[Flags, Flags]:
+        """Whether a number has the letter S or W before it; whether it has one after it."""
         before = numbers.start + _PAD - 1
         before = before - (self.text[before] == 0x20)
-        found = _SOUTH_WEST[self.text[before]] & ~_LETTER[self.text[before - 1]]
         after = numbers.end + _PAD
         for _ in range(3):
             after = after + _SKIPPED[self.text[after]]
-        return np.asarray(found | (_SOUTH_WEST[self.text[after]] & ~_LETTER[self.text[after + 1]]))
+        return (
+            _SOUTH_WEST[self.text[before]] & ~_LETTER[self.text[before - 1]],
+            _SOUTH_WEST[self.text[after]] & ~_LETTER[self.text[after + 1]],
+        )
 
     def _joined(self, separator: int) -> Flags:
         """Whether a run is followed by the separator and at once by another run."""

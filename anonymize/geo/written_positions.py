@@ -83,13 +83,23 @@ class WrittenPositions:
         if len(numbers) < 2:
             yield from self._commas(digits)
             return
+        for signed in self._signed(digits, numbers):
+            yield from self._numbers(signed)
+        yield from self._commas(digits)
+
+    def _signed(self, digits: Digits, numbers: Numbers) -> tuple[Numbers, ...]:
+        """The numbers; where signs matter and letters stand between numbers, as signs of those after or before."""
         if 0 in self._signs:
-            numbers = _signed(numbers, digits.southern_or_western(numbers))
+            before, after = digits.southern_or_western(numbers)
+            if before.any() or after.any():
+                return _negative(numbers, before), _negative(numbers, after)
+        return (numbers,)
+
+    def _numbers(self, numbers: Numbers) -> Iterator[Sightings]:
         dense = np.count_nonzero(numbers.decimals >= _LEAST_DECIMALS) > _PROSE_NUMBERS
         prose = LIMIT if dense else PROSE_LIMIT
         yield from self._decimal(numbers, prose)
         yield from self._earth_centred(numbers)
-        yield from self._commas(digits)
         for stream, apart in self._sexagesimal(numbers):
             yield from self._degree_pairs(stream, "degrees minutes seconds", apart, prose)
         yield from self._degree_pairs(_nmea(numbers), "nmea", range(1, 4), prose)
@@ -193,7 +203,7 @@ class WrittenPositions:
 
 def _combined(numbers: Numbers, at: NDArray[np.intp], last: int) -> Numbers:
     size = sum(np.abs(numbers.value[at + k]) / 60.0**k for k in range(last + 1))
-    value = np.asarray(np.copysign(size, numbers.value[at]))
+    value = np.where(np.signbit(numbers.value[at]) | np.signbit(numbers.value[at + last]), -size, size)
     return Numbers(
         value=value, decimals=numbers.decimals[at + last], start=numbers.start[at], end=numbers.end[at + last]
     )
@@ -228,7 +238,7 @@ def _split(
     )
 
 
-def _signed(numbers: Numbers, negative: Flags) -> Numbers:
+def _negative(numbers: Numbers, negative: Flags) -> Numbers:
     value = np.where(negative, -np.abs(numbers.value), numbers.value)
     return replace(numbers, value=value)
 
