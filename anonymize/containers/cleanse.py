@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from anonymize.containers.clear_times import ClearTimes, Verdict
 from anonymize.containers.codec import Codec, Fields, changed, codec_of
 from anonymize.containers.container_pass import ContainerPass, Numbered, PassOutcome, Tally
-from anonymize.containers.frames import Frames, frames_of, is_static, own_time_ns
+from anonymize.containers.frames import BODIES, Frames, frames_of, is_static, own_time_ns
 from anonymize.containers.messages.fixes import fixes_of
 from anonymize.containers.messages.images import Images, treat_image
 from anonymize.containers.messages.points import row_numbers, treat_points
@@ -29,10 +29,9 @@ from anonymize.geo.cut import cut_points
 from anonymize.geo.zones import ZoneSet
 from anonymize.profile import ChannelTreatment, Profile
 
-BODIES = frozenset({"base_link", "base_footprint", "vehicle", "ego", "ego_vehicle", "rear_axle", "imu_link"})
 _HOUR_NS = 3_600_000_000_000
 _NS = 1e-9
-_NOTHING = Frames(aligned={}, links={}, static=())
+_NOTHING = Frames(absolute=frozenset(), aligned={}, links={}, static=())
 _SOURCES = {
     "position": FindingKind.POSITION,
     "pose": FindingKind.POSITION,
@@ -201,17 +200,10 @@ class _Cleansing:
         if verdict is not Verdict.CLEAR:
             self._in_zone(topic, verdict.value, kinds)
             return None
-        match channel.treatment:
-            case "image":
-                return self._image(fields, topic)
-            case "points":
-                return self._points(message, fields, channel, topic)
-            case "position":
-                return self._fixes(fields, topic)
-            case "pose":
-                return self._poses(fields, topic)
-            case _:
-                return fields
+        if channel.treatment == "points":
+            return self._points(message, fields, channel, topic)
+        own = {"image": self._image, "position": self._fixes, "pose": self._poses}.get(channel.treatment)
+        return fields if own is None else own(fields, topic)
 
     def _in_zone(self, topic: str, reason: str, kinds: tuple[str, ...]) -> None:
         self.tally.left_out(topic, reason)

@@ -2,8 +2,13 @@
 
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, unknown_fields
-from google.protobuf.message import DecodeError, EncodeError
+from google.protobuf import (  # type: ignore[import-untyped]
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+    unknown_fields,
+)
+from google.protobuf.message import DecodeError, EncodeError  # type: ignore[import-untyped]
 
 from anonymize.containers.stream import Schema
 from anonymize.containers.tree import Fields, Stamp, stamp_of

@@ -25,7 +25,7 @@ from anonymize.errors import MalformedItemError
 
 _TIME = "builtin_interfaces/msg/Time"
 _DURATION = "builtin_interfaces/msg/Duration"
-_ROS1_TIMES = {
+_ROS1_TIMES: dict[str, Any] = {
     _TIME: ([], [("sec", (Nodetype.BASE, ("uint32", 0))), ("nanosec", (Nodetype.BASE, ("uint32", 0)))]),
     _DURATION: ([], [("sec", (Nodetype.BASE, ("int32", 0))), ("nanosec", (Nodetype.BASE, ("int32", 0)))]),
 }

@@ -1,7 +1,7 @@
 """The frames that a recording's poses are in: which lie where on the ground, and how they hang together."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,13 +11,18 @@ from anonymize.containers.messages.poses import Pose, poses_of
 from anonymize.containers.messages.transforms import edges_of
 from anonymize.containers.stream import Container, Message
 from anonymize.containers.tree import Fields
+from anonymize.errors import LimitExceededError
 from anonymize.formats.track import Track
 from anonymize.geo.ellipsoid import FloatArray
 from anonymize.geo.rotation import multiply_quaternions
 from anonymize.profile import ChannelTreatment
 
+BODIES = frozenset({"base_link", "base_footprint", "vehicle", "ego", "ego_vehicle", "rear_axle", "imu_link"})
+"""Frames that are the vehicle itself."""
+
 _MOST_SAMPLES = 4096
-_MOST_SOURCES = 64
+_MOST_SOURCES = 1024
+_MOVES_M = 20.0
 _MOST_STATIC = 1024
 _NS = 1e-9
 _HOUR_NS = 3_600_000_000_000
@@ -28,11 +33,14 @@ class Frames:
     """What is known of frames.
 
     Attributes:
-        aligned: Frames of the map that lie on the ground.
+        absolute: Frames of the map: those that the profile names, and any other in which something moves by 20 m
+            and that is not mounted on the vehicle.
+        aligned: Those of them that lie on the ground.
         links: Edges between two frames of the map, by parent and child: times in POSIX seconds and poses.
         static: Edges of ``tf_static`` between other frames.
     """
 
+    absolute: frozenset[str]
     aligned: Mapping[str, Alignment] = field(repr=False)
     links: Mapping[tuple[str, str], "Links"] = field(repr=False)
     static: tuple[Pose, ...] = field(repr=False)
@@ -105,23 +113,33 @@ def frames_of(
         if edge and pose.frame not in map_frames and pose.child not in map_frames:
             if is_static(message.channel.topic) and len(static) < _MOST_STATIC:
                 static[pose.frame, pose.child] = pose
-        elif pose.frame in map_frames and not pose.listed and np.isfinite(pose.xyz).all():
+        elif pose.frame and not pose.listed and np.isfinite(pose.xyz).all():
             time_s = own_time_ns(pose.stamp_ns, message.log_time_ns) * _NS
-            if edge and pose.child in map_frames:
+            if edge and pose.frame in map_frames and pose.child in map_frames:
                 links.setdefault((pose.frame, pose.child), _Thinned()).add(time_s, pose)
             else:
                 key = (pose.frame, message.channel.topic, pose.child)
-                if key in thinned or len(thinned) < _MOST_SOURCES:
-                    thinned.setdefault(key, _Thinned()).add(time_s, pose)
+                if key not in thinned and len(thinned) >= _MOST_SOURCES:
+                    raise LimitExceededError(
+                        f"the container places too many bodies in frames (expected at most {_MOST_SOURCES})"
+                    )
+                thinned.setdefault(key, _Thinned()).add(time_s, pose)
     known = {key: kept.links() for key, kept in links.items()}
     places: dict[str, list[Samples]] = {}
     for (frame, _, _), kept in thinned.items():
         places.setdefault(frame, []).append(kept.samples())
+    mounts = Frames(absolute=map_frames, aligned={}, links=known, static=tuple(static.values()))
+    absolute = map_frames | {
+        frame
+        for frame, sources in places.items()
+        if any(_moves(samples) for samples in sources) and mounts.mount(frame, BODIES) is None
+    }
+    places = {frame: sources for frame, sources in places.items() if frame in absolute}
     _hand_up(places, known)
-    return Frames(
+    return replace(
+        mounts,
+        absolute=absolute,
         aligned=_aligned(places, reference) if reference is not None else {},
-        links=known,
-        static=tuple(static.values()),
     )
 
 
@@ -185,6 +203,11 @@ class _Thinned:
             xyz=np.array([p.xyz for p in poses]),
             xyzw=np.array([p.xyzw for p in poses]),
         )
+
+
+def _moves(samples: Samples) -> bool:
+    x, y = samples.x_m, samples.y_m
+    return bool(len(x)) and float(np.hypot(x - x[0], y - y[0]).max()) >= _MOVES_M
 
 
 def _hand_up(places: dict[str, list[Samples]], links: Mapping[tuple[str, str], Links]) -> None:

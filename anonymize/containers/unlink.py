@@ -12,10 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from anonymize.containers.cleanse import BODIES
 from anonymize.containers.codec import Codec, Fields, Stamp, changed, codec_of, type_name
 from anonymize.containers.container_pass import ContainerPass, Numbered, PassOutcome, Tally
-from anonymize.containers.frames import Frames, frames_of, is_static
+from anonymize.containers.frames import BODIES, Frames, frames_of, is_static
 from anonymize.containers.messages.fixes import change_fixes, released_fix, stamp_of_message
 from anonymize.containers.messages.motion import turn_imu, turn_vectors
 from anonymize.containers.messages.points import move_points
@@ -323,7 +322,7 @@ class _Unlinking:
             unlinking=self,
             carrying=self._carrying(message.log_time_ns),
             log_ns=message.log_time_ns,
-            map_frames=frozenset(self.profile.containers.map_frames),
+            map_frames=self.frames.absolute,
         )
         made = {"pose": moving.poses, "transform": moving.edges, "motion": moving.motion}[treatment](fields)
         for reason in sorted(moving.carrying.reasons):
@@ -346,7 +345,7 @@ class _Unlinking:
 
     def _points(self, message: Message, fields: Fields) -> Fields | None:
         topic, frame = message.channel.topic, frame_of(fields)
-        if not frame or frame in self.profile.containers.map_frames:
+        if not frame or frame in self.frames.absolute:
             self.tally.left_out(topic, "cloud in a frame of the map")
             return None
         if not isinstance(self.plan, OffsetPlan):
@@ -367,7 +366,7 @@ class _Unlinking:
 
     def _static(self) -> Iterator[Message]:
         """The static edges at the begin of the release, whenever they were sent."""
-        inside = frozenset(self.profile.containers.map_frames)
+        inside = self.frames.absolute
         begin = min(self.times.begin_ns)
         for message in self.survey.static.values():
             self.tally.came[message.channel.topic] += 1

@@ -75,8 +75,7 @@ def change_fixes(
 ) -> Fields | None:
     """Move every fix of a message; None when one of them is no position and so cannot be moved.
 
-    Heights go unless they are to be kept: NaN, the value of NavSatFix for an unknown one, or 0 where the
-    message held a finite number and its encoding may know no NaN.
+    Heights become 0 unless they are to be kept: JSON knows no NaN, which NavSatFix has for an unknown height.
     """
     made = _changed(fields, change, keep_elevation=keep_elevation)
     return made if isinstance(made, dict) else None

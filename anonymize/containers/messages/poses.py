@@ -132,9 +132,7 @@ def _poses(node: Any, frame: str, child: str, stamp: int, *, listed: bool) -> It
 
 
 def _changed(node: Any, placement: Placement, frame: str, child: str, stamp: int, *, listed: bool) -> Any:
-    if isinstance(node, list):
-        if not node or not isinstance(node[0], dict):
-            return node
+    if isinstance(node, list) and node and isinstance(node[0], dict):
         items = [_changed(value, placement, frame, child, stamp, listed=True) for value in node]
         return [item for item in items if item is not None] or None
     if not isinstance(node, dict):

@@ -277,6 +277,22 @@ def test_a_frame_that_does_not_fit_the_track_is_dropped_and_reported() -> None:
     assert ("/slam", "frame not aligned") in {(f.where.path, f.label) for f in outcome.findings}
 
 
+@pytest.mark.parametrize("frame", ["utm_50n", "wheel_odometry"])
+def test_a_frame_that_the_profile_does_not_name_is_one_of_the_map_when_the_vehicle_moves_in_it(
+    made: Drive, frame: str
+) -> None:
+    """On the ground it is brought into the clip's frame; without a known place there it goes."""
+    recorder = made.recorder.more()
+    east, north = from_wgs84(made.track.lat, made.track.lon, UTM)
+    drift = 1.0 if frame == "utm_50n" else 1.05
+    for i in range(0, 800, 2):
+        recorder.odometry("/more", frame, BEGIN_S + 0.5 * i, drift * east[i], drift * north[i], 0.0, 0.0)
+    container, outcome = released(replace(made, container=opened(recorder.messages)), "LOCAL")
+    found = by_topic(container).get("/more", [])
+    assert (frame in outcome.facts["frames_aligned"]) == bool(found) == (drift == 1.0)
+    assert all(abs(c.pose.pose.position.x) < 600.0 for _, c in found)
+
+
 def test_a_goal_far_from_the_vehicle_is_dropped(made: Drive) -> None:
     recorder = made.recorder.more()
     east, north = from_wgs84(made.track.lat, made.track.lon, UTM)
