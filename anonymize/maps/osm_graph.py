@@ -2,7 +2,8 @@
 
 The ids of the source end where it is read: references are resolved to indices, and what is written is numbered
 anew. Editor metadata (user, uid, changeset, timestamp, version) has no column, so none can be written.
-About 30 bytes per node, 8 per reference and 4 per attribute, plus each different attribute once.
+About 30 bytes per node, 8 per reference and 4 per attribute, plus each different attribute once, and several
+times that while references are resolved.
 """
 
 import itertools
@@ -26,6 +27,7 @@ NAMES = ("node", "way", "relation")
 _LIMITS_E7 = (900_000_000, 1_800_000_000)
 _ID_LIMIT = 1 << 62
 _TEXT_LIMIT = 1 << 16
+_AT_ONCE = 1 << 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,8 +64,9 @@ class Column:
 
     def lists(self) -> Iterator[NDArray[np.int32] | Index]:
         """The values of each feature."""
-        bounds = self.ptr.tolist()
-        return (self.values[a:b] for a, b in itertools.pairwise(bounds))
+        for start in range(0, len(self), _AT_ONCE):
+            bounds = self.ptr[start : start + _AT_ONCE + 1].tolist()
+            yield from (self.values[a:b] for a, b in itertools.pairwise(bounds))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -148,6 +151,12 @@ class _Features:
     tags: "array[int]" = field(default_factory=lambda: array("i"))
     counts: "array[int]" = field(default_factory=lambda: array("q"))
     values: "array[int]" = field(default_factory=lambda: array("q"))
+
+
+def each(values: NDArray[np.int32]) -> Iterator[int]:
+    """The values as Python integers, of which few are in memory at a time."""
+    for start in range(0, len(values), _AT_ONCE):
+        yield from values[start : start + _AT_ONCE].tolist()
 
 
 class OsmGraphBuilder:

@@ -14,7 +14,7 @@ import osmium.io
 from osmium.osm import mutable
 
 from anonymize.errors import MalformedItemError
-from anonymize.maps.osm_graph import E7, NAMES, NODE, RELATION, WAY, OsmGraph, OsmGraphBuilder
+from anonymize.maps.osm_graph import E7, NAMES, NODE, RELATION, WAY, OsmGraph, OsmGraphBuilder, each
 from anonymize.maps.pbf_blobs import Blob, read_blobs
 
 _BLOBS_AT_ONCE = 8
@@ -87,7 +87,7 @@ def _collect(feature: Any, builder: OsmGraphBuilder) -> None:
 
 
 def _write(graph: OsmGraph, writer: Any, first_id: int) -> None:
-    places = zip(graph.lon_e7.tolist(), graph.lat_e7.tolist(), graph.tags[NODE].lists(), strict=True)
+    places = zip(each(graph.lon_e7), each(graph.lat_e7), graph.tags[NODE].lists(), strict=True)
     for number, (lon, lat, tags) in enumerate(places, first_id):
         writer.add_node(
             mutable.Node(

@@ -9,7 +9,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
 from anonymize.errors import MalformedItemError
-from anonymize.maps.osm_graph import NAMES, NODE, RELATION, WAY, OsmGraph, OsmGraphBuilder
+from anonymize.maps.osm_graph import NAMES, NODE, RELATION, WAY, OsmGraph, OsmGraphBuilder, each
 
 _HEAD = b"<?xml version='1.0' encoding='UTF-8'?>\n<osm version=\"0.6\">\n"
 _FOOT = b"</osm>\n"
@@ -126,7 +126,7 @@ def _member_type(element: Any) -> int:
 def _lines(graph: OsmGraph, first_id: int) -> Iterator[str]:
     pairs = [f"  <tag k={_quoted(k)} v={_quoted(v)}/>\n" for k, v in graph.pairs]
     for number, (lat, lon, tags) in enumerate(
-        zip(graph.lat_e7.tolist(), graph.lon_e7.tolist(), graph.tags[NODE].lists(), strict=True), first_id
+        zip(each(graph.lat_e7), each(graph.lon_e7), graph.tags[NODE].lists(), strict=True), first_id
     ):
         head = f' <node id="{number}" lat="{_decimal(lat)}" lon="{_decimal(lon)}"'
         yield from _element(head, NODE, [pairs[t] for t in tags.tolist()])
