@@ -128,7 +128,15 @@ class Recorder:
         )
 
     def odometry(
-        self, topic: str, frame: str, time_s: float, x: float, y: float, z: float, yaw: float
+        self,
+        topic: str,
+        frame: str,
+        time_s: float,
+        x: float,
+        y: float,
+        z: float,
+        yaw: float,
+        child: str = "base_link",
     ) -> None:
         kind = self.type("geometry_msgs/msg/TwistWithCovariance")
         twist = self.type("geometry_msgs/msg/Twist")(
@@ -142,13 +150,20 @@ class Recorder:
             time_s,
             self.type("nav_msgs/msg/Odometry")(
                 header=self.header(time_s, frame),
-                child_frame_id="base_link",
+                child_frame_id=child,
                 pose=self.type("geometry_msgs/msg/PoseWithCovariance")(
                     pose=self.pose(x, y, z, yaw), covariance=covariance
                 ),
                 twist=kind(twist=twist, covariance=np.zeros(36)),
             ),
         )
+
+    def twist(self, topic: str, frame: str, time_s: float, speed: float) -> None:
+        twist = self.type("geometry_msgs/msg/Twist")(
+            linear=self.vector(speed, 0, 0), angular=self.vector(0, 0, 0.1)
+        )
+        made = self.type("geometry_msgs/msg/TwistStamped")(header=self.header(time_s, frame), twist=twist)
+        self.add(topic, "geometry_msgs/msg/TwistStamped", time_s, made)
 
     def transforms(self, topic: str, time_s: float, edges: list[tuple[str, str, Any, float]]) -> None:
         self.add(

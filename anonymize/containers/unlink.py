@@ -29,7 +29,7 @@ from anonymize.containers.placements import (
 from anonymize.containers.released_times import ReleasedTimes, clip_times, shifted_times
 from anonymize.containers.rules import treatments_of
 from anonymize.containers.stream import Channel, Container, Message, Schema
-from anonymize.containers.tree import frame_of, map_leaves, recounted, stamps
+from anonymize.containers.tree import child_frame_of, frame_of, map_leaves, recounted, stamps
 from anonymize.errors import MalformedItemError
 from anonymize.finding import FindingKind, TreatmentKind
 from anonymize.formats.track import Track
@@ -413,7 +413,12 @@ class _Moving:
     map_frames: frozenset[str]
 
     def poses(self, fields: Fields) -> Fields | None:
-        return change_poses(fields, self)
+        made, child = change_poses(fields, self), child_frame_of(fields)
+        if made is None or "twist" not in made or child not in self.map_frames:
+            return made
+        # The velocity of an odometry is in its child's axes: here these are fixed to the ground.
+        turn = self.carrying.turn_of(child)
+        return None if turn is None else {**made, "twist": turn_vectors(made["twist"], turn)}
 
     def pose(self, pose: Pose) -> tuple[Pose, float] | None:
         if not pose.frame or not np.isfinite(pose.xyz).all() or self._late(pose):

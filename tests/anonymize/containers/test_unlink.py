@@ -277,6 +277,24 @@ def test_a_frame_that_does_not_fit_the_track_is_dropped_and_reported() -> None:
     assert ("/slam", "frame not aligned") in {(f.where.path, f.label) for f in outcome.findings}
 
 
+def test_velocities_in_axes_of_the_ground_turn_with_the_clip(made: Drive) -> None:
+    recorder = made.recorder.more()
+    east, north = from_wgs84(made.track.lat, made.track.lon, UTM)
+    for i in range(0, 800, 2):
+        time_s = BEGIN_S + 0.5 * i
+        recorder.odometry("/ground", "map", time_s, east[i], north[i], 0.0, 0.0, child="map")
+        recorder.twist("/ground/speed", "map", time_s, 8.0)
+    container, _ = released(replace(made, container=opened(recorder.messages)), "LOCAL")
+    topics, clips = by_topic(container), truth_of_clips(made)
+    assert len(topics["/ground"]) == len(topics["/ground/speed"]) > 200
+    for (message, odometry), (_, twist) in zip(topics["/ground"], topics["/ground/speed"], strict=True):
+        turn = clip_at(clips, message.log_time_ns)[0].turn_rad
+        for velocity in (odometry.twist.twist.linear, twist.twist.linear):
+            assert np.hypot(velocity.x, velocity.y) == pytest.approx(8.0)
+            # The grid's north is 0.5 degrees off the true one here.
+            assert apart(float(np.arctan2(velocity.y, velocity.x)), turn) < 0.02
+
+
 @pytest.mark.parametrize("frame", ["utm_50n", "wheel_odometry"])
 def test_a_frame_that_the_profile_does_not_name_is_one_of_the_map_when_the_vehicle_moves_in_it(
     made: Drive, frame: str
