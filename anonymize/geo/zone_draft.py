@@ -16,11 +16,10 @@ import shapely
 
 from anonymize.errors import ZoneFileError
 from anonymize.geo.osm_sites import MAX_BYTES, Problem, Site, read_sites
-from anonymize.geo.zone_file import KINDS, read_zones
+from anonymize.geo.zone_file import DRAFT_NAME, KINDS, read_zones
 from anonymize.geo.zone_margin import with_margin
 from anonymize.geo.zone_tags import TagTable, shipped_tag_table
 
-DRAFT_NAME = "DRAFT 草案"
 ATTRIBUTION = "© OpenStreetMap contributors, Open Database License 1.0"
 NOTICE_ZH = (
     "这只是草案：由 OpenStreetMap 标签生成，不完整，也未经核实；"
@@ -115,11 +114,6 @@ def draft_zones(
         zones={kind.value: counts[kind] for kind in KINDS if counts[kind]},
         notes=tuple(notes),
     )
-
-
-def is_draft(name: str) -> bool:
-    """Whether a zone file's name says that nobody has reviewed it."""
-    return name.lstrip().casefold().startswith("draft")
 
 
 def _feature(site: Site) -> dict[str, Any] | None:

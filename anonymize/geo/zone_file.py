@@ -16,6 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from anonymize.errors import ZoneFileError
 
+DRAFT_NAME = "DRAFT 草案"
 POLAR_DEG = 85.0
 LARGEST_MARGIN_M = 1e5
 _HALF_TURN_DEG = 180.0
@@ -72,6 +73,11 @@ def read_zones(content: bytes) -> tuple[str, int, tuple[Zone, ...]]:
     if twice := [i for i, n in Counter(ids).items() if n > 1]:
         raise ZoneFileError(f"zone ids are unique (got {sorted(twice)[:5]} more than once)")
     return document["name"], document["version"], zones
+
+
+def is_draft(name: str) -> bool:
+    """Whether a zone file's name says that nobody has reviewed it: it begins with DRAFT."""
+    return name.lstrip().casefold().startswith("draft")
 
 
 def _load(content: bytes) -> dict[str, Any]:

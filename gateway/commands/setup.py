@@ -9,6 +9,7 @@ import sqlalchemy as sa
 import typer
 
 from gateway.app import initialise, open_gate, release_public_jwk
+from gateway.commands import zones
 from gateway.commands.session import (
     As,
     Json,
@@ -34,7 +35,6 @@ from gateway.people.registry import (
     register_purpose,
     register_recipient,
 )
-from gateway.people.zones import install_zones
 from gateway.vault.jws import generate_person_key, public_text, save_private_key, thumbprint
 from policies.bundle import write_bundle
 
@@ -45,7 +45,7 @@ vehicle_app = typer.Typer(help="Collection vehicles.", no_args_is_help=True)
 certificate_app = typer.Typer(help="Surveying certificates.", no_args_is_help=True)
 recipient_app = typer.Typer(help="Organisations that may receive releases.", no_args_is_help=True)
 purpose_app = typer.Typer(help="Registered purposes.", no_args_is_help=True)
-zones_app = typer.Typer(help="Restricted zones.", no_args_is_help=True)
+zones_app = zones.app
 policy_app = typer.Typer(help="The policy bundle in force.", no_args_is_help=True)
 
 
@@ -230,27 +230,6 @@ def purpose_add(
         actor, _ = acting(gate, person, key, key_passphrase_file, "purpose.add", *REGISTRARS)
         register_purpose(gate, purpose, assessment=assessment, actor=actor)
     report({"purpose": purpose}, as_json=as_json, line=f"{purpose}: registered")
-
-
-@zones_app.command("install")
-@reporting
-def zones_install(
-    file: Annotated[Path, typer.Argument(help="GeoJSON zone file with a version.")],
-    person: As,
-    key: Key,
-    key_passphrase_file: KeyPassphrase,
-    *,
-    as_json: Json = False,
-) -> None:
-    """Install a restricted-zone file under a compliance officer's signature."""
-    with opened() as gate:
-        actor, private = acting(gate, person, key, key_passphrase_file, "zones.install", "compliance_officer")
-        zones = install_zones(gate, file.read_bytes(), actor=actor, key=private)
-    report(
-        {"digest": zones.digest, "version": zones.version},
-        as_json=as_json,
-        line=f"zone file version {zones.version} is in force ({zones.digest})",
-    )
 
 
 @policy_app.command("export")

@@ -7,6 +7,7 @@ import rfc8785
 import sqlalchemy as sa
 from joserfc.jwk import OKPKey
 
+from anonymize.geo.zone_file import is_draft
 from anonymize.geo.zones import ZoneSet
 from audit.events import EventType
 from gateway.database import ReadSession, WriteSession
@@ -38,12 +39,16 @@ def install_zones(gate: Gate, content: bytes, *, actor: Actor, key: OKPKey) -> I
 
     Raises:
         ZoneFileError: The file is malformed.
-        InvalidRequestError: The person is no compliance officer.
+        InvalidRequestError: The person is no compliance officer, or the file's name says that it is a draft.
         ConflictError: Another file of this or a higher version is installed.
     """
     if "compliance_officer" not in actor.roles:
         raise InvalidRequestError(f"only a compliance officer installs zones (got roles {actor.roles})")
     zones = ZoneSet.from_geojson(content)
+    if is_draft(zones.name):
+        raise InvalidRequestError(
+            f"a draft is reviewed and renamed before it is installed (got {zones.name!r})"
+        )
     payload = {"act": "zones.install", "digest": zones.digest, "person": actor.id, "version": zones.version}
     statement = sign_statement(key, ACT_TYPE, thumbprint(key), payload)
     sealed = seal_value(

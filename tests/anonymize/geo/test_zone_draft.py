@@ -9,7 +9,8 @@ import pytest
 import shapely
 
 from anonymize.errors import LimitExceededError, MalformedItemError, UnknownFormatError, ZoneFileError
-from anonymize.geo.zone_draft import DRAFT_NAME, NOTICE_EN, NOTICE_ZH, draft_zones, is_draft
+from anonymize.geo.zone_draft import NOTICE_EN, NOTICE_ZH, draft_zones
+from anonymize.geo.zone_file import DRAFT_NAME, is_draft
 from anonymize.geo.zone_tags import read_tag_table, shipped_tag_table
 from anonymize.geo.zones import ZoneKind, ZoneSet
 
