@@ -61,6 +61,38 @@ def prepared(shapes: tuple[shapely.Geometry, ...], lat: np.ndarray, lon: np.ndar
     return inside
 
 
+def on_borders(zones: ZoneSet, each: int, extra_margin_m: float) -> tuple[np.ndarray, np.ndarray]:
+    """Corners and points along the borders of the zones with their margins, and beside them by 0 to 20 m."""
+    rng = np.random.default_rng(2)
+    lines = [shapely.boundary(shape) for shape in zones.shapes(extra_margin_m=extra_margin_m)]
+    corners = np.vstack([shapely.get_coordinates(line) for line in lines])
+    along = np.vstack(
+        [
+            shapely.get_coordinates(shapely.line_interpolate_point(line, rng.uniform(0.0, line.length, each)))
+            for line in lines
+        ]
+    )
+    beside = [along + rng.normal(0.0, metres / 111_000.0, along.shape) for metres in (0.001, 0.1, 20.0)]
+    x, y = np.vstack([corners, along, *beside]).T
+    return y, x
+
+
+def check_borders(zones: ZoneSet) -> int:
+    """How many positions about borders answered as the exact geometry does, zone and kinds included."""
+    checked = 0
+    for extra_margin_m in (0.0, 110.0):
+        lat, lon = on_borders(zones, 200, extra_margin_m)
+        fast, exact = (run(lat, lon, extra_margin_m=extra_margin_m) for run in (zones.test, zones.test_exact))
+        assert np.array_equal(fast.zone, exact.zone), "another zone than exactly"
+        assert np.array_equal(fast.kind_bits, exact.kind_bits), "other kinds than exactly"
+        held = np.zeros(len(lat), dtype=bool)
+        for shape in zones.shapes(extra_margin_m=extra_margin_m):
+            held |= shapely.intersects_xy(shape, lon, lat)
+        assert np.array_equal(fast.inside, held), "another answer than the polygons"
+        checked += len(lat)
+    return checked
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=int, default=1_200_000)
@@ -75,6 +107,7 @@ def main() -> None:
     started = time.perf_counter()
     zones.test(np.full(10_000, 39.9), np.full(10_000, 116.3))
     build_s = time.perf_counter() - started
+    borders = check_borders(zones)
     tree = shapely.STRtree(list(zones.shapes()))
     figures: dict[str, dict[str, float]] = {}
     for name, (lat, lon) in positions(asked.points).items():
@@ -94,17 +127,29 @@ def main() -> None:
             answer = run(lat[few], lon[few])
             peers[peer] = len(few) / (time.perf_counter() - started) / 1e6
             assert np.array_equal(answer, hits.inside[few]), f"{peer} disagrees"
+        exact = zones.test_exact(lat[few], lon[few])
+        assert np.array_equal(exact.zone, hits.zone[few])
+        assert np.array_equal(exact.kind_bits, hits.kind_bits[few])
         figures[name] = {"zones_mpts": ours, "inside": float(hits.inside.mean())}
         figures[name] |= {f"{peer}_mpts": speed for peer, speed in peers.items()}
         figures[name] |= {f"ratio_to_{peer}": ours / speed for peer, speed in peers.items()}
     if asked.json:
         print(
             json.dumps(
-                {"benchmark": "zone_test", "zones": asked.zones, "build_s": build_s, "figures": figures}
+                {
+                    "benchmark": "zone_test",
+                    "zones": asked.zones,
+                    "build_s": build_s,
+                    "identical_on_borders": borders,
+                    "figures": figures,
+                }
             )
         )
         return
-    print(f"{asked.zones} zones, raster built in {build_s:.2f} s; all answers identical")
+    print(
+        f"{asked.zones} zones, raster built in {build_s:.2f} s; "
+        f"all answers identical, {borders} of them on and beside borders with two margins"
+    )
     for name, f in figures.items():
         print(
             f"{name} ({f['inside']:.1%} inside): {f['zones_mpts']:.1f} Mpt/s, "
