@@ -1,33 +1,36 @@
 """How many hits chance alone explains, and whether there are more.
 
-Numbers that have nothing to do with the drive fall near a fix now and then: the bytes of a photograph read as 32-bit
-integers, the coordinates of a sweep in metres read as degrees. How often follows from the content itself. Let ``b`` be
-the distinct pairs of numbers in the fixes' vicinity (their rectangle, widened by about 100 km) that are near no fix, and
-``s`` the share of the vicinity's area within the tolerance of one. Numbers unrelated to the drive are spread evenly over
-so small a part of their range, so chance gives about ``b * s`` hits, and ``h`` distinct hits or more with the Poisson
-tail ``P(h; b * s)``. A notation is reported where that is less than its limit, counted for each block of content and for
-the whole content.
+Numbers that have nothing to do with the drive fall near a fix now and then: the bytes of a photograph read as
+32-bit integers, the coordinates of a sweep in metres read as degrees. How often follows from the content
+itself. Let ``b`` be the distinct pairs of numbers in the fixes' vicinity (their rectangle, widened by about
+100 km) that are near no fix, and ``s`` the share of the vicinity's area within the tolerance of one. Numbers
+unrelated to the drive are spread evenly over so small a part of their range, so chance gives about ``b * s``
+hits, and ``h`` distinct hits or more with the Poisson tail ``P(h; b * s)``. A notation is reported where that
+is less than its limit, counted for each block of content and for the whole content.
 
-Arithmetic for a drive of 2,000 fixes, 16 km by 8 m in a rectangle of a few kilometres, tolerance 15 m: a fix's cell of 30 m counts four times its
-area, so ``s`` is about 600 cells * 3,600 m2 / 3.8e10 m2 = 6e-5; with 100,000 fixes in a city ``s`` is about 1e-3.
+Arithmetic for a drive of 2,000 fixes, 8 m apart, tolerance 15 m, in mainland China, where each fix is looked
+for in three conventions: a cell of 30 m counts four times its area, so ``s`` is about 1,500 cells * 3,600 m2 /
+3.8e10 m2 = 1.4e-4. With 100,000 fixes in a city ``s`` is about 4e-3.
 
 - 32-bit integers of 1e-7 degrees in 256 KiB of random bytes: each value lies in the vicinity's 2 degrees with
-  probability 2e7 / 2^32 = 4.7e-3, a pair with 2.2e-5; two byte orders, both orders of the coordinates and two strides
-  make some 45 pairs, ``b * s`` = 3e-3, of which one hit is no evidence; three are (5e-9).
-- 32-bit floats: a value of about 40 shares its exponent with 1 in 256 random ones and lies in 2 of 32, with its
-  sign 1.2e-4; a pair with 116 7e-9: 0.015 pairs in 256 KiB. Almost always ``b`` is 0 and one hit is reported; by chance that
-  happens once in 4 TB.
-- 64-bit floats: 1e-10 a pair, nothing by chance.
-- A sweep of 120,000 points within 120 m, as text or 32-bit floats: 120,000 * 4 / 57,600 = 8 points of the square of 2 m by 2 m
-  that reads as the vicinity, so one hit in 2,000 sweeps; two in one sweep are reported.
+  probability 2e7 / 2^32 = 4.7e-3, a pair with 2.2e-5; two byte orders, both orders of the coordinates and two
+  strides make some 46 pairs, so ``b * s`` = 6e-3: one hit is no evidence, three are (4e-8).
+- 32-bit floats: a value in the 2 degrees about 40 has an exponent of 1 in 256, a fraction of 2 in 32 and one of
+  two signs, 1.2e-4; a pair with 116, 7e-9; all orders and strides make 0.015 pairs in 256 KiB. ``b`` is almost
+  always 0 and one hit is reported, which chance brings about once in 128 GB.
+- 64-bit floats: 1.2e-10 a pair, over 17 strides 8e-9 a byte: by chance once in 900 GB.
+- A sweep of 120,000 points within 120 m, as text or floats: some 8 points in the square of 2 m by 2 m that
+  reads as the vicinity, ``b * s`` = 1e-3 for the sweep: one hit in it is no evidence, three are.
 
-A position that stands alone in text has ``b`` = 0 and is reported. Between many other places of the same region (a
-list of addresses), the limit of prose applies, which accepts one chance hit in a thousand such texts.
+A position that stands alone in text has ``b`` = 0 and is reported. Between many other places of the same
+region (a list of addresses), the limit of prose applies, which accepts one chance hit in a thousand such
+texts.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +74,20 @@ class Sightings:
     def moved(self, by: int) -> "Sightings":
         """The same ``by`` bytes later."""
         return replace(self, start=self.start + by, end=self.end + by)
+
+
+def merged(sightings: Iterable[Sightings]) -> Iterator[Sightings]:
+    """The same sightings, those of one notation together."""
+    alike: dict[tuple[str, int], list[Sightings]] = {}
+    for s in sightings:
+        if len(s.start):
+            alike.setdefault((s.label, id(s.space)), []).append(s)
+    for parts in alike.values():
+        arrays: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in ("first", "second", "start", "end")
+        }
+        yield replace(parts[0], limit=min(part.limit for part in parts), **arrays)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -150,7 +167,7 @@ def tail(hits: int, expected: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Judged:
-    """Sightings with the number of the distinct pair of each, and whether it is near a fix, may be shown, counts."""
+    """Sightings; of each the number of its distinct pair, whether it is near a fix, may be shown, counts."""
 
     sightings: Sightings
     pair: NDArray[np.intp]

@@ -41,8 +41,8 @@ _ALNUM = _DIGIT | _CAPITAL | (_values("abcdefghijklmnopqrstuvwxyz") >= 0)
 class GridReferences:
     """A search of text for words that name a cell near a fix of an index.
 
-    Geohashes from 8 characters (38 m by 19 m), codes from 10 digits (14 m), references from four digits for each
-    coordinate (10 m): coarser ones name no place near a fix.
+    Geohashes from 8 characters (38 m by 19 m), codes from 10 digits (14 m), references from four digits for
+    each coordinate (10 m): coarser ones name no place near a fix.
     """
 
     def __init__(self, index: PositionIndex) -> None:

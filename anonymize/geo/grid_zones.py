@@ -1,5 +1,5 @@
 # ruff: noqa: PLR2004 - zone widths and false offsets are those of the notations
-"""Transverse Mercator zones in which a drive may have been written: UTM and Gauss-Krueger, for the search of outputs."""
+"""Transverse Mercator zones in which a drive may have been written: UTM and Gauss-Krueger."""
 
 from collections.abc import Callable, Iterator
 
@@ -18,10 +18,11 @@ _PREFIX_M = 1_000_000.0
 def projections() -> dict[str, Projection]:
     """Projections by name, each to eastings and northings in metres of every zone that is used for a position.
 
-    A position is projected in its own zone and in the nearest neighbour, since a drive across a border is kept in
-    one zone. Southern positions come with the false northing and without. Gauss-Krueger zones are those of CGCS2000
-    (GB/T 17798): 3 degrees wide with the number of the central meridian over 3, or 6 degrees wide, scale 1. Xi'an 80
-    and Beijing 54 differ by parameters that are not public and are not searched.
+    A position is projected in its own zone and in the nearest neighbour, since a drive across a border is
+    kept in one zone. Southern positions come with the false northing and without. Gauss-Krueger zones are
+    those of CGCS2000 (GB/T 17798): 3 degrees wide with the number of the central meridian over 3, or 6
+    degrees wide, scale 1. Xi'an 80 and Beijing 54 differ by parameters that are not public and are not
+    searched.
     """
     found: dict[str, Projection] = {}
     for name, width, scale, first_number in (

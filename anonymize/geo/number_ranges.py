@@ -1,7 +1,8 @@
 """For each of many numbers at once: in which notations could it be a coordinate near the known fixes?
 
-Every notation has two bits, the even one for its first coordinate and the odd one for its second, so that one pair of
-integer operations finds, in all notations and both orders, the neighbouring numbers that are worth a closer look.
+Every notation has two bits, the even one for its first coordinate and the odd one for its second, so that one
+pair of integer operations finds, in all notations and both orders, the neighbouring numbers that are worth a
+closer look.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,8 +1,9 @@
 """Known fixes, prepared for the question whether a pair of numbers names a place near one of them.
 
-Every fix is brought once into the numbers of each notation. A pair of numbers is tested in three steps, each far
-cheaper than the next: are both within the *vicinity* (the fixes' rectangle, widened by about 100 km), are they
-within the tolerance of a fix (one nearest-neighbour query), are they a position that the release may show.
+Every fix is brought once into the numbers of each notation. A pair of numbers is tested in three steps, each
+far cheaper than the next: are both within the *vicinity* (the fixes' rectangle, widened by about 100 km), are
+they within the tolerance of a fix (one nearest-neighbour query), are they a position that the release may
+show.
 """
 
 import functools
@@ -108,7 +109,8 @@ class PositionIndex:
     """Fixes of one recording in every notation; build once, search any number of contents.
 
     Args:
-        lat: Latitudes of the fixes in degrees, EPSG:4326, in the order of the drive: places between consecutive
+        lat: Latitudes of the fixes in degrees, EPSG:4326, in the order of the drive: places between
+        consecutive
             fixes no more than 300 m apart count as known as well.
         lon: Longitudes in degrees.
         tolerance_m: How near in metres a position must be to count.

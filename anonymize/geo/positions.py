@@ -1,8 +1,8 @@
 """A search for known positions in arbitrary content, whatever notation they are written in.
 
-Independent of every reader and writer: it looks for neighbouring numbers, written or stored, that name a place near
-one of the given fixes. What it looks for and what it cannot see is told in docs/residual-scan.md; how chance is told
-from a leak, in ``anonymize.geo.chance``.
+Independent of every reader and writer: it looks for neighbouring numbers, written or stored, that name a
+place near one of the given fixes. What it looks for and what it cannot see is told in docs/residual-scan.md;
+how chance is told from a leak, in ``anonymize.geo.chance``.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from anonymize.finding import Finding, FindingKind, IndexSpan, TextSpan
 from anonymize.geo import stored_positions, written_positions
-from anonymize.geo.chance import Evidence, Hit, Sightings
+from anonymize.geo.chance import Evidence, Hit, Sightings, merged
 from anonymize.geo.grid_references import GridReferences
 from anonymize.geo.position_index import PositionIndex
 from anonymize.geo.stored_positions import StoredPositions
 from anonymize.geo.written_positions import WrittenPositions
 from anonymize.overlapping_blocks import Block, OverlappingBlocks
+from anonymize.wide_text import narrowed
 
 DETECTOR = "positions@2"
 MOST_FINDINGS = 1000
@@ -28,9 +29,6 @@ _BEHIND = 64
 _AHEAD = max(stored_positions.LONGEST, 2 * written_positions.LONGEST)
 _CONTROL = np.zeros(256, bool)
 _CONTROL[[*range(9), 11, *range(14, 32), 127]] = True
-_ALNUM = np.zeros(256, bool)
-_ALNUM[[*range(48, 58), *range(65, 91), *range(97, 123)]] = True
-_FILLER = 0x7F
 _CHARACTER = 4
 _STORED = ("float", "int", "rationals")
 
@@ -129,7 +127,7 @@ class Search:
 
     def _search(self, block: Block) -> None:
         if self._searches is not None and self._evidence.certain < MOST_FINDINGS:
-            found = self._searches.all(block.content)
+            found = merged(self._searches.all(block.content))
             self._evidence.add([s.between(block.low, block.high).moved(block.base) for s in found])
 
 
@@ -141,7 +139,7 @@ class _Searches:
     def all(self, content: bytes) -> Iterator[Sightings]:
         block = np.frombuffer(content, np.uint8)
         yield from self._text(block)
-        for text, place in _wide(block):
+        for text, place in narrowed(block):
             for s in self._text(text):
                 yield replace(s, label=f"{s.label} utf-16", start=2 * s.start + place, end=2 * s.end + place)
         if _is_binary(content):
@@ -150,22 +148,6 @@ class _Searches:
     def _text(self, block: NDArray[np.uint8]) -> Iterator[Sightings]:
         yield from self._written.search(block)
         yield from self._references.search(block)
-
-
-def _wide(block: NDArray[np.uint8]) -> Iterator[tuple[NDArray[np.uint8], int]]:
-    """Text in UTF-16 of either byte order at either alignment, as bytes, and the place of the first of them.
-
-    Where letters or digits alternate with zeros; characters beyond the first 256 become a filler.
-    """
-    zero, letter = block == 0, _ALNUM[block]
-    alternating = letter[:-4] & zero[1:-3] & letter[2:-2] & zero[3:-1] & letter[4:]
-    for place in (0, 1):
-        if alternating[place::2].any():
-            low = block[place::2]
-            for high in (block[place + 1 :: 2], np.concatenate(([0], block))[place::2]):
-                beyond = np.zeros(len(low), bool)
-                beyond[: len(high)] = high[: len(low)] != 0
-                yield np.where(beyond, np.uint8(_FILLER), low), place
 
 
 def _is_binary(content: bytes) -> bool:

@@ -1,7 +1,7 @@
 """The published formulas by which software writes a WGS-84 position in other numbers, vectorised.
 
-For the search of outputs only. They are written here once more, apart from ``anonymize.geo.crs``, so that an error
-of the transformation that a release went through is not repeated by the search that checks it.
+For the search of outputs only. They are written here once more, apart from ``anonymize.geo.crs``, so that an
+error of the transformation that a release went through is not repeated by the search that checks it.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from anonymize.geo.ellipsoid import FloatArray
 _A, _F = 6378137.0, 1.0 / 298.257223563
 _E2 = _F * (2.0 - _F)
 _N = _F / (2.0 - _F)
-# Krueger's series to n^4; the differences between WGS-84 and CGCS2000 (GRS80) stay under a tenth of a millimetre.
+# Krueger's series to n^4. WGS-84 and CGCS2000 (GRS80) differ by less than a tenth of a millimetre.
 _RECTIFYING_M = _A / (1.0 + _N) * (1.0 + _N**2 / 4.0 + _N**4 / 64.0)
 _ALPHA = (
     _N / 2.0 - 2.0 * _N**2 / 3.0 + 5.0 * _N**3 / 16.0 + 41.0 * _N**4 / 180.0,
@@ -29,8 +29,8 @@ def transverse_mercator(
 ) -> tuple[FloatArray, FloatArray]:
     """Easting and northing in metres before any false offset, on the WGS-84 ellipsoid.
 
-    Krueger (1912) as in Karney, "Transverse Mercator with an accuracy of a few nanometers" (2011), equations 7 to 11
-    and 35: better than 0.1 mm within 10 degrees of the central meridian.
+    Krueger (1912) as in Karney, "Transverse Mercator with an accuracy of a few nanometers" (2011), equations 7
+    to 11 and 35: better than 0.1 mm within 10 degrees of the central meridian.
     """
     e = np.sqrt(_E2)
     phi, lam = np.radians(lat), np.radians((lon - central + 180.0) % 360.0 - 180.0)

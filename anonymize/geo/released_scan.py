@@ -1,7 +1,7 @@
 """One search over every output of a release, whatever its kind, on top of the format's own residual scan.
 
-It knows no format, so that nothing that a format's reader and writer agree to overlook escapes it (points 9 of the
-re-scan: positions, device ids, VINs). docs/residual-scan.md says what it sees and what it does not.
+It knows no format, so that nothing that a format's reader and writer agree to overlook escapes it (positions,
+device ids, VINs). docs/residual-scan.md says what it sees and what it does not.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,13 +28,12 @@ def scan_released(
     device_ids: Sequence[str] = (),
     planted: Sequence[str] = (),
     shown: tuple[ArrayLike, ArrayLike] | None = None,
-    tolerance_m: float = positions.TOLERANCE_M,
 ) -> ResidualReport:
     """Search one output for true positions and identifiers, in constant memory.
 
     Args:
-        chunks: The output in order, in pieces of any size. Payloads that a format compresses are given decoded,
-            each as an output of its own.
+        chunks: The output in order, in pieces of any size. Payloads that a format compresses are given
+            decoded, each as an output of its own.
         media_type: Media type of the output; recorded in the report.
         lat: Latitudes of the true fixes in degrees, EPSG:4326, in the order of the drive; may be empty.
         lon: Longitudes in degrees.
@@ -42,11 +41,10 @@ def scan_released(
         device_ids: Ids of the vehicle, the collector and its recorders.
         planted: Other strings that must not appear, such as stems of file names.
         shown: Latitudes and longitudes that an OFFSET release rightly shows; to 1 m they are no findings.
-        tolerance_m: How near in metres a position must be to count.
 
     Returns:
-        At most 1000 findings of positions and 1000 of identifiers, with spans in bytes. ``facts``: bytes searched,
-        fixes, positions shown, strings.
+        At most 1000 findings of positions and 1000 of identifiers, with spans in bytes. ``facts``: bytes
+        searched, fixes, positions shown, strings.
 
     Raises:
         MalformedItemError: The fixes are no positions.
@@ -59,7 +57,6 @@ def scan_released(
         device_ids=device_ids,
         planted=planted,
         shown=shown,
-        tolerance_m=tolerance_m,
     ).scan(chunks, media_type=media_type)
 
 

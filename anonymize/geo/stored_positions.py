@@ -1,9 +1,10 @@
 # ruff: noqa: PLR2004 - numbers are sizes and layouts of stored numbers
 """Pairs of stored numbers that could be a position of the known drive: floats and integers of both byte orders.
 
-The two leading bytes of a number tell its magnitude to a few per cent. One table look-up for each byte of the content
-says in which types and notations a number that is led by these bytes could be a coordinate in the vicinity; only the few
-that could, with a partner at a distance at which records keep latitude and longitude, are decoded.
+The two leading bytes of a number tell its magnitude to a few per cent. One table look-up for each byte of the
+content says in which types and notations a number that is led by these bytes could be a coordinate in the
+vicinity; only the few that could, with a partner at a distance at which records keep latitude and longitude,
+are decoded.
 """
 
 import functools
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from anonymize.geo.chance import Sightings
 from anonymize.geo.ellipsoid import FloatArray
 from anonymize.geo.number_ranges import Masks, bit, pairs
-from anonymize.geo.position_index import Bounds, Notation, PositionIndex, from_earth_centred
+from anonymize.geo.position_index import Bounds, Notation, PositionIndex, Space, from_earth_centred
 
 LONGEST = 128
 _CODES = 1 << 16
@@ -33,12 +34,11 @@ class _Type:
     """A stored type.
 
     Attributes:
-        name: Its name.
-        code: numpy's code for it.
-        lead: Bytes from its first byte to its two leading ones, little and big endian.
-        strides: Distances at which a latitude and its longitude lie: side by side, with the field tags of protocol
-            buffers or the markers of MessagePack between them, or (64-bit floats) with short names or a third field
-            between them.
+        name: Its name. code: numpy's code for it. lead: Bytes from its first byte to its two leading ones,
+        little and big endian. strides: Distances at which a latitude and its longitude lie: side by side,
+        with the field tags of protocol
+            buffers or the markers of MessagePack between them, or (64-bit floats) with short names or a third
+            field between them.
         triples: The same for three neighbours.
     """
 
@@ -144,20 +144,27 @@ class StoredPositions:
             low = at[: np.searchsorted(at, len(numbers) + lead - stride)]
             partner = layout.table[codes[low + stride]]
             for number, turned, places in pairs(coordinate[: len(low)], partner, low - lead):
-                notation = layout.notations[number]
-                one, other = _read(numbers, places), _read(numbers, places + stride)
-                fits = (np.abs(one) >= _LEAST_SIZE) & (np.abs(other) >= _LEAST_SIZE)
-                one, other, places = one[fits], other[fits], places[fits]
-                first, second = notation.read(*((other, one) if turned else (one, other)))
-                yield self._sightings(
-                    f"{kind.name} {notation.label}".strip(),
-                    notation,
-                    first,
-                    second,
-                    places,
-                    stride + numbers.itemsize,
-                )
+                yield self._pair(layout, number, numbers, places, stride, turned=turned)
         yield from self._triples(layout, numbers, codes, at, mask, lead)
+
+    def _pair(
+        self,
+        layout: _Layout,
+        number: int,
+        numbers: NDArray[np.generic],
+        places: NDArray[np.intp],
+        stride: int,
+        *,
+        turned: bool,
+    ) -> Sightings:
+        notation = layout.notations[number]
+        one, other = _read(numbers, places), _read(numbers, places + stride)
+        # Zero, and what is as good as zero, is no coordinate: content is full of it.
+        fits = (np.abs(one) >= _LEAST_SIZE) & (np.abs(other) >= _LEAST_SIZE)
+        one, other = one[fits], other[fits]
+        first, second = notation.read(*((other, one) if turned else (one, other)))
+        label = f"{layout.kind.name} {notation.label}".strip()
+        return _sightings(label, notation.space, (first, second), places[fits], stride + numbers.itemsize)
 
     def _triples(
         self,
@@ -181,13 +188,13 @@ class StoredPositions:
                 lat, lon = from_earth_centred(
                     *(_read(numbers, places + axis * stride) / layout.unit for axis in range(3))
                 )
-                notation = self._index.degrees("")
                 label = f"{layout.kind.name} earth-centred"
-                yield self._sightings(label, notation, lat, lon, places, 2 * stride + numbers.itemsize)
+                length = 2 * stride + numbers.itemsize
+                yield _sightings(label, self._index.globe, (lat, lon), places, length)
 
     def _rationals(self, content: bytes, order: Order, little: NDArray[np.uint16]) -> Iterator[Sightings]:
         """Degrees, minutes and seconds as three pairs of 32-bit integers (EXIF 2.3, 4.6.6), degrees over 1."""
-        # Bytes 0 and 1 in turn: the least of a numerator's zeros and the denominator 1, or the end of that denominator.
+        # A byte 0 and a byte 1: where the numerator's zeros meet the denominator 1, or that denominator's end.
         places = np.flatnonzero(little == _ZERO_ONE) - (3 if order == "<" else 6)
         places = places[(places >= 0) & (places <= len(content) - _RATIONAL_BYTES)]
         zeros = (1, 2, 5, 6) if order == "<" else (0, 1, 4, 5)
@@ -209,29 +216,23 @@ class StoredPositions:
             for one, other in ((i, i + apart), (i + apart, i)):
                 # The hemispheres are in other fields.
                 for south, west in ((1, 1), (1, -1), (-1, 1), (-1, -1)):
-                    notation = self._index.degrees("")
                     yield Sightings(
                         label="rationals",
-                        space=notation.space,
+                        space=self._index.globe,
                         first=south * value[one],
                         second=west * value[other],
                         start=places[i].astype(np.int64),
                         end=places[i + apart].astype(np.int64) + _RATIONAL_BYTES,
                     )
 
-    def _sightings(
-        self,
-        label: str,
-        notation: Notation,
-        first: FloatArray,
-        second: FloatArray,
-        places: NDArray[np.intp],
-        length: int,
-    ) -> Sightings:
-        start = places.astype(np.int64)
-        return Sightings(
-            label=label, space=notation.space, first=first, second=second, start=start, end=start + length
-        )
+
+def _sightings(
+    label: str, space: Space, values: tuple[FloatArray, FloatArray], places: NDArray[np.intp], length: int
+) -> Sightings:
+    start = places.astype(np.int64)
+    return Sightings(
+        label=label, space=space, first=values[0], second=values[1], start=start, end=start + length
+    )
 
 
 def _read(numbers: NDArray[np.generic], places: NDArray[np.intp]) -> FloatArray:

@@ -1,8 +1,8 @@
 # ruff: noqa: PLR2004 - numbers are codes of characters and lengths of words
 """All decimal numbers in a piece of text, found and read with array operations.
 
-Works on bytes, so that any encoding that keeps ASCII (UTF-8, GB 18030, Latin-1) and any mixture of text and binary
-will do.
+Works on bytes, so that any encoding that keeps ASCII (UTF-8, GB 18030, Latin-1) and any mixture of text and
+binary will do.
 """
 
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ class Digits:
         return cls(text=text, start=start, end=end, value=value)
 
     def numbers(self) -> Numbers:
-        """Numbers with a decimal point or none, a sign, an exponent; no versions, addresses or hexadecimal words."""
+        """Numbers with or without point, sign and exponent; no versions, addresses or hexadecimal words."""
         if not len(self.start):
             return _NONE
         dotted = self._joined(ord("."))
@@ -167,7 +167,7 @@ class Digits:
         return end, power, taken
 
     def _in_word(self, end: IntArray) -> Flags:
-        """Whether a run is part of a word or a hexadecimal number; one letter that stands alone is a hemisphere."""
+        """Whether a run is part of a word or a hexadecimal number; a letter by itself is a hemisphere."""
         text = self.text
         before = _LETTER[text[self.start - 1]] & _ALNUM[text[self.start - 2]]
         return np.asarray(before | (_LETTER[text[end]] & _ALNUM[text[end + 1]]))
@@ -181,8 +181,8 @@ _NONE = Numbers(
 def _word(words: NDArray[np.uint64], length: IntArray) -> NDArray[np.uint64]:
     """The values of the last ``length`` (at most 8) characters of words of eight digits, all at once.
 
-    Neighbouring digits are joined to pairs, pairs to fours, fours to the whole, each by one multiplication that
-    adds a lower part times its power of ten to a higher one.
+    Neighbouring digits are joined to pairs, pairs to fours, fours to the whole, each by one multiplication
+    that adds a lower part times its power of ten to a higher one.
     """
     unused = ((_WORD - length) * 8).astype(np.uint64)
     kept = np.where(length > 0, (words >> unused) << unused, 0).astype(np.uint64)

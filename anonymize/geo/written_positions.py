@@ -1,8 +1,8 @@
 # ruff: noqa: PLR2004 - numbers are those of the notations
 """Pairs of written numbers that could be a position of the known drive, in every textual notation."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,20 +33,11 @@ _METRE_UNITS = (("centimetres", 1e2), ("millimetres", 1e3))
 _EARTH_UNITS = (("", 1.0), (" centimetres", 1e2), (" millimetres", 1e3), (" kilometres", 1e-3))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Alike:
-    """Notations of numbers in one stream, with what their decimals must be."""
-
-    notations: tuple[Notation, ...]
-    allowed: Callable[[IntArray, IntArray, int], Flags]
-    ranges: NumberRanges
-
-
 class WrittenPositions:
     """A search of text for the positions of an index.
 
-    A pair of decimal numbers counts from four decimals in one of them and two in the other: three decimals (110 m)
-    name no place, and a local metric frame in millimetres is full of them.
+    A pair of decimal numbers counts from four decimals in one of them and two in the other: three decimals
+    (110 m) name no place, and a local metric frame in millimetres is full of them.
     """
 
     def __init__(self, index: PositionIndex) -> None:
@@ -102,15 +93,17 @@ class WrittenPositions:
         yield from self._earth_centred(numbers)
         for stream, apart in self._sexagesimal(numbers):
             yield from self._degree_pairs(stream, "degrees minutes seconds", apart, prose)
-        yield from self._degree_pairs(_nmea(numbers), "nmea", range(1, 4), prose)
-        yield from self._degree_pairs(_packed(numbers), "packed degrees minutes seconds", range(1, 4), prose)
+        small = 0 in self._signs
+        yield from self._degree_pairs(_nmea(numbers, small=small), "nmea", range(1, 4), prose)
+        packed = _packed(numbers, small=small)
+        yield from self._degree_pairs(packed, "packed degrees minutes seconds", range(1, 4), prose)
 
     def _bounds(self, notations: tuple[Notation, ...]) -> Iterator[tuple[int, Bounds]]:
         for number, notation in enumerate(notations):
             for axis, bounds in enumerate((notation.first, notation.second)):
                 yield 2 * number + axis, bounds
-                # A hemisphere may be written as a letter, a word or not at all: a track that lies in one hemisphere
-                # is looked for in both.
+                # A hemisphere may be written as a letter, a word or not at all: a track that lies in one
+                # hemisphere is looked for in both.
                 if notation.space is self._index.globe and self._signs[axis]:
                     yield 2 * number + axis, (-bounds[1], -bounds[0])
 
@@ -193,11 +186,11 @@ class WrittenPositions:
         """Degrees and minutes, degrees, minutes and seconds: neighbours that are close to one another."""
         value, whole = np.abs(numbers.value), numbers.decimals < 0
         close = numbers.start[1:] - numbers.end[:-1] <= _UNIT_GAP
-        degree = whole[:-1] & (value[:-1] <= 180.0) & (value[1:] < 60.0) & close
+        degree = whole[:-1] & (value[:-1] <= 180.0) & (value[1:] <= 60.0) & close
         minutes = np.flatnonzero(degree & (numbers.decimals[1:] >= 2))
         yield _combined(numbers, minutes, 1), range(1, 4)
         if len(value) > 2:
-            seconds = np.flatnonzero(degree[:-1] & whole[1:-1] & (value[2:] < 60.0) & close[1:])
+            seconds = np.flatnonzero(degree[:-1] & whole[1:-1] & (value[2:] <= 60.0) & close[1:])
             yield _combined(numbers, seconds, 2), range(1, _SEXAGESIMAL_NEIGHBOURS)
 
 
@@ -209,29 +202,35 @@ def _combined(numbers: Numbers, at: NDArray[np.intp], last: int) -> Numbers:
     )
 
 
-def _nmea(numbers: Numbers) -> Numbers:
-    """``dddmm.mmmm`` of NMEA 0183."""
-    return _split(numbers, (numbers.decimals >= 2), 18060.0, lambda v: v // 100.0 + v % 100.0 / 60.0, 100.0)
+def _nmea(numbers: Numbers, *, small: bool) -> Numbers:
+    """``dddmm.mmmm`` of NMEA 0183; below one degree only where ``small``."""
+    at = _between(numbers, 100.0, 18_060.0, decimals=2, small=small)
+    size = np.abs(numbers.value[at])
+    return _split(numbers, at, size // 100.0 + size % 100.0 / 60.0, size % 100.0 <= 60.0)
 
 
-def _packed(numbers: Numbers) -> Numbers:
-    """``dddmmss.ss`` of ISO 6709."""
+def _packed(numbers: Numbers, *, small: bool) -> Numbers:
+    """``dddmmss.ss`` of ISO 6709; below ten minutes only where ``small``."""
+    at = _between(numbers, 1_000.0, 1_806_000.0, decimals=1, small=small)
+    size = np.abs(numbers.value[at])
+    degrees, minutes, seconds = size // 1e4, size // 100.0 % 100.0, size % 100.0
+    return _split(
+        numbers, at, degrees + minutes / 60.0 + seconds / 3600.0, (minutes <= 60.0) & (seconds <= 60.0)
+    )
 
-    def degrees(v: FloatArray) -> FloatArray:
-        return np.asarray(v // 1e4 + v // 100.0 % 100.0 / 60.0 + v % 100.0 / 3600.0)
 
-    chosen = (numbers.decimals >= 1) & (np.abs(numbers.value) // 100.0 % 100.0 < 60.0)
-    return _split(numbers, chosen, 1_806_000.0, degrees, 1e3)
-
-
-def _split(
-    numbers: Numbers, chosen: Flags, most: float, read: Callable[[FloatArray], FloatArray], least: float
-) -> Numbers:
+def _between(numbers: Numbers, least: float, most: float, *, decimals: int, small: bool) -> NDArray[np.intp]:
     size = np.abs(numbers.value)
-    # Values below one degree are as short as any number; they count where the track is near zero, all the same.
-    at = np.flatnonzero(chosen & (size < most) & (size % 100.0 < 60.0) & ((size >= least) | (size < 60.0)))
+    # Near the equator or Greenwich a value can be as short as any number.
+    return np.flatnonzero(
+        (numbers.decimals >= decimals) & (size < most) & (size >= (0.0 if small else least))
+    )
+
+
+def _split(numbers: Numbers, at: NDArray[np.intp], degrees: FloatArray, fits: Flags) -> Numbers:
+    at, degrees = at[fits], degrees[fits]
     return Numbers(
-        value=np.copysign(read(size[at]), numbers.value[at]),
+        value=np.copysign(degrees, numbers.value[at]),
         decimals=numbers.decimals[at],
         start=numbers.start[at],
         end=numbers.end[at],
@@ -252,6 +251,6 @@ def _neighbours(
         i = hot[: np.searchsorted(hot, len(mask) - step)]
         for number, turned, at in pairs(mask[i], mask[i + step], i):
             gap = numbers.start[at + step] - numbers.end[at]
-            at = at[(gap >= 0) & (gap <= _GAP)]
-            if len(at):
-                yield number, turned, at, at + step
+            near = at[(gap >= 0) & (gap <= _GAP)]
+            if len(near):
+                yield number, turned, near, near + step

@@ -1,8 +1,9 @@
-"""Search any bytes for what identifies a vehicle or a device: VINs by their check digit, and strings known beforehand.
+"""Search any bytes for what identifies a vehicle or a device: VINs, and strings known beforehand.
 
-A known string is looked for in every form in which software writes it: UTF-8 and GB 18030, UTF-16 of both byte orders,
-hexadecimal, base64 at any alignment, the bytes themselves where it is hexadecimal; each in any case and reversed, and
-with separators between its characters. Content is read once, however many strings there are.
+A known string is looked for in every form in which software writes it: UTF-8 and GB 18030, UTF-16 of both
+byte orders, hexadecimal, base64 at any alignment, the bytes themselves where it is hexadecimal; each in any
+case and reversed, and with separators between its characters. Content is read once, however many strings
+there are.
 """
 
 import base64
@@ -18,6 +19,7 @@ from anonymize.errors import ResidualError
 from anonymize.finding import Finding, FindingKind, IndexSpan
 from anonymize.overlapping_blocks import Block, OverlappingBlocks
 from anonymize.text.checksums import is_vin
+from anonymize.wide_text import narrowed
 
 DETECTOR = "identifiers@1"
 MOST_FINDINGS = 1000
@@ -76,11 +78,13 @@ class Identifiers:
         device_ids: Serial numbers and other ids of vehicles, collectors and recorders (MUID, GUMI …).
         planted: Other strings that must not appear, such as stems of file names.
 
-    A string of fewer than six bytes, or of digits only and fewer than seven, counts as a word of its own between
-    printable characters only: in 100 MB of random bytes four given letters in any case appear 0.4 times by chance.
+    A string of fewer than six bytes, or of digits only and fewer than seven, counts as a word of its own
+    between printable characters only: in 100 MB of random bytes four given letters in any case appear 0.4
+    times by chance.
 
     Raises:
-        ResidualError: A string has fewer than four characters that are no separators: it would be found everywhere.
+        ResidualError: A string has fewer than four characters that are no separators: it would be found
+        everywhere.
     """
 
     def __init__(
@@ -127,19 +131,16 @@ class Identifiers:
         for needle, start in self._anchors.find(block.content):
             yield start, start + len(needle.lower), needle.kind, needle.label
         kept = np.flatnonzero(~_SEPARATOR[text])
-        if len(kept) < len(text):
-            for needle, start in self._bare.find(text[kept].tobytes()):
-                first, last = int(kept[start]), int(kept[start + len(needle.lower) - 1]) + 1
-                if last - first <= _WIDEST * len(needle.lower):
-                    yield first, last, needle.kind, needle.label
+        for needle, start in self._bare.find(text[kept].tobytes()):
+            first, last = int(kept[start]), int(kept[start + len(needle.lower) - 1]) + 1
+            if last - first <= _WIDEST * len(needle.lower):
+                yield first, last, needle.kind, needle.label
         for start in _vins(text):
             yield start, start + _VIN_CHARACTERS, FindingKind.VIN, "check digit"
-        for parity in (0, 1):
-            if (text[1 - parity :: 2] == 0).any():
-                for start in _vins(text[parity::2]):
-                    first = 2 * start + parity
-                    if not text[first + 1 : first + 2 * _VIN_CHARACTERS - 1 : 2].any():
-                        yield first, first + 2 * _VIN_CHARACTERS - 1, FindingKind.VIN, "check digit utf-16"
+        for narrow, place in narrowed(text):
+            for start in _vins(narrow):
+                first = 2 * start + place
+                yield first, first + 2 * _VIN_CHARACTERS - 1, FindingKind.VIN, "check digit utf-16"
 
 
 class Search:
@@ -201,7 +202,7 @@ def find_identifiers(
 
 
 class _Anchors:
-    """Needles by four of their bytes: one multiplicative hash of every four bytes of the content finds candidates."""
+    """Needles by four of their bytes: a multiplicative hash of every four bytes of content finds candidates."""
 
     def __init__(self, needles: Sequence[_Needle]) -> None:
         self._by_hash: dict[int, list[tuple[int, _Needle]]] = {}

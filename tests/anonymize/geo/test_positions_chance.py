@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import itertools
 import struct
 
 import lz4.frame
@@ -115,7 +116,7 @@ def test_a_real_drive_elsewhere_in_the_city_is_no_finding_but_the_same_drive_is(
 def numbers(line: bytes) -> tuple[float, float] | None:
     """Latitude and longitude of a line of the sample, whatever stands beside them."""
     values = [float(v) for v in line.replace(b",", b" ").split() if v.replace(b".", b"").isdigit()]
-    pairs = zip(values, values[1:], strict=False)
+    pairs = itertools.pairwise(values)
     return next(((a, b) if a < b else (b, a) for a, b in pairs if {a // 30, b // 30} == {1, 3}), None)
 
 

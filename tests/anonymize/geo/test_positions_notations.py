@@ -1,4 +1,4 @@
-"""Every notation, planted in text, JSON, XML and binary blobs: found at its place, and not when displaced by 50 m."""
+"""Every notation, planted in text, JSON, XML and binary blobs: found, and not when displaced by 50 m."""
 
 import json
 import struct
@@ -142,7 +142,7 @@ WRITTEN: dict[str, Callable[[float, float], str]] = {
     "earth-centred millimetres": lambda y, x: "{:.0f},{:.0f},{:.0f}".format(*(1000 * v for v in earth(y, x))),
     "UTM": lambda y, x: "{:.2f} {:.2f}".format(*utm(y, x)[:2]),
     "UTM, whole metres, northing first": lambda y, x: "N {1:.0f} E {0:.0f}".format(*utm(y, x)[:2]),
-    "UTM with zone": lambda y, x: "{:.2f},{:.2f}".format(utm(y, x)[0] + utm(y, x)[2] * 1e6, utm(y, x)[1]),
+    "UTM with zone": lambda y, x: f"{utm(y, x)[0] + utm(y, x)[2] * 1e6:.2f},{utm(y, x)[1]:.2f}",
     "Gauss-Kruger 3": lambda y, x: "{1:.3f}, {0:.3f}".format(*gauss_kruger(y, x, 3)[:2]),
     "Gauss-Kruger 6": lambda y, x: "{:.3f}, {:.3f}".format(*gauss_kruger(y, x, 6)[:2]),
     "web mercator": lambda y, x: "[{:.2f}, {:.2f}]".format(*mercator(y, x)),
