@@ -110,19 +110,11 @@ def most_severe(a: NDArray[np.int32], b: NDArray[np.int32]) -> NDArray[np.int32]
 
 def _swept(sectors: FloatArray, ends: FloatArray, half_angle_deg: FloatArray) -> Areas:
     both = np.concatenate([sectors, sectors + ends[:, None]], axis=1)
-    swept = np.asarray(shapely.convex_hull(_multipoints(both)), dtype=np.object_)
+    swept = np.asarray(shapely.convex_hull(shapely.linestrings(both)), dtype=np.object_)
     still = ~ends.any(axis=1)
     reflex = np.flatnonzero(still & (half_angle_deg > _REFLEX_DEG) & (half_angle_deg < _HALF_TURN_DEG))
     swept[reflex] = shapely.polygons(sectors[reflex])
     return swept
-
-
-def _multipoints(points: FloatArray) -> Areas:
-    count, each, _ = points.shape
-    singles = np.asarray(shapely.points(points.reshape(-1, 2)), dtype=np.object_)
-    return np.asarray(
-        shapely.multipoints(singles, indices=np.repeat(np.arange(count), each)), dtype=np.object_
-    )
 
 
 def _bucket(reach_m: FloatArray) -> FloatArray:
