@@ -59,3 +59,15 @@ class ZoneFileError(AnonymizeError):
     """The restricted-zone file is malformed (invalid geometry, unknown kind, missing margin)."""
 
     reason = "zone_file_invalid"
+
+
+class OutsideReleaseError(AnonymizeError):
+    """The item was taken at a time that the release leaves out: between clips, or in a trimmed end of a trip."""
+
+    reason = "outside_clips"
+
+
+class ThinnedError(AnonymizeError):
+    """The profile releases other sweeps of this sensor."""
+
+    reason = "thinned"

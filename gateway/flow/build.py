@@ -47,7 +47,7 @@ from gateway.flow.records import (
     ReleaseRow,
 )
 from gateway.flow.request import terms_of, unlink_context
-from gateway.flow.unlink import Trip, trip_of
+from gateway.flow.unlink import Secrets, Trip, trip_of
 from gateway.people.registry import GATE_ACTOR
 from gateway.vault.seekable import SealedFile
 from gateway.vault.store import Context, SealedObject
@@ -101,14 +101,15 @@ def build_release(gate: Gate, release: str) -> None:
     )
     with gate.ledger.intent(event) as intent:
         left_out = {}
+        secrets = Secrets(mode=terms.mode, key=secret)
         trips: dict[RecordingId, Trip] = {}
         for item in pending:
             if item not in built:
                 try:
-                    _build_item(gate, terms, row.kek_id, secret, item, trips)
+                    _build_item(gate, terms, row.kek_id, secrets, item, trips)
                 except AnonymizeError as error:
                     left_out[item] = error.reason
-        _finish_build(gate, terms, row.kek_id, intent, left_out, trips)
+        _finish_build(gate, terms, row.kek_id, intent, left_out, secrets, trips)
 
 
 def _finish_build(
@@ -117,13 +118,14 @@ def _finish_build(
     kek: str,
     intent: Intent,
     left_out: Mapping[str, str],
+    secrets: Secrets,
     trips: dict[RecordingId, Trip],
 ) -> None:
     with gate.database.read() as session:
         items = _load_items(gate, session, terms.release)
         cleansed = [load_cleansed(gate, session, item.source) for item in items]
         for recording in sorted({item.recording for item in items} - set(trips)):
-            trips[recording] = trip_of(gate, session, recording)
+            trips[recording] = trip_of(gate, session, recording, secrets)
     subjects = sum(subjects_of(each) for each in cleansed)
     facts = [each.classified.facts for each in cleansed]
     places = [(float(f["latitude"]), float(f["longitude"])) for f in facts if f.get("latitude") is not None]
@@ -185,7 +187,7 @@ def _build_item(
     gate: Gate,
     terms: ReleaseTerms,
     kek: str,
-    secret: bytes,
+    secrets: Secrets,
     item: str,
     trips: dict[RecordingId, Trip],
 ) -> None:
@@ -193,23 +195,7 @@ def _build_item(
         cleansed = load_cleansed(gate, session, item)
         quarantined = cleansed.classified.quarantined
         if quarantined.recording not in trips:
-            trips[quarantined.recording] = trip_of(gate, session, quarantined.recording)
-    unlinking = trips[quarantined.recording].unlinking(cleansed, mode=terms.mode, key=secret)
-    handler = handler_of(cleansed.classified.kind)
-    unlinked = handler.unlink(gate, cleansed, open_treated(gate, cleansed), unlinking)
-    token = hmac.new(secret, f"name/{item}".encode(), hashlib.sha256).hexdigest()[:24]
-    name = f"{token}.{unlinked.extension}"
-    payload: dict[str, Any] = {
-        "source": item,
-        "recording": quarantined.recording,
-        "cleansed": cleansed.evidence.digest,
-        "media_type": unlinked.media_type,
-        "class": unlinked.data_class.value,
-        "level": cleansed.level.name,
-        "level_in": cleansed.classified.level.name,
-        "position_handling": unlinked.position_handling,
-        "absolute_time": unlinked.absolute_time,
-    }
+            trips[quarantined.recording] = trip_of(gate, session, quarantined.recording, secrets)
     event = intended(
         EventType.RELEASE_ITEM_UNLINK,
         actor=GATE_ACTOR.id,
@@ -219,6 +205,22 @@ def _build_item(
         facts={"mode": terms.mode.value},
     )
     with gate.ledger.intent(event) as intent:
+        unlinking = trips[quarantined.recording].unlinking(item)
+        handler = handler_of(cleansed.classified.kind)
+        unlinked = handler.unlink(gate, cleansed, open_treated(gate, cleansed), unlinking)
+        token = hmac.new(secrets.key, f"name/{item}".encode(), hashlib.sha256).hexdigest()[:24]
+        name = f"{token}.{unlinked.extension}"
+        payload: dict[str, Any] = {
+            "source": item,
+            "recording": quarantined.recording,
+            "cleansed": cleansed.evidence.digest,
+            "media_type": unlinked.media_type,
+            "class": unlinked.data_class.value,
+            "level": cleansed.level.name,
+            "level_in": cleansed.classified.level.name,
+            "position_handling": unlinked.position_handling,
+            "absolute_time": unlinked.absolute_time,
+        }
         # Sealed under the recording's key: destroying that key makes released copies unreadable, too (law 9).
         context = Context(owner=terms.release, object=name, role="release")
         sealed = gate.vault.seal(unlinked.chunks, kek_id=quarantined.kek, context=context)
@@ -226,6 +228,7 @@ def _build_item(
         payload |= {
             "residual": settled.residual.as_dict() if settled.residual else None,
             "facts": dict(settled.facts),
+            "placed": dict(unlinked.placed),
             "sha256": sealed.plaintext_sha256,
             "size": sealed.plaintext_length,
             "seal": evidence.seal_digest(sealed.manifest_jws),

@@ -188,9 +188,10 @@ class BuiltItem:
     payload: Mapping[str, Any]
 
     def manifest_entry(self) -> dict[str, Any]:
-        """What the recipient may know of the item; ``mask`` only where it has one."""
+        """What the recipient may know of the item; ``mask`` and its place in time only where it has one."""
         beside = {"mask": self.mask.manifest_entry()} if self.mask else {}
         return {
+            **self.payload["placed"],
             **beside,
             "name": self.name,
             "media_type": self.media_type,

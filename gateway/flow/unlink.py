@@ -1,74 +1,132 @@
 """Unlink: what the second pass over the items of a recording works with, under secrets of one release (law 7)."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import sqlalchemy as sa
 
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
+from anonymize.geo.clips import ClipPlan, plan_clips
+from anonymize.geo.offset_plan import OffsetPlan, plan_offset
+from anonymize.profile import TrackProfile
 from gateway.database import ReadSession
 from gateway.flow.cleanse import load_cleansed, open_treated
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
-from gateway.flow.kinds.handling import Unlinking
+from gateway.flow.kinds.handling import Series, Unlinking
 from gateway.flow.kinds.table import handler_of, kind_when_treated
 from gateway.flow.recording import Cleansed, ItemState, RecordingId, ReleaseMode
 from gateway.flow.records import ItemRow
+from gateway.vehicles.manifest import Manifest
 
 WGS84 = "EPSG:4326"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """How positions leave in one release, and its secret."""
+
+    mode: ReleaseMode
+    key: bytes = field(repr=False)
+
+
 class Trip:
-    """What the items of one recording share in every release.
+    """What the items of one recording share in one release.
 
     Attributes:
         recording: The recording.
         tracks: Its true tracks, as far as they were cleansed.
         reference: The longest of them that states times; None where there is none.
-        captured: POSIX seconds at which items were taken, by item id, from the signed manifest.
     """
 
-    recording: RecordingId
-    tracks: tuple[Track, ...]
-    reference: Track | None
-    captured: Mapping[str, float]
+    def __init__(
+        self,
+        recording: RecordingId,
+        manifest: Manifest,
+        items: Mapping[str, int],
+        tracks: Sequence[Track],
+        *,
+        terms: Secrets,
+        profile: TrackProfile,
+    ) -> None:
+        """Take what the recording states.
 
-    def unlinking(self, cleansed: Cleansed, *, mode: ReleaseMode, key: bytes) -> Unlinking:
+        Args:
+            recording: The recording.
+            manifest: Its signed manifest.
+            items: Place in the manifest of each item, by id.
+            tracks: Its cleansed tracks.
+            terms: Mode and secret of the release.
+            profile: Limits of both modes.
+        """
+        self.recording = recording
+        self.tracks = tuple(tracks)
+        timed = [t for t in tracks if np.isfinite(t.time_s).any()]
+        self.reference = max(timed, key=lambda t: t.path_length_m(), default=None)
+        self._manifest, self._items, self._terms, self._profile = manifest, items, terms, profile
+
+    @cached_property
+    def plan(self) -> ClipPlan | OffsetPlan | None:
+        """The clips or kept spans of the reference track.
+
+        Raises:
+            LimitExceededError: Nothing of the track is left.
+        """
+        if self.reference is None:
+            return None
+        planned = plan_clips if self._terms.mode is ReleaseMode.LOCAL else plan_offset
+        return planned(
+            self.reference, key=self._terms.key, context=self.recording.encode(), profile=self._profile
+        )
+
+    def unlinking(self, item: str) -> Unlinking:
         """What the pass over one item works with.
 
         Every item of a recording is moved alike: two copies of one drive under two shifts would undo each other.
         """
+        position = self._items[item]
+        announced = self._manifest.items[position]
+        folder = _folder(announced.name)
+        alike = [i for i, each in enumerate(self._manifest.items) if _folder(each.name) == folder]
         return Unlinking(
-            mode=mode,
-            key=key,
+            mode=self._terms.mode,
+            key=self._terms.key,
             context=self.recording.encode(),
+            item=item.encode(),
             reference=self.reference,
-            captured=self.captured.get(cleansed.classified.quarantined.item),
+            plan=lambda: self.plan,
+            captured=announced.captured_at.timestamp() if announced.captured_at else None,
+            series=Series(
+                sensor=f"{self.recording}/{folder}".encode(), index=alike.index(position), count=len(alike)
+            ),
+            crs=self._manifest.crs,
         )
 
 
-def trip_of(gate: Gate, session: ReadSession, recording: RecordingId) -> Trip:
-    """Gather a recording's reference track and capture times from its cleansed items and signed manifest.
+def _folder(name: str) -> str:
+    """Folder and extension of an item's name: what one sensor took."""
+    folder, _, file = name.rpartition("/")
+    return f"{folder}/*.{file.rpartition('.')[2]}"
+
+
+def trip_of(gate: Gate, session: ReadSession, recording: RecordingId, terms: Secrets) -> Trip:
+    """Gather a recording's cleansed tracks and what its signed manifest says of the items.
 
     Raises:
         EvidenceError: Evidence does not verify.
     """
-    manifest = load_manifest(gate, session, recording)
     statement = sa.select(ItemRow).where(ItemRow.recording_id == recording).order_by(ItemRow.position)
     tracks: list[Track] = []
-    captured: dict[str, float] = {}
+    items: dict[str, int] = {}
     for row in session.scalars(statement):
-        moment = manifest.items[row.position].captured_at
-        if moment is not None:
-            captured[row.id] = moment.timestamp()
+        items[row.id] = row.position
         if row.state == ItemState.CLEANSED:
             tracks += treated_tracks(gate, load_cleansed(gate, session, row.id))
-    timed = [t for t in tracks if np.isfinite(t.time_s).any()]
-    reference = max(timed, key=lambda t: t.path_length_m(), default=None)
-    return Trip(recording=recording, tracks=tuple(tracks), reference=reference, captured=captured)
+    manifest = load_manifest(gate, session, recording)
+    return Trip(recording, manifest, items, tracks, terms=terms, profile=gate.profile.profile.tracks)
 
 
 def treated_tracks(gate: Gate, cleansed: Cleansed) -> tuple[Track, ...]:

@@ -8,13 +8,17 @@ import numpy as np
 
 from simulators import ORIGIN, START
 
-CAPTURED: Mapping[str, datetime] = {"lidar/000000.bin": START + timedelta(seconds=30)}
+# Within the first clip of a LOCAL release; the trims of an OFFSET release leave it out.
+CAPTURED: Mapping[str, datetime] = {"lidar/000000.bin": START + timedelta(seconds=10)}
 
 
 def fixes(seed: int, count: int = 400, step_m: float = 12.0) -> list[tuple[float, float]]:
-    """Latitudes and longitudes of a straight drive east, one fix per second; seeds lie a kilometre apart."""
+    """Latitudes and longitudes of a straight drive east, one fix per second; seeds lie eleven metres apart.
+
+    Together they stay below the area that one recipient may hold (rule 18).
+    """
     step = step_m / (111_320 * math.cos(math.radians(ORIGIN[0])))
-    latitude = ORIGIN[0] + 0.01 * (seed % 50)
+    latitude = ORIGIN[0] + 0.0001 * (seed % 50)
     return [(latitude, ORIGIN[1] + 0.2 * (seed // 50) + i * step) for i in range(count)]
 
 

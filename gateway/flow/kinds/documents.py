@@ -106,9 +106,9 @@ class DocumentHandler:
 
     def unlink(self, gate: Gate, cleansed: Cleansed, treated: BinaryIO, unlinking: Unlinking) -> Unlinked:
         """See ``ItemHandler``."""
-        del gate, unlinking
+        del gate
         extension = _EXTENSIONS[cleansed.classified.kind]
-        return passed_on(cleansed, treated, extension=extension, absolute_time="stripped")
+        return passed_on(cleansed, treated, unlinking, extension=extension)
 
 
 def _is_kitti_calibration(content: bytes) -> bool:

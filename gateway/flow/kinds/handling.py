@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, BinaryIO, ClassVar, Protocol
 
 import numpy as np
 
+from anonymize.errors import OutsideReleaseError
 from anonymize.finding import Finding, FindingKind, Treated, Treatment, TreatmentKind
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
+from anonymize.geo.clips import ClipPlan
+from anonymize.geo.offset_plan import OffsetPlan
 from anonymize.geo.zones import ZoneSet
 from anonymize.media.detection import Detector
 from anonymize.residual import ResidualReport
@@ -16,7 +20,6 @@ from gateway.flow.gate import Gate
 from gateway.flow.kinds.surroundings import Surroundings
 from gateway.flow.recording import Classified, Cleansed, DataClass, Level, ReleaseMode
 
-TRACK_KINDS = frozenset({ItemKind.GPX, ItemKind.CSV_TRACK, ItemKind.GEOJSON_TRACK})
 IMAGE_KINDS = frozenset({ItemKind.JPEG, ItemKind.PNG, ItemKind.HEIC})
 PICTURE_KINDS = IMAGE_KINDS | {ItemKind.VIDEO}
 
@@ -77,6 +80,14 @@ class Cleansing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What is known of an unlinked item once it lies sealed."""
+
+    residual: ResidualReport | None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Unlinked:
     """One item after the second pass.
 
@@ -89,6 +100,7 @@ class Unlinked:
         absolute_time: What became of times.
         settle: Called with the sealed result after ``chunks`` were read to their end: the residual scan, None
             where the first pass's holds, and measures.
+        placed: Where in the release's own time the item lies (``placed``); what its recipient is told beside it.
     """
 
     chunks: Iterable[bytes]
@@ -97,15 +109,23 @@ class Unlinked:
     data_class: DataClass
     position_handling: str
     absolute_time: str
-    settle: "Callable[[BinaryIO], Settled]"
+    settle: Callable[[BinaryIO], Settled]
+    placed: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settled:
-    """What is known of an unlinked item once it lies sealed."""
+class Series:
+    """An item's place among the items that one sensor took.
 
-    residual: ResidualReport | None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    Attributes:
+        sensor: Names recording and sensor within the release.
+        index: Its number in the order of the manifest, from 0.
+        count: How many there are.
+    """
+
+    sensor: bytes
+    index: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,15 +136,43 @@ class Unlinking:
         mode: How positions leave.
         key: Secret of the release.
         context: Names the recording within the release: all of its items are moved alike.
+        item: Names the item within the release.
         reference: The recording's cleansed track that places items in time and space; None where it has none.
+        plan: The clips or kept spans of that track, the same for all items; None where there is no such track.
         captured: POSIX seconds at which the item was taken, from the signed manifest; None where unknown.
+        series: Its place among the items of its sensor.
+        crs: Reference system that the manifest declares.
     """
 
     mode: ReleaseMode
     key: bytes
     context: bytes
+    item: bytes
     reference: Track | None
+    plan: Callable[[], ClipPlan | OffsetPlan | None]
     captured: float | None
+    series: Series
+    crs: str
+
+
+def placed(unlinking: Unlinking) -> dict[str, Any]:
+    """Where in the release an item lies that was taken at one moment; empty where nothing says.
+
+    Raises:
+        OutsideReleaseError: The release leaves out what was taken at that time.
+        LimitExceededError: Nothing of the recording's track is left.
+    """
+    plan = None if unlinking.captured is None else unlinking.plan()
+    if unlinking.captured is None or plan is None:
+        return {}
+    moment = np.array([unlinking.captured])
+    number = int((plan.clip_of if isinstance(plan, ClipPlan) else plan.span_of)(moment)[0])
+    if number < 0:
+        raise OutsideReleaseError("the item was taken between the clips or in a trimmed end of the trip")
+    if isinstance(plan, ClipPlan):
+        return {"clip": {"number": number, "t_s": round(float(plan.clips[number].times(moment)[0]), 3)}}
+    shifted = datetime.fromtimestamp(float(plan.times(moment)[0]), UTC)
+    return {"captured_at": shifted.isoformat(timespec="milliseconds").replace("+00:00", "Z")}
 
 
 class ItemHandler(Protocol):
@@ -221,14 +269,20 @@ def chunks_of(file: BinaryIO, size: int = 1 << 20) -> Iterable[bytes]:
         yield piece
 
 
-def passed_on(cleansed: Cleansed, treated: BinaryIO, *, extension: str, absolute_time: str) -> Unlinked:
-    """An item that the first pass left nothing to unlink in."""
+def passed_on(cleansed: Cleansed, treated: BinaryIO, unlinking: Unlinking, *, extension: str) -> Unlinked:
+    """An item that the first pass left nothing to unlink in; its time places it in the release.
+
+    Raises:
+        OutsideReleaseError: The release leaves out what was taken at that time.
+    """
+    where = placed(unlinking)
     return Unlinked(
         chunks=chunks_of(treated),
         extension=extension,
         media_type=cleansed.media_type,
         data_class=cleansed.classified.data_class,
         position_handling=str(cleansed.payload["position_handling"]),
-        absolute_time=absolute_time,
+        absolute_time="shifted" if "captured_at" in where else "stripped",
         settle=lambda _: Settled(residual=None),
+        placed=where,
     )

@@ -126,6 +126,6 @@ class ImageHandler:
 
     def unlink(self, gate: Gate, cleansed: Cleansed, treated: BinaryIO, unlinking: Unlinking) -> Unlinked:
         """See ``ItemHandler``."""
-        del gate, unlinking
+        del gate
         extension = _EXTENSIONS[cleansed.classified.kind]
-        return passed_on(cleansed, treated, extension=extension, absolute_time="stripped")
+        return passed_on(cleansed, treated, unlinking, extension=extension)

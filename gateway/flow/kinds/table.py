@@ -2,14 +2,14 @@
 
 from anonymize.errors import UnknownFormatError
 from anonymize.formats.identify import ItemKind
+from gateway.flow.kinds.clouds import CloudHandler
 from gateway.flow.kinds.documents import DocumentHandler
 from gateway.flow.kinds.handling import ItemHandler
 from gateway.flow.kinds.images import ImageHandler
-from gateway.flow.kinds.points import SweepHandler
 from gateway.flow.kinds.tracks import TrackHandler
 from gateway.flow.kinds.videos import VideoHandler
 
-_DOCUMENTS, _IMAGES, _TRACKS = DocumentHandler(), ImageHandler(), TrackHandler()
+_CLOUDS, _DOCUMENTS, _IMAGES, _TRACKS = CloudHandler(), DocumentHandler(), ImageHandler(), TrackHandler()
 _HANDLERS: dict[ItemKind, ItemHandler] = {
     ItemKind.JPEG: _IMAGES,
     ItemKind.PNG: _IMAGES,
@@ -18,12 +18,16 @@ _HANDLERS: dict[ItemKind, ItemHandler] = {
     ItemKind.GPX: _TRACKS,
     ItemKind.CSV_TRACK: _TRACKS,
     ItemKind.GEOJSON_TRACK: _TRACKS,
-    ItemKind.KITTI_POINTS: SweepHandler(),
+    ItemKind.KITTI_POINTS: _CLOUDS,
+    ItemKind.PCD: _CLOUDS,
+    ItemKind.LAS: _CLOUDS,
+    ItemKind.LAZ: _CLOUDS,
+    ItemKind.COPC: _CLOUDS,
     ItemKind.JSON: _DOCUMENTS,
     ItemKind.TEXT: _DOCUMENTS,
 }
 
-_TREATED: dict[ItemKind, ItemKind] = {ItemKind.HEIC: ItemKind.JPEG}
+_TREATED: dict[ItemKind, ItemKind] = {ItemKind.HEIC: ItemKind.JPEG, ItemKind.COPC: ItemKind.LAZ}
 
 
 def handler_of(kind: ItemKind) -> ItemHandler:

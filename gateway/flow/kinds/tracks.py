@@ -11,8 +11,9 @@ from anonymize.formats.geojson_track import read_geojson_track, write_geojson_tr
 from anonymize.formats.gpx import read_gpx, write_gpx
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
+from anonymize.geo.clips import ClipPlan
 from anonymize.geo.cut import cut_track
-from anonymize.geo.local import to_local, write_local_csv
+from anonymize.geo.local import to_clips, to_local, write_local_csv
 from anonymize.geo.offset import offset_track
 from anonymize.geo.residual import scan_track
 from anonymize.geo.zones import ZoneSet
@@ -168,7 +169,12 @@ def require_clean(report: ResidualReport, what: str) -> ResidualReport:
 
 def _to_local(gate: Gate, track: Track, unlinking: Unlinking) -> Unlinked:
     profile = gate.profile.profile.tracks
-    clips = to_local(track, key=unlinking.key, context=unlinking.context, profile=profile)
+    plan = unlinking.plan() if np.isfinite(track.time_s).any() else None
+    clips = (
+        to_clips(track, plan)
+        if isinstance(plan, ClipPlan)
+        else to_local(track, key=unlinking.key, context=unlinking.context, profile=profile)
+    )
     content = write_local_csv(clips)
     report = require_clean(
         scan_track(content, "text/csv", original=track, mode="LOCAL", profile=profile), "track"

@@ -105,8 +105,8 @@ class VideoHandler:
 
     def unlink(self, gate: Gate, cleansed: Cleansed, treated: BinaryIO, unlinking: Unlinking) -> Unlinked:
         """See ``ItemHandler``."""
-        del gate, unlinking
-        return passed_on(cleansed, treated, extension="mp4", absolute_time="stripped")
+        del gate
+        return passed_on(cleansed, treated, unlinking, extension="mp4")
 
 
 def _way_check(gate: Gate, item: Classified, surroundings: Surroundings) -> tuple[str, tuple[Finding, ...]]:

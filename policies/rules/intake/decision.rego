@@ -46,7 +46,7 @@ level := lib.highest(levels, law_level_rank) if {
 declared_classes := {class | some class in input.resource.classes_declared}
 
 frame_known if {
-	input.resource.crs in law_known_crs
+	law_knows_crs(input.resource.crs)
 	known := object.keys(law_class_level)
 	count(declared_classes) > 0
 	count(declared_classes - known) == 0

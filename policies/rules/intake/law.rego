@@ -12,6 +12,12 @@ law_home_countries := lib.members(data.law.transfer.home_countries_eu) if input.
 
 law_known_crs := lib.members(data.law.position.known_crs)
 
+law_known_crs_pattern := lib.value(data.law.position.known_crs_pattern)
+
+law_knows_crs(crs) if crs in law_known_crs
+
+law_knows_crs(crs) if regex.match(law_known_crs_pattern, crs)
+
 law_level_rank := lib.value(data.law.taxonomy.level_rank)
 
 law_suites := lib.members(data.law.cryptography.suites)

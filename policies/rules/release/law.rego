@@ -20,6 +20,12 @@ law_important_data_subjects := lib.value(data.law.subjects.important_data_subjec
 
 law_known_crs := lib.members(data.law.position.known_crs)
 
+law_known_crs_pattern := lib.value(data.law.position.known_crs_pattern)
+
+law_knows_crs(crs) if crs in law_known_crs
+
+law_knows_crs(crs) if regex.match(law_known_crs_pattern, crs)
+
 law_level_rank := lib.value(data.law.taxonomy.level_rank)
 
 law_map_number_pattern := lib.value(data.law.surveying.map_number_pattern)

@@ -17,7 +17,7 @@ known_content_item(item) if {
 	is_string(law_class_level[item.class])
 	law_level_rank[item.level_in] < law_level_rank.SX_UNKNOWN
 	law_level_rank[item.level_out] < law_level_rank.SX_UNKNOWN
-	item.crs in law_known_crs
+	law_knows_crs(item.crs)
 	count(lib.tags(item) - law_tags) == 0
 }
 
