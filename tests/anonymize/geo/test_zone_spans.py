@@ -136,7 +136,7 @@ def test_a_camera_that_looks_ahead_is_cut_only_on_the_way_there(zones):
     assert (around.begin_s, around.end_s) == pytest.approx((disc.begin_s, disc.end_s), abs=0.5)
 
 
-def test_ten_thousand_fixes_an_hour_are_quick(zones):
+def test_a_way_of_many_fixes_has_one_span(zones):
     count = 200_000
     lat, lon = north(np.linspace(-100_000.0, 100_000.0, count))
     ((begin, end),) = spans_in_zones(np.arange(count) * 0.05, lat, lon, zones, 110.0)
