@@ -1,0 +1,1 @@
+"""Attacks on releases, run by the gate itself to measure what positions still give away."""

@@ -1,0 +1,126 @@
+"""Join releases: is a drive in one release a drive in another, under another key?
+
+What both keep is how far the vehicle went from fix to fix. An OFFSET changes these steps by less than a
+hundredth, a LOCAL frame not at all; neither trims nor clips, nor their order, nor a shift of time hides a run of
+them. The attacker lays every piece of one drive over every drive of the other release at every lag, and asks by
+how much the steps agree better than by chance.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft  # type: ignore[import-untyped]
+
+from anonymize.geo.attacks.road_network import ComplexArray
+from anonymize.geo.ellipsoid import FloatArray
+
+_LEAST_OVERLAP = 8
+_NOISE_M, _NOISE_SHARE = 0.02, 0.004
+_GAP = 512
+_CLAIM_SCORE, _CLAIM_RATIO = 20.0, 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Drive:
+    """The steps in metres from fix to fix of one drive, piece by piece (segments of a track, or clips)."""
+
+    pieces: tuple[FloatArray, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """To which of the other drives one belongs, by the attacker's scores.
+
+    Attributes:
+        best: Index of the best one.
+        score: Its score: a log-likelihood ratio against agreement by chance.
+        runner_up: The next best score; 0 where there is one candidate only.
+    """
+
+    best: int
+    score: float
+    runner_up: float
+
+    @property
+    def claimed(self) -> bool:
+        """Whether an attacker who does not know the truth would stand by it."""
+        return self.score >= _CLAIM_SCORE and self.score >= _CLAIM_RATIO * self.runner_up
+
+
+def drive_of(pieces: Iterable[ComplexArray]) -> Drive:
+    """A drive from the places of its fixes in metres, piece by piece; pieces too short to compare are left out."""
+    steps = (np.abs(np.diff(piece)) for piece in pieces)
+    return Drive(pieces=tuple(s for s in steps if len(s) >= _LEAST_OVERLAP))
+
+
+def join(drive: Drive, held: Sequence[Drive]) -> Joined | None:
+    """Find a drive among others; None where there is nothing to compare."""
+    return HeldDrives(held).join(drive)
+
+
+class HeldDrives:
+    """Drives of other releases, prepared once for many comparisons."""
+
+    def __init__(self, held: Sequence[Drive]) -> None:
+        self._held = [_Laid.of(drive) if drive.pieces else None for drive in held]
+
+    def join(self, drive: Drive) -> Joined | None:
+        """Find a drive among them; None where there is nothing to compare."""
+        if not drive.pieces or not any(self._held):
+            return None
+        scores = np.array([0.0 if laid is None else _score(drive, laid) for laid in self._held])
+        best = int(np.argmax(scores))
+        others = np.delete(scores, best)
+        return Joined(best=best, score=float(scores[best]), runner_up=float(others.max(initial=0.0)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Laid:
+    """The pieces of a drive in one line, apart by at most 512 empty places, and which places are known."""
+
+    steps: FloatArray
+    known: FloatArray
+
+    @classmethod
+    def of(cls, drive: Drive) -> "_Laid":
+        gap = np.zeros(min(max(len(p) for p in drive.pieces), _GAP))
+        steps = [part for piece in drive.pieces for part in (piece, gap)]
+        known = [part for piece in drive.pieces for part in (np.ones(len(piece)), gap)]
+        return cls(steps=np.concatenate(steps), known=np.concatenate(known))
+
+
+def _score(drive: Drive, laid: _Laid) -> float:
+    """The sum over the pieces of the best agreement at any lag."""
+    longest = max(len(piece) for piece in drive.pieces)
+    size = next_fast_len(len(laid.steps) + longest - 1, real=True)
+    other = rfft(np.stack([laid.known, laid.steps, laid.steps**2]), size)
+    total = 0.0
+    for piece in drive.pieces:
+        own = np.conj(rfft(np.stack([np.ones(len(piece)), piece, piece**2]), size))
+        # Sums over the overlap at every lag: count, own steps, their squares, the other's squares, products.
+        products = (
+            own[0] * other[0],
+            own[1] * other[0],
+            own[2] * other[0],
+            own[0] * other[2],
+            own[1] * other[1],
+        )
+        count, mine, square, theirs, both = irfft(np.stack(products), size)
+        total += _best_lag(np.rint(count), mine, square, theirs, both)
+    return total
+
+
+def _best_lag(
+    count: FloatArray, mine: FloatArray, square: FloatArray, theirs: FloatArray, both: FloatArray
+) -> float:
+    enough = count >= _LEAST_OVERLAP
+    if not enough.any():
+        return 0.0
+    n = count[enough]
+    variance = np.maximum(square[enough] / n - (mine[enough] / n) ** 2, 0.0)
+    apart = np.maximum(square[enough] + theirs[enough] - 2.0 * both[enough], 0.0) / n
+    noise = _NOISE_M**2 + _NOISE_SHARE**2 * square[enough] / n
+    # The steps' own variance is what agreement by chance would leave: a standing vehicle agrees with any other.
+    ratio = 0.5 * n * np.log((variance + noise) / (apart + noise))
+    return float(max(ratio.max(), 0.0))
