@@ -36,7 +36,7 @@ _MEDIA_TYPES = {
     ItemKind.TEXT: "text/plain",
     ItemKind.VIDEO: "video/mp4",
     ItemKind.HEIC: "image/heic",
-    ItemKind.NMEA: "text/plain",
+    ItemKind.NMEA: "application/vnd.nmea0183",
     ItemKind.MCAP: "application/x-mcap",
     ItemKind.ROS1_BAG: "application/x-mcap",
     ItemKind.ROS2_DB3: "application/x-mcap",

@@ -16,6 +16,7 @@ import numpy as np
 
 from anonymize.errors import ResidualError
 from anonymize.finding import FieldPath, Finding, FindingKind, IndexSpan
+from anonymize.formats.nmea_residual import read_released_nmea
 from anonymize.formats.track import Track
 from anonymize.geo.crs import geodesic_m
 from anonymize.geo.ellipsoid import FloatArray
@@ -28,6 +29,7 @@ __all__ = ["find_positions", "scan_track"]
 _SCANNER = "track-residual@1"
 _LEAST_TIME_SHIFT_S = 30 * 86400.0
 _ROUNDING_M = 0.002
+_LONGEST_CLIP_S = 86400.0
 _LOCAL_COLUMNS = re.compile(r"clip,t_s,x_m,y_m(?P<speed>,speed_mps)?(?P<height>,height_m)?")
 _NUMBER = r"-?\d+(?:\.\d+)?"
 _LOCAL_ROW = re.compile(rf"(\d+),({_NUMBER})?,({_NUMBER}),({_NUMBER})((?:,(?:{_NUMBER})?)*)")
@@ -74,8 +76,8 @@ def scan_track(
 
     Args:
         content: The released bytes.
-        media_type: ``text/csv``, ``application/gpx+xml`` or ``application/geo+json``; LOCAL releases are
-            ``text/csv``.
+        media_type: ``text/csv``, ``application/gpx+xml``, ``application/geo+json`` or
+            ``application/vnd.nmea0183``; LOCAL releases are ``text/csv``.
         original: The true fixes. In OFFSET mode those that correspond to the released ones index by index
             (``OffsetTrack.source``); another number of fixes is a finding.
         mode: The release mode.
@@ -114,19 +116,22 @@ def _scan_local(content: bytes, profile: TrackProfile) -> Iterator[Finding]:
 
 
 def _scan_clips(values: FloatArray, profile: TrackProfile) -> Iterator[Finding]:
-    """Numbers from 0 without gaps, times from 0 and forwards, paths and places within a clip's size."""
+    """Numbers that rise, times of the clip and forwards, paths and places within a clip's size.
+
+    A recording's second track may miss clips of the first, and begin or end within them.
+    """
     clip, t_s = values[:, 0], values[:, 1]
     farthest = 2.0 * profile.local_clip_m
     far = np.flatnonzero(np.hypot(values[:, 2], values[:, 3]) > farthest)
     if len(far):
         yield _at(FindingKind.POSITION, far.tolist(), "outside the clip's frame")
-    if clip[0] != 0 or not np.isin(np.diff(clip), (0.0, 1.0)).all():
+    if (np.diff(clip) < 0).any():
         yield _at(FindingKind.UNLISTED_FIELD, [0], "clip numbers")
     bounds = [0, *(np.flatnonzero(np.diff(clip)) + 1).tolist(), len(clip)]
     for a, b in itertools.pairwise(bounds):
         known = t_s[a:b][np.isfinite(t_s[a:b])]
-        if len(known) and (known[0] != 0.0 or (np.diff(known) < 0).any()):
-            yield _at(FindingKind.TIMESTAMP, [a, b - 1], "time does not run from 0")
+        if len(known) and (known[0] < 0.0 or known[-1] > _LONGEST_CLIP_S or (np.diff(known) < 0).any()):
+            yield _at(FindingKind.TIMESTAMP, [a, b - 1], "time is not that of a clip")
         path = np.hypot(np.diff(values[a:b, 2]), np.diff(values[a:b, 3])).sum()
         if path > profile.local_clip_m + _ROUNDING_M * (b - a):
             yield _at(FindingKind.POSITION, [a, b - 1], "clip too long")
@@ -236,4 +241,21 @@ def _field(path: str, kind: FindingKind = FindingKind.UNLISTED_FIELD) -> Finding
     return Finding(kind=kind, where=FieldPath(path=path), confidence=1.0, detector=_SCANNER)
 
 
-_READERS = {"text/csv": _read_csv, "application/gpx+xml": _read_gpx, "application/geo+json": _read_geojson}
+def _read_nmea(text: str) -> _Released | None:
+    found = read_released_nmea(text)
+    if found is None:
+        return None
+    return _Released(
+        lat=np.array(found.lat),
+        lon=np.array(found.lon),
+        time_s=np.array(found.time_s),
+        elevation=found.elevation,
+    )
+
+
+_READERS = {
+    "text/csv": _read_csv,
+    "application/gpx+xml": _read_gpx,
+    "application/geo+json": _read_geojson,
+    "application/vnd.nmea0183": _read_nmea,
+}

@@ -13,7 +13,7 @@ from gateway.flow import evidence
 from gateway.flow.acts import intended
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_quarantined
-from gateway.flow.kinds.handling import Examination
+from gateway.flow.kinds.handling import FLEET_PLACES, Examination
 from gateway.flow.kinds.table import handler_of
 from gateway.flow.recording import Classified, DataClass, ItemState, Level, Quarantined, Stage
 from gateway.flow.records import ItemRow
@@ -96,7 +96,7 @@ def classify_item(
                 "encoding": identified.encoding,
                 "class": found.data_class.value,
                 "level": found.level.name,
-                "tags": list(found.tags),
+                "tags": sorted(set(found.tags) - FLEET_PLACES),
                 "facts": dict(found.facts),
                 "content_digest": quarantined.content_digest,
             },

@@ -14,16 +14,13 @@ from gateway.flow import evidence
 from gateway.flow.acts import intended
 from gateway.flow.classify import buffered, load_classified, readable_original
 from gateway.flow.gate import Gate
-from gateway.flow.kinds.handling import Cleansing, Outcome, Progress, ignore_progress
+from gateway.flow.kinds.handling import FLEET_PLACES, Cleansing, Outcome, Progress, ignore_progress
 from gateway.flow.kinds.surroundings import Surroundings
 from gateway.flow.kinds.table import handler_of
 from gateway.flow.recording import Classified, Cleansed, ItemState, Level, Quarantined, Stage
 from gateway.flow.records import ItemRow
 from gateway.vault.seekable import SealedFile
 from gateway.vault.store import Context, SealedObject
-
-FLEET_PLACES = frozenset({"DEPOT", "HOME"})
-"""Zones of the fleet itself: cut like others, but no site whose mention makes data sensitive."""
 
 
 def cleanse_item(
@@ -147,9 +144,9 @@ def _payload(
         "zone_check": outcome.zone_check,
         "position_handling": outcome.position_handling,
         "dropped": treated.dropped,
-        "counts": dict(Counter(f.kind.value for f in treated.findings)),
+        "counts": {**Counter(f.kind.value for f in treated.findings), **outcome.counts},
         "treated": dict(masked),
-        "tags": sorted({*item.tags, *outcome.tags, *_tags(outcome)}),
+        "tags": sorted({*item.tags, *outcome.tags, *_tags(outcome)} - FLEET_PLACES),
         "findings": [f.as_dict() for f in treated.findings],
         "treatments": [t.as_dict() for t in treated.treatments],
         "facts": dict(treated.facts),
@@ -160,9 +157,7 @@ def _payload(
 def _tags(outcome: Outcome) -> set[str]:
     """Tags that follow from findings: zones, and what was seen in pixels or read as an elevation."""
     findings = outcome.treated.findings
-    tags = {
-        f.label for f in findings if f.kind is FindingKind.RESTRICTED_ZONE and f.label not in FLEET_PLACES
-    }
+    tags = {f.label for f in findings if f.kind is FindingKind.RESTRICTED_ZONE}
     names = {FindingKind.ELEVATION: "ELEV"}
     if outcome.detectors:
         names |= {

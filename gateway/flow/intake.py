@@ -72,7 +72,9 @@ _DECLARED_BY_EXTENSION = {
     "gpx": DataClass.TRAJ_ABS,
     "csv": DataClass.TRAJ_ABS,
     "geojson": DataClass.TRAJ_ABS,
-    "bin": DataClass.POINT_CLOUD,
+    "nmea": DataClass.TRAJ_ABS,
+    **dict.fromkeys(("mcap", "bag", "db3"), DataClass.EXT_VIDEO),
+    **dict.fromkeys(("bin", "pcd", "las", "laz"), DataClass.POINT_CLOUD),
     "json": DataClass.VEH_ID,
     "txt": DataClass.VEH_ID,
 }

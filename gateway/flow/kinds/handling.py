@@ -21,6 +21,9 @@ from gateway.flow.kinds.surroundings import Surroundings
 from gateway.flow.recording import Classified, Cleansed, DataClass, Level, ReleaseMode
 
 IMAGE_KINDS = frozenset({ItemKind.JPEG, ItemKind.PNG, ItemKind.HEIC})
+FLEET_PLACES = frozenset({"DEPOT", "HOME"})
+"""Zones of the fleet itself: cut like others, but no tag, since it would tell where trips begin."""
+
 PICTURE_KINDS = IMAGE_KINDS | {ItemKind.VIDEO}
 
 Progress = Callable[[str, int, int], None]
@@ -54,6 +57,7 @@ class Outcome:
         detectors: Digest of the set of detectors that looked at its pixels; empty where it has none.
         detector_kinds: What those detectors look for, sorted.
         tags: Tags beyond those that follow from the findings.
+        counts: How many of a kind there are, where one finding stands for several.
     """
 
     treated: Treated
@@ -64,6 +68,7 @@ class Outcome:
     detectors: str = ""
     detector_kinds: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

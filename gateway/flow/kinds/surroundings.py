@@ -32,6 +32,12 @@ class Surroundings:
     attested: bool
     planted: tuple[str, ...]
 
+    @property
+    def reference(self) -> Track | None:
+        """The longest track that states times; None where there is none."""
+        timed = [track for track in self.tracks if np.isfinite(track.time_s).any()]
+        return max(timed, key=lambda track: track.path_length_m(), default=None)
+
     def position_at(self, time_s: float) -> tuple[float, float, float | None] | None:
         """Latitude, longitude and course where the recording was at a time, if a track says so."""
         for track in self.tracks:

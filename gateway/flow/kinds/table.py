@@ -3,6 +3,7 @@
 from anonymize.errors import UnknownFormatError
 from anonymize.formats.identify import ItemKind
 from gateway.flow.kinds.clouds import CloudHandler
+from gateway.flow.kinds.containers import ContainerHandler
 from gateway.flow.kinds.documents import DocumentHandler
 from gateway.flow.kinds.handling import ItemHandler
 from gateway.flow.kinds.images import ImageHandler
@@ -10,6 +11,7 @@ from gateway.flow.kinds.tracks import TrackHandler
 from gateway.flow.kinds.videos import VideoHandler
 
 _CLOUDS, _DOCUMENTS, _IMAGES, _TRACKS = CloudHandler(), DocumentHandler(), ImageHandler(), TrackHandler()
+_CONTAINERS = ContainerHandler()
 _HANDLERS: dict[ItemKind, ItemHandler] = {
     ItemKind.JPEG: _IMAGES,
     ItemKind.PNG: _IMAGES,
@@ -19,6 +21,10 @@ _HANDLERS: dict[ItemKind, ItemHandler] = {
     ItemKind.CSV_TRACK: _TRACKS,
     ItemKind.GEOJSON_TRACK: _TRACKS,
     ItemKind.KITTI_POINTS: _CLOUDS,
+    ItemKind.MCAP: _CONTAINERS,
+    ItemKind.ROS1_BAG: _CONTAINERS,
+    ItemKind.ROS2_DB3: _CONTAINERS,
+    ItemKind.NMEA: _TRACKS,
     ItemKind.PCD: _CLOUDS,
     ItemKind.LAS: _CLOUDS,
     ItemKind.LAZ: _CLOUDS,
@@ -27,7 +33,12 @@ _HANDLERS: dict[ItemKind, ItemHandler] = {
     ItemKind.TEXT: _DOCUMENTS,
 }
 
-_TREATED: dict[ItemKind, ItemKind] = {ItemKind.HEIC: ItemKind.JPEG, ItemKind.COPC: ItemKind.LAZ}
+_TREATED: dict[ItemKind, ItemKind] = {
+    ItemKind.HEIC: ItemKind.JPEG,
+    ItemKind.COPC: ItemKind.LAZ,
+    ItemKind.ROS1_BAG: ItemKind.MCAP,
+    ItemKind.ROS2_DB3: ItemKind.MCAP,
+}
 
 
 def handler_of(kind: ItemKind) -> ItemHandler:

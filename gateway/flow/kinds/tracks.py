@@ -10,6 +10,7 @@ from anonymize.formats.csv_track import read_csv_track, write_csv_track
 from anonymize.formats.geojson_track import read_geojson_track, write_geojson_track
 from anonymize.formats.gpx import read_gpx, write_gpx
 from anonymize.formats.identify import ItemKind
+from anonymize.formats.nmea import read_nmea, write_nmea
 from anonymize.formats.track import Track
 from anonymize.geo.clips import ClipPlan
 from anonymize.geo.cut import cut_track
@@ -38,8 +39,14 @@ _MEDIA_TYPES = {
     ItemKind.GPX: "application/gpx+xml",
     ItemKind.CSV_TRACK: "text/csv",
     ItemKind.GEOJSON_TRACK: "application/geo+json",
+    ItemKind.NMEA: "application/vnd.nmea0183",
 }
-_EXTENSIONS = {ItemKind.GPX: "gpx", ItemKind.CSV_TRACK: "csv", ItemKind.GEOJSON_TRACK: "geojson"}
+_EXTENSIONS = {
+    ItemKind.GPX: "gpx",
+    ItemKind.CSV_TRACK: "csv",
+    ItemKind.GEOJSON_TRACK: "geojson",
+    ItemKind.NMEA: "nmea",
+}
 
 
 def read_track(gate: Gate, kind: ItemKind, content: bytes, *, crs: str) -> Track:
@@ -52,6 +59,8 @@ def read_track(gate: Gate, kind: ItemKind, content: bytes, *, crs: str) -> Track
     profile = gate.profile.profile.tracks
     if kind is ItemKind.GPX:
         return read_gpx(content, profile=profile)
+    if kind is ItemKind.NMEA:
+        return read_nmea(content, profile=profile, crs=crs)
     if kind is ItemKind.CSV_TRACK:
         return read_csv_track(content, profile=profile, crs=crs)
     return read_geojson_track(content, profile=profile, crs=crs)
@@ -61,13 +70,15 @@ def write_track(kind: ItemKind, track: Track) -> bytes:
     """Write a track in the format that it came in."""
     if kind is ItemKind.GPX:
         return write_gpx(track)
+    if kind is ItemKind.NMEA:
+        return write_nmea(track)
     if kind is ItemKind.CSV_TRACK:
         return write_csv_track(track)
     return write_geojson_track(track)
 
 
 class TrackHandler:
-    """GPX, CSV and GeoJSON tracks."""
+    """GPX, CSV, GeoJSON and NMEA tracks."""
 
     states_tracks: ClassVar[bool] = True
 
@@ -204,6 +215,7 @@ def _to_offset(gate: Gate, kind: ItemKind, track: Track, unlinking: Unlinking) -
         "min_shift_m": measured.min_shift_m,
         "mean_shift_m": measured.mean_shift_m,
         "max_heading_error_deg": measured.max_heading_error_deg,
+        "max_strain": measured.max_strain,
     }
     return Unlinked(
         chunks=[content],

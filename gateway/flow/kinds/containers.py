@@ -1,0 +1,286 @@
+"""Containers of message streams: each channel by its own rule, all cut and moved together; out comes MCAP."""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import BinaryIO, ClassVar
+
+from anonymize.containers.cleanse import cleanse_container
+from anonymize.containers.container_pass import ContainerPass, PassOutcome
+from anonymize.containers.open import open_container
+from anonymize.containers.positions import tracks_of
+from anonymize.containers.residual import scan_messages
+from anonymize.containers.rules import treatments_of
+from anonymize.containers.stream import Container, ContainerKind
+from anonymize.containers.structure import scan_structure
+from anonymize.containers.unlink import unlink_container
+from anonymize.errors import MalformedItemError, ResidualError
+from anonymize.finding import FindingKind, Treated, TreatmentKind
+from anonymize.formats.identify import ItemKind
+from anonymize.formats.track import Track
+from anonymize.geo.cut import cut_track
+from anonymize.geo.offset import OffsetTrack, offset_track
+from anonymize.geo.zones import ZoneSet
+from anonymize.media.detection import Detector, detector_set_digest
+from anonymize.media.image_decoding import ImageKind
+from anonymize.media.images import cleanse_image, scan_image
+from anonymize.profile import ImageProfile, Profile
+from anonymize.residual import ResidualReport
+from anonymize.text.redact import redact
+from gateway.flow.gate import Gate
+from gateway.flow.kinds.handling import (
+    Cleansing,
+    Examination,
+    Outcome,
+    Progress,
+    Settled,
+    Unlinked,
+    Unlinking,
+    kinds_of,
+)
+from gateway.flow.kinds.surroundings import Surroundings
+from gateway.flow.recording import Classified, Cleansed, DataClass, Level, ReleaseMode
+
+_MEDIA_TYPE = "application/x-mcap"
+_KINDS = {
+    ItemKind.MCAP: ContainerKind.MCAP,
+    ItemKind.ROS1_BAG: ContainerKind.ROS1_BAG,
+    ItemKind.ROS2_DB3: ContainerKind.ROS2_DB3,
+}
+_PLACES = frozenset({"position", "pose", "transform", "motion", "can"})
+_MASKS = frozenset(
+    {TreatmentKind.MASK_MEAN, TreatmentKind.MASK_SOLID, TreatmentKind.MASK_PIXELATE, TreatmentKind.MASK_BLUR,
+     TreatmentKind.MASK_REPLACE}
+)  # fmt: skip
+
+
+class ContainerHandler:
+    """MCAP, ROS 1 bags and ROS 2 databases."""
+
+    states_tracks: ClassVar[bool] = True
+
+    def examine(
+        self, gate: Gate, kind: ItemKind, original: BinaryIO, *, crs: str, zones: ZoneSet | None
+    ) -> Examination:
+        """See ``ItemHandler``."""
+        del crs
+        profile = gate.profile.profile
+        container = open_container(original, _KINDS[kind], profile=profile.containers)
+        tracks = tracks_of(container, profile=profile)
+        tags = {"TRACK"} if tracks else set[str]()
+        for track in tracks if zones is not None else ():
+            tags |= set(zones.test(track.lat, track.lon).kinds()) if zones is not None else set()
+        used = _treatments(container, profile)
+        summary = container.summary
+        return Examination(
+            data_class=_class_of(used),
+            level=Level.S3_SENSITIVE_GEO,
+            tags=tuple(sorted(tags)),
+            facts={
+                "crs": "EPSG:4326" if tracks else "LOCAL",
+                "channels": len(summary.channels),
+                "messages": sum(summary.counts.values()),
+                "treatments": dict(sorted(Counter(used).items())),
+                "fixes": sum(len(track) for track in tracks),
+            },
+        )
+
+    def tracks(self, gate: Gate, kind: ItemKind, original: BinaryIO, *, crs: str) -> tuple[Track, ...]:
+        """See ``ItemHandler``."""
+        del crs
+        profile = gate.profile.profile
+        return tracks_of(open_container(original, _KINDS[kind], profile=profile.containers), profile=profile)
+
+    def treat(
+        self,
+        gate: Gate,
+        item: Classified,
+        original: BinaryIO,
+        surroundings: Surroundings,
+        progress: Progress,
+    ) -> Cleansing:
+        """See ``ItemHandler``."""
+        del progress
+        profile = gate.profile.profile
+        reference = surroundings.reference
+        zone_check = surroundings.zone_check(reference)
+        if reference is not None:
+            surroundings.require_zones()
+        zones = surroundings.zones.zones if surroundings.zones else None
+        container = open_container(original, _KINDS[item.kind], profile=profile.containers)
+        used = _treatments(container, profile)
+        detectors = gate.instruments.detectors if "image" in used else ()
+        run = cleanse_container(
+            container,
+            zones=zones,
+            reference=reference,
+            profile=profile,
+            images=_images(detectors, profile.images),
+            text=lambda text: redact(text, gate.instruments.analyzer).text,
+            attested=surroundings.attested,
+        )
+
+        def settle(sealed: BinaryIO) -> Outcome:
+            outcome = run.outcome()
+            return Outcome(
+                treated=_treated(outcome),
+                residual=_cleansed_residual(sealed, outcome, zones, profile),
+                zone_check=zone_check,
+                position_handling="raw" if _PLACES & set(used) else "stripped",
+                level=Level.S3_SENSITIVE_GEO,
+                detectors=detector_set_digest(detectors) if detectors else "",
+                detector_kinds=kinds_of(detectors),
+                tags=outcome.tags,
+                counts=_masked(outcome),
+            )
+
+        return Cleansing(chunks=run.chunks(), settle=settle)
+
+    def unlink(self, gate: Gate, cleansed: Cleansed, treated: BinaryIO, unlinking: Unlinking) -> Unlinked:
+        """See ``ItemHandler``."""
+        profile, reference = gate.profile.profile, unlinking.reference
+        if reference is None:
+            raise MalformedItemError(
+                "a container is released along a track with times (got a recording without)"
+            )
+        local = unlinking.mode is ReleaseMode.LOCAL
+        shown = (
+            None
+            if local
+            else offset_track(reference, key=unlinking.key, context=unlinking.context, profile=profile.tracks)
+        )
+        run = unlink_container(
+            open_container(treated, ContainerKind.MCAP, profile=profile.containers),
+            mode=unlinking.mode.value,
+            key=unlinking.key,
+            context=unlinking.context,
+            reference=reference,
+            profile=profile,
+        )
+        data_class = cleansed.classified.data_class
+        return Unlinked(
+            chunks=run.chunks(),
+            extension="mcap",
+            media_type=_MEDIA_TYPE,
+            data_class=DataClass.TRAJ_REL if local and data_class is DataClass.TRAJ_ABS else data_class,
+            position_handling="local" if local else "offset",
+            absolute_time="stripped" if local else "shifted",
+            settle=_settling(run, unlinking, reference, shown, profile),
+        )
+
+
+def _settling(
+    run: ContainerPass,
+    unlinking: Unlinking,
+    reference: Track,
+    shown: OffsetTrack | None,
+    profile: Profile,
+) -> Callable[[BinaryIO], Settled]:
+    def settle(sealed: BinaryIO) -> Settled:
+        outcome = run.outcome()
+        left = _topics(outcome)
+        if not left:
+            raise MalformedItemError("no message of the container lies in the release (expected some)")
+        structure = scan_structure(sealed, channels=left)
+        sealed.seek(0)
+        messages = scan_messages(
+            open_container(sealed, ContainerKind.MCAP, profile=profile.containers),
+            mode=unlinking.mode.value,
+            reference=reference,
+            profile=profile,
+            shown=shown.track if shown else None,
+        )
+        facts = dict(outcome.facts)
+        if shown is not None:
+            facts |= {
+                "max_distance_error": shown.evidence.max_distance_error,
+                "min_shift_m": shown.evidence.min_shift_m,
+                "mean_shift_m": shown.evidence.mean_shift_m,
+                "max_heading_error_deg": shown.evidence.max_heading_error_deg,
+                "max_strain": shown.evidence.max_strain,
+            }
+        return Settled(residual=_joined(structure, messages), facts=facts)
+
+    return settle
+
+
+def _treatments(container: Container, profile: Profile) -> list[str]:
+    """The treatment of each channel that has messages."""
+    found = treatments_of(container.summary, profile.containers)
+    return [treat for channel, treat in found.items() if container.summary.counts.get(channel, 0)]
+
+
+def _class_of(used: list[str]) -> DataClass:
+    """The most telling class among the channels."""
+    if "image" in used:
+        return DataClass.EXT_VIDEO
+    if "points" in used:
+        return DataClass.POINT_CLOUD
+    return DataClass.TRAJ_ABS
+
+
+def _images(detectors: tuple[Detector, ...], profile: ImageProfile) -> Callable[[bytes, ImageKind], Treated]:
+    """The treatment of image files, which the second look must find clean."""
+
+    def treat(content: bytes, kind: ImageKind) -> Treated:
+        treated = cleanse_image(content, kind, detectors=detectors, profile=profile)
+        report = scan_image(
+            treated.content, kind, detectors=detectors, profile=profile, masked=treated.findings
+        )
+        if not report.clean:
+            found = sorted({f.kind.value for f in report.residual})
+            raise ResidualError(f"the residual scan still finds {', '.join(found)}")
+        return treated
+
+    return treat
+
+
+def _topics(outcome: PassOutcome) -> set[str]:
+    """Topics of which messages went out."""
+    return {topic for topic, counts in outcome.facts["messages"].items() if counts["out"]}
+
+
+def _treated(outcome: PassOutcome) -> Treated:
+    return Treated(
+        content=b"",
+        media_type=_MEDIA_TYPE,
+        findings=outcome.findings,
+        treatments=outcome.treatments,
+        facts=outcome.facts,
+        dropped=not _topics(outcome),
+    )
+
+
+def _masked(outcome: PassOutcome) -> dict[str, int]:
+    """How often something was masked: findings of a container are gathered by topic, subjects are counted."""
+    counts: Counter[str] = Counter()
+    for treatment in outcome.treatments:
+        if treatment.kind in _MASKS:
+            counts[treatment.of.value] += treatment.count
+    return dict(counts)
+
+
+def _cleansed_residual(
+    sealed: BinaryIO, outcome: PassOutcome, zones: ZoneSet | None, profile: Profile
+) -> ResidualReport:
+    """The structure by a reader of its own, and the tracks that are left against the zones."""
+    if not _topics(outcome):
+        return ResidualReport(scanners=("nothing-left",), residual=())
+    structure = scan_structure(sealed, channels=_topics(outcome))
+    sealed.seek(0)
+    again = open_container(sealed, ContainerKind.MCAP, profile=profile.containers)
+    left = [
+        finding
+        for track in (tracks_of(again, profile=profile) if zones is not None else ())
+        for finding in (cut_track(track, zones, profile=profile.tracks).findings if zones is not None else ())
+        if finding.kind is FindingKind.RESTRICTED_ZONE
+    ]
+    zone_test = ResidualReport(scanners=("re-read-and-zone-test",), residual=tuple(left))
+    return _joined(structure, zone_test)
+
+
+def _joined(*reports: ResidualReport) -> ResidualReport:
+    return ResidualReport(
+        scanners=tuple(scanner for report in reports for scanner in report.scanners),
+        residual=tuple(finding for report in reports for finding in report.residual),
+        facts={key: value for report in reports for key, value in report.facts.items()},
+    )
