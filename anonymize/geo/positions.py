@@ -91,21 +91,17 @@ def as_findings(hits: Iterable[Hit]) -> tuple[Finding, ...]:
 
 def search(chunks: Iterable[bytes], index: PositionIndex) -> tuple[Hit, ...]:
     """Search content for the positions of an index: at most 1000 hits."""
-    running = Search(index)
+    running = Search(Searches(index))
     for chunk in chunks:
         running.feed(chunk)
     return running.close()
 
 
 class Search:
-    """A search of a stream that is given piece by piece.
+    """A search of a stream that is given piece by piece."""
 
-    Attributes:
-        length: Bytes given so far.
-    """
-
-    def __init__(self, index: PositionIndex) -> None:
-        self._searches = _Searches(index) if index.count else None
+    def __init__(self, searches: "Searches") -> None:
+        self._searches = searches
         self._blocks = OverlappingBlocks(size=_BLOCK, behind=_BEHIND, ahead=_AHEAD)
         self._evidence = Evidence()
 
@@ -126,28 +122,37 @@ class Search:
         return tuple(self._evidence.hits())[:MOST_FINDINGS]
 
     def _search(self, block: Block) -> None:
-        if self._searches is not None and self._evidence.certain < MOST_FINDINGS:
+        if self._evidence.certain < MOST_FINDINGS:
             found = merged(self._searches.all(block.content))
             self._evidence.add([s.between(block.low, block.high).moved(block.base) for s in found])
 
 
-class _Searches:
+class Searches:
+    """The searches for the positions of an index, prepared once for any number of contents."""
+
     def __init__(self, index: PositionIndex) -> None:
-        self._written, self._stored = WrittenPositions(index), StoredPositions(index)
-        self._references = GridReferences(index)
+        self._prepared = (
+            (WrittenPositions(index), GridReferences(index), StoredPositions(index)) if index.count else None
+        )
 
     def all(self, content: bytes) -> Iterator[Sightings]:
+        """Everything in a block that could be a position; places are bytes of the block."""
+        if self._prepared is None:
+            return
+        stored = self._prepared[2]
         block = np.frombuffer(content, np.uint8)
         yield from self._text(block)
         for text, place in narrowed(block):
             for s in self._text(text):
                 yield replace(s, label=f"{s.label} utf-16", start=2 * s.start + place, end=2 * s.end + place)
         if _is_binary(content):
-            yield from self._stored.search(content)
+            yield from stored.search(content)
 
     def _text(self, block: NDArray[np.uint8]) -> Iterator[Sightings]:
-        yield from self._written.search(block)
-        yield from self._references.search(block)
+        if self._prepared is not None:
+            written, references, _ = self._prepared
+            yield from written.search(block)
+            yield from references.search(block)
 
 
 def _is_binary(content: bytes) -> bool:

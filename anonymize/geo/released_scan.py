@@ -74,13 +74,14 @@ class ReleasedScan:
         shown: tuple[ArrayLike, ArrayLike] | None = None,
         tolerance_m: float = positions.TOLERANCE_M,
     ) -> None:
-        self._index = PositionIndex(lat, lon, tolerance_m=tolerance_m, shown=shown)
+        index = PositionIndex(lat, lon, tolerance_m=tolerance_m, shown=shown)
+        self._fixes, self._searches = index.count, positions.Searches(index)
         self._identifiers = Identifiers(vins=vins, device_ids=device_ids, planted=planted)
         self._shown = 0 if shown is None else len(shown[0])  # type: ignore[arg-type]
 
     def scan(self, chunks: Iterable[bytes], *, media_type: str) -> ResidualReport:
         """Search one output. See ``scan_released``."""
-        places, names = positions.Search(self._index), identifier_search.Search(self._identifiers)
+        places, names = positions.Search(self._searches), identifier_search.Search(self._identifiers)
         for chunk in chunks:
             for at in range(0, len(chunk), _PART):
                 places.feed(chunk[at : at + _PART])
@@ -93,7 +94,7 @@ class ReleasedScan:
             facts={
                 "media_type": media_type,
                 "bytes": places.length,
-                "fixes": self._index.count,
+                "fixes": self._fixes,
                 "shown": self._shown,
                 "strings": self._identifiers.count,
             },

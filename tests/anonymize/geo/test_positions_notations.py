@@ -236,13 +236,19 @@ def test_a_stored_position_is_found_at_any_offset_and_one_50_m_away_is_not(notat
         assert not find_positions(content, lat=[lat], lon=[lon])
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("notation", WRITTEN)
+# Within a kilometre of 0, 0 integers of 1e-5 degrees have three digits: no position.
+EVERYWHERE = [
+    (notation, place)
+    for notation in WRITTEN
+    for place in PLACES
+    if not (place == "the Gulf of Guinea" and notation in {"E5", "E6"})
+]
+
+
+@pytest.mark.parametrize(("notation", "place"), EVERYWHERE)
 def test_every_notation_is_found_in_every_quarter_of_the_world(notation, place):
     lat, lon = PLACES[place]
     content = f"at {WRITTEN[notation](lat, lon)}, so they say".encode()
-    if place == "the Gulf of Guinea" and notation in {"E5", "E6"}:
-        pytest.skip("a number of three digits is no position")
     found = find_positions(content, lat=[lat], lon=[lon])
     assert found, content
     away = displaced(lat, lon, 60.0)
