@@ -56,6 +56,7 @@ class EncodedSegment:
 
     Attributes:
         index: Of the segment.
+        leads: Whether it is the first of the file.
         init: ``ftyp`` and ``moov``, the same of every segment.
         media: One fragment, ``moof`` and ``mdat``, which begins with a frame that needs no other.
         masked_frames: How many of its frames were masked.
@@ -63,6 +64,7 @@ class EncodedSegment:
     """
 
     index: int
+    leads: bool
     init: bytes
     media: bytes
     masked_frames: int
@@ -71,7 +73,7 @@ class EncodedSegment:
     @property
     def content(self) -> bytes:
         """What goes into the file: the first segment brings ``init``."""
-        return self.init + self.media if self.index == 0 else self.media
+        return self.init + self.media if self.leads else self.media
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,7 @@ class _Masked:
 class _Form:
     """What all segments have in common."""
 
+    leading: int
     profile: VideoProfile
     rate: Fraction
     aspect: Fraction
@@ -101,11 +104,11 @@ def encode_segments(
     profile: Profile,
     segments: Sequence[int] | None = None,
 ) -> Iterator[EncodedSegment]:
-    """Mask and encode segments; contents of all of them in order are one fragmented MP4.
+    """Mask and encode segments; contents of all that leave, in order, are one fragmented MP4.
 
-    Times of frames are those of the source exactly, from 0 on. Frames are upright, nothing but frames is
-    written: no side data, SEI, metadata or edit list, and no audio unless the profile keeps it. Odd sizes
-    grow by one repeated row or column.
+    Times of frames are those of the source exactly, from its first frame on, whether that leaves or not. Frames
+    are upright, nothing but frames is written: no side data, SEI, metadata or edit list, and no audio unless the
+    profile keeps it. Odd sizes grow by one repeated row or column.
     The same input gives the same bytes.
 
     Args:
@@ -113,7 +116,7 @@ def encode_segments(
         plan: What to mask.
         timeline: Of the source.
         profile: Masks, codec and quality.
-        segments: Which, in increasing order; None for all.
+        segments: Which, in increasing order; None for all that leave.
 
     Raises:
         MalformedItemError: A frame is damaged or missing (see ``read_frames``), or the audio cannot be kept.
@@ -121,7 +124,8 @@ def encode_segments(
         ModelError: A replacement is missing or fails.
         ProfileError: The profile asks for what cannot be written.
     """
-    wanted = range(timeline.segments) if segments is None else segments
+    kept_segments = timeline.kept
+    wanted = kept_segments if segments is None else segments
     with open_video(source) as (_, stream):
         rate = frame_rate(stream)
         aspect = stream.sample_aspect_ratio or Fraction(1)
@@ -132,7 +136,9 @@ def encode_segments(
         frames = read_frames(shared.view(), timeline, profile=profile, start=span.start, end=span.stop)
         masked = work_ahead(_mask_all(frames, plan, profile.images), depth=_DEPTH)
         with open_sound(shared.view(), timeline) if kept else nullcontext() as sound:
-            form = _Form(profile=profile.videos, rate=rate, aspect=aspect, sound=sound)
+            form = _Form(
+                leading=kept_segments[0], profile=profile.videos, rate=rate, aspect=aspect, sound=sound
+            )
             for index in run:
                 yield _encode(masked, index, timeline, form)
 
@@ -209,8 +215,8 @@ def _encode(frames: Iterator[_Masked], index: int, timeline: Timeline, form: _Fo
                 packet.stream = heard
                 muxer.mux(packet)
     init, media = _split(out)
-    return EncodedSegment(index=index, init=init, media=media, masked_frames=masked_frames,
-                          masked_pixels=masked_pixels)  # fmt: skip
+    return EncodedSegment(index=index, leads=index == form.leading, init=init, media=media,
+                          masked_frames=masked_frames, masked_pixels=masked_pixels)  # fmt: skip
 
 
 def _samples(places: range, timeline: Timeline, rate: int) -> tuple[int, int]:

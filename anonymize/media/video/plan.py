@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from anonymize.errors import MalformedItemError
@@ -28,13 +28,21 @@ class PlannedBox:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackSummary:
-    """An object, compactly: where it was first seen, from which frame to which, and how often."""
+    """An object, compactly: what it is and where it was seen, in order, at least once."""
 
     kind: FindingKind
-    first: FrameBox
-    last_frame: int
-    sightings: int
+    seen: tuple[FrameBox, ...] = field(repr=False)
     confidence: float
+
+    @property
+    def first(self) -> FrameBox:
+        """Where it was first seen."""
+        return self.seen[0]
+
+    @property
+    def last_frame(self) -> int:
+        """The last frame in which it was seen."""
+        return self.seen[-1].frame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +141,36 @@ def plan_masks(segments: Sequence[SegmentFindings], timeline: Timeline, *, profi
     return _plan(seen, (), None, timeline, (segments[0].width, segments[0].height), profile)
 
 
+def released_masks(plan: MaskPlan, timeline: Timeline) -> MaskPlan:
+    """The plan of the treated video: frames are numbered as they leave, cut ones and what only they show are gone.
+
+    Args:
+        plan: Of the original.
+        timeline: Of the original, with what is cut.
+    """
+    if not timeline.cut:
+        return plan
+    kept = timeline.kept_frames
+    number = {frame: place for place, frame in enumerate(kept)}
+    tracks = (replace(track, seen=_renumbered(track.seen, number)) for track in plan.tracks)
+    return replace(
+        plan,
+        frames=len(kept),
+        boxes={number[f]: boxes for f, boxes in plan.boxes.items() if f in number},
+        tracks=tuple(track for track in tracks if track.seen),
+        sightings=tuple(
+            replace(f, where=place)
+            for f in plan.sightings
+            if isinstance(f.where, FrameBox)
+            for place in _renumbered([f.where], number)
+        ),
+    )
+
+
+def _renumbered(places: Sequence[FrameBox], number: Mapping[int, int]) -> tuple[FrameBox, ...]:
+    return tuple(replace(p, frame=number[p.frame]) for p in places if p.frame in number)
+
+
 def extend_plan(
     plan: MaskPlan, found: Sequence[Finding], timeline: Timeline, *, profile: Profile
 ) -> tuple[MaskPlan, frozenset[int]]:
@@ -192,11 +230,8 @@ def _plan(
 
 
 def _summary(track: Track) -> TrackSummary:
-    first, last = track.sightings[0], track.sightings[-1]
     return TrackSummary(
         kind=track.kind,
-        first=FrameBox(frame=first.frame, box=first.box),
-        last_frame=last.frame,
-        sightings=len(track.sightings),
+        seen=tuple(FrameBox(frame=s.frame, box=s.box) for s in track.sightings),
         confidence=max(s.confidence for s in track.sightings),
     )

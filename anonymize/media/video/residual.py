@@ -15,7 +15,7 @@ from anonymize.media.video.container import VideoSource
 from anonymize.media.video.detection import BATCH, in_frame, look
 from anonymize.media.video.encoding import EncodedSegment
 from anonymize.media.video.frames import read_frames
-from anonymize.media.video.plan import MaskPlan
+from anonymize.media.video.plan import MaskPlan, released_masks
 from anonymize.media.video.timeline import Timeline, read_timeline
 from anonymize.profile import Profile
 from anonymize.residual import ResidualReport
@@ -31,13 +31,14 @@ def scan_video(
 ) -> ResidualReport:
     """Look for what must not be in a treated video.
 
-    1. Every box and NAL unit is on the allow-list. 2. The frames and their times are those of the original.
+    1. Every box and NAL unit is on the allow-list. 2. The frames and their times are those of the original
+    that are not cut.
     3. In no frame do the detectors, looking again (``Look.RESIDUAL``), find anything outside the masks.
 
     Args:
         source: The treated video.
-        plan: What was masked.
-        timeline: Of the original.
+        plan: What was masked, in frames of the original.
+        timeline: Of the original, with what is cut.
         detectors: Detectors that together look for all kinds that the profile masks.
         profile: Thresholds, and the enlargement of masks.
 
@@ -48,13 +49,13 @@ def scan_video(
     """
     require_detectors(detectors, profile.images)
     structural = forbidden(source, sound=profile.videos.audio == "keep")  # 1
-    span = range(timeline.frames)
+    span = timeline.kept_frames
     residual = (*structural, *_scan(source, span, plan, timeline, detectors=detectors, profile=profile))
-    return report(residual, plan, detectors)
+    return report(residual, released_masks(plan, timeline), detectors)
 
 
 def report(residual: Sequence[Finding], plan: MaskPlan, detectors: Sequence[Detector]) -> ResidualReport:
-    """The report of a scan of all frames."""
+    """The report of a scan of all frames; the plan is that of the treated video."""
     return ResidualReport(
         scanners=(READER, *(f"{identity(d)}+{Look.RESIDUAL}" for d in detectors)),
         residual=tuple(residual),
@@ -85,7 +86,7 @@ def scan_segment(
 
 def _scan(
     source: VideoSource,
-    span: range,
+    span: Sequence[int],
     plan: MaskPlan,
     timeline: Timeline,
     *,

@@ -1,10 +1,11 @@
 """When each frame is shown, read from the container without decoding, and where segments begin."""
 
 import hashlib
+import math
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -30,6 +31,7 @@ class Timeline:
         last_ticks: How long the last frame is shown, in ticks.
         starts: First frame of each segment; the first is 0.
         raw: The times were counted, because the file has none.
+        cut: Segments that do not leave.
     """
 
     time_base: Fraction
@@ -37,6 +39,7 @@ class Timeline:
     last_ticks: int
     starts: tuple[int, ...]
     raw: bool
+    cut: frozenset[int] = frozenset()
 
     @property
     def frames(self) -> int:
@@ -47,6 +50,16 @@ class Timeline:
     def segments(self) -> int:
         """Number of segments."""
         return len(self.starts)
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """Segments that leave, in order."""
+        return tuple(index for index in range(self.segments) if index not in self.cut)
+
+    @property
+    def kept_frames(self) -> tuple[int, ...]:
+        """Frames that leave, in order; the place of a frame here is its number in the treated video."""
+        return tuple(frame for index in self.kept for frame in self.segment(index))
 
     @property
     def duration_s(self) -> float:
@@ -76,9 +89,42 @@ class Timeline:
         """Segment that a frame belongs to."""
         return bisect_right(self.starts, frame) - 1
 
+    def without(self, spans: Sequence[tuple[float, float]]) -> "Timeline":
+        """The timeline with every frame in the spans cut: a segment begins where frames begin to be cut, and ends.
+
+        Args:
+            spans: Closed spans in seconds from the first frame; an end may be infinite.
+
+        Raises:
+            MalformedItemError: A span is not in order or not a number.
+        """
+        runs = _joined([self._frames_in(*span) for span in spans])
+        borders = {border for run in runs for border in (run.start, run.stop)} - {self.frames}
+        starts = tuple(sorted({*self.starts, *borders}))
+        first = [run.start for run in runs]
+        within = [bisect_right(first, start) - 1 for start in starts]
+        cut = (i for i, at in enumerate(within) if at >= 0 and starts[i] in runs[at])
+        return replace(self, starts=starts, cut=frozenset(cut))
+
+    def _frames_in(self, begin_s: float, end_s: float) -> range:
+        """Frames whose time lies in a closed span; times are compared exactly."""
+        if not begin_s <= end_s:
+            raise MalformedItemError(f"a span of time ends after it begins (got {begin_s!r} to {end_s!r})")
+        origin, first, last = self.ticks[0], 0, self.frames
+        if math.isfinite(begin_s):
+            first = bisect_left(self.ticks, origin + math.ceil(Fraction(begin_s) / self.time_base))
+        elif begin_s > 0.0:
+            first = last
+        if math.isfinite(end_s):
+            last = bisect_right(self.ticks, origin + math.floor(Fraction(end_s) / self.time_base))
+        elif end_s < 0.0:
+            last = first
+        return range(first, max(first, last))
+
     def digest(self) -> str:
         """SHA-256 over all of it."""
-        head = f"{self.time_base} {self.last_ticks} {self.starts} {self.raw} ".encode()
+        cut = sorted(self.cut)
+        head = f"{self.time_base} {self.last_ticks} {self.starts} {self.raw} {cut} ".encode()
         return hashlib.sha256(head + ",".join(map(str, self.ticks)).encode()).hexdigest()
 
 
@@ -127,6 +173,17 @@ def read_timeline(source: VideoSource, *, profile: Profile) -> Timeline:
         starts=_starts(ordered, Fraction(base), profile.videos.segment_s),
         raw=raw,
     )
+
+
+def _joined(runs: Sequence[range]) -> list[range]:
+    """Runs of frames in order, those that touch or overlap as one; empty ones are left out."""
+    joined: list[range] = []
+    for run in sorted((r for r in runs if r), key=lambda r: r.start):
+        if joined and run.start <= joined[-1].stop:
+            joined[-1] = range(joined[-1].start, max(joined[-1].stop, run.stop))
+        else:
+            joined.append(run)
+    return joined
 
 
 def _starts(ticks: Sequence[int], base: Fraction, segment_s: float) -> tuple[int, ...]:
