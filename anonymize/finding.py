@@ -32,6 +32,7 @@ class FindingKind(StrEnum):
     ADDRESS = "address"
     STREET_NAME = "street_name"
     TEXT = "text"
+    MAP_ATTRIBUTE = "map_attribute"
     UNLISTED_FIELD = "unlisted_field"
 
 

@@ -83,15 +83,18 @@ class MapEvidence:
         return tuple(self._findings(zones))
 
     def treatments(self, zones: ZoneSet) -> tuple[Treatment, ...]:
-        """What was done, one treatment per kind of finding and of treatment."""
-        counts: Counter[tuple[TreatmentKind, FindingKind]] = Counter()
+        """What was done, one treatment per kind of treatment, kind of finding and tag; ``tag`` is a parameter."""
+        counts: Counter[tuple[TreatmentKind, FindingKind, str]] = Counter()
         for (_, tag), count in self.nulled.items():
-            counts[TreatmentKind.REDACT, finding_kind(tag)] += count
+            counts[TreatmentKind.REDACT, finding_kind(tag), tag] += count
         for (_, tag), count in self.dropped.items():
-            counts[TreatmentKind.DROP, finding_kind(tag)] += count
+            counts[TreatmentKind.DROP, finding_kind(tag), tag] += count
         for (kind, _), count in self.structural.items():
-            counts[TreatmentKind.STRIP_METADATA, kind] += count
-        made = [Treatment(kind=kind, of=of, count=count) for (kind, of), count in sorted(counts.items())]
+            counts[TreatmentKind.STRIP_METADATA, kind, ""] += count
+        made = [
+            Treatment(kind=kind, of=of, count=count, parameters={"tag": tag} if tag else {})
+            for (kind, of, tag), count in sorted(counts.items())
+        ]
         if cut := self.losses["features_in_zones"]:
             parameters: dict[str, str | int | float | bool] = {
                 "zone_file": zones.digest,

@@ -85,7 +85,7 @@ def fold(text: str) -> str:
 
 def finding_kind(tag: str) -> FindingKind:
     """How findings name a hit of a rule with ``tag``."""
-    return FindingKind.ELEVATION if tag == ELEVATION_TAG else FindingKind.UNLISTED_FIELD
+    return FindingKind.ELEVATION if tag == ELEVATION_TAG else FindingKind.MAP_ATTRIBUTE
 
 
 @functools.lru_cache(maxsize=_CACHED)

@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from anonymize.finding import FindingKind
+from anonymize.finding import FindingKind, TreatmentKind
 from audit.events import EventType
 from gateway.database import ReadSession, WriteSession
 from gateway.errors import DeniedError, EvidenceError, ObligationError, StageOrderError
@@ -35,11 +35,19 @@ from gateway.people.registry import Actor, actor_of
 from policies.decision import Decision
 
 _TRIP_CLASSES = frozenset(
-    {DataClass.EXT_IMAGE, DataClass.EXT_VIDEO, DataClass.POINT_CLOUD, DataClass.TRAJ_ABS, DataClass.TRAJ_REL}
+    {
+        DataClass.EXT_IMAGE,
+        DataClass.EXT_VIDEO,
+        DataClass.POINT_CLOUD,
+        DataClass.TRAJ_ABS,
+        DataClass.TRAJ_REL,
+        DataClass.MAP_VECTOR,
+    }
 )
 _CHUNK = 500
 _LIVED = (ReleaseState.RELEASED, ReleaseState.REVOKED)
 _NULLED_TAGS = frozenset({"LIMIT_HWW", "BRIDGE_LOAD", "ELEV"})
+_REMOVALS = frozenset({TreatmentKind.REDACT.value, TreatmentKind.DROP.value})
 
 
 def judge_release(gate: Gate, release: str) -> Judged:
@@ -220,16 +228,28 @@ def _item_facts(item: BuiltItem, cleansed: Cleansed, *, state: str) -> dict[str,
 def _attributes_nulled(payload: Mapping[str, Any]) -> bool:
     """Whether every attribute that rule 14 wants nulled was removed.
 
-    Elevations are removed from tracks, and limit signs masked in pictures, each sign that was found: a tag
-    without such a treatment denies. Bridge loads are nothing that this gate can remove yet.
+    Elevations are removed from tracks and maps, limits and loads from maps, and limit signs masked in pictures,
+    each sign that was found: a tag without such a treatment denies, and so does one that a review left.
     """
     found = _NULLED_TAGS & set(payload["tags"])
     treated, counts = payload["treated"], payload["counts"]
     removed = {"ELEV"} if treated.get(FindingKind.ELEVATION.value) else set()
-    signs = int(counts.get(FindingKind.LIMIT_SIGN.value, 0))
-    if signs and int(treated.get(FindingKind.LIMIT_SIGN.value, 0)) >= signs:
-        removed.add("LIMIT_HWW")
-    return found <= removed
+    removed |= _map_attributes_removed(payload)
+    if signs := int(counts.get(FindingKind.LIMIT_SIGN.value, 0)):
+        masked = int(treated.get(FindingKind.LIMIT_SIGN.value, 0)) >= signs
+        removed = removed | {"LIMIT_HWW"} if masked else removed - {"LIMIT_HWW"}
+    return found <= removed - set(payload["facts"].get("reviews_tags", ()))
+
+
+def _map_attributes_removed(payload: Mapping[str, Any]) -> set[str]:
+    """Tags of attributes that were removed from a map; what rules would still remove, the second look refuses."""
+    return {
+        str(treatment["parameters"].get("tag"))
+        for treatment in payload["treatments"]
+        if treatment["of"] == FindingKind.MAP_ATTRIBUTE.value
+        and treatment["kind"] in _REMOVALS
+        and treatment["count"]
+    }
 
 
 def _treatment_kinds(payload: Mapping[str, Any]) -> set[str]:
@@ -252,7 +272,8 @@ def prior_live_releases(session: ReadSession | WriteSession, built: Built, recor
     """Other releases that ever went out with this trip: the same recording, or one with a file of it in common.
 
     One trip under two keys can be joined by its shape (law 7), also after a revocation. Files that show where
-    the trip went count: a calibration that every drive of a vehicle carries does not make them one trip.
+    the trip went count: a calibration that every drive of a vehicle carries does not make them one trip. A map
+    counts, too: the mean of its copies under many keys is the map.
     """
     sources = [i.source for i in built.items if i.recording == recording and i.data_class in _TRIP_CLASSES]
     found = set(session.scalars(_lived_releases(ReleaseRecordingRow.recording_id == recording)))

@@ -78,6 +78,7 @@ class DataClass(StrEnum):
     POINT_CLOUD = "POINT_CLOUD"
     TRAJ_ABS = "TRAJ_ABS"
     TRAJ_REL = "TRAJ_REL"
+    MAP_VECTOR = "MAP_VECTOR"
     CALIB = "CALIB"
     LABEL = "LABEL"
     VEH_ID = "VEH_ID"

@@ -7,10 +7,12 @@ from gateway.flow.kinds.containers import ContainerHandler
 from gateway.flow.kinds.documents import DocumentHandler
 from gateway.flow.kinds.handling import ItemHandler
 from gateway.flow.kinds.images import ImageHandler
+from gateway.flow.kinds.maps import MapHandler
 from gateway.flow.kinds.tracks import TrackHandler
 from gateway.flow.kinds.videos import VideoHandler
 
 _CLOUDS, _DOCUMENTS, _IMAGES, _TRACKS = CloudHandler(), DocumentHandler(), ImageHandler(), TrackHandler()
+_MAPS = MapHandler()
 _CONTAINERS = ContainerHandler()
 _HANDLERS: dict[ItemKind, ItemHandler] = {
     ItemKind.JPEG: _IMAGES,
@@ -29,6 +31,9 @@ _HANDLERS: dict[ItemKind, ItemHandler] = {
     ItemKind.LAS: _CLOUDS,
     ItemKind.LAZ: _CLOUDS,
     ItemKind.COPC: _CLOUDS,
+    ItemKind.GEOJSON_MAP: _MAPS,
+    ItemKind.OSM_XML: _MAPS,
+    ItemKind.OSM_PBF: _MAPS,
     ItemKind.JSON: _DOCUMENTS,
     ItemKind.TEXT: _DOCUMENTS,
 }

@@ -201,7 +201,7 @@ def test_the_scan_of_pbf_finds_editors_and_rules_in_what_osmium_wrote(
     )
     assert {(f.kind.value, f.where.path) for f in report.residual} >= {  # type: ignore[union-attr]
         ("metadata", "editor metadata or unknown field"),
-        ("unlisted_field", "attributes/maxheight"),
+        ("map_attribute", "attributes/maxheight"),
     }
 
 

@@ -16,8 +16,20 @@ from gateway.flow.records import ItemRow
 from simulators import House, candidate, cleanse, publish
 
 
-def payload(tags: list[str], counts: dict[str, int], treated: dict[str, int]) -> dict[str, Any]:
-    return {"tags": tags, "counts": counts, "treated": treated}
+def payload(
+    tags: list[str], counts: dict[str, int], treated: dict[str, int], *removed: str, reviewed: str = ""
+) -> dict[str, Any]:
+    """What evidence states; ``removed`` are tags of attributes of a map that went, ``reviewed`` one that stays."""
+    return {
+        "tags": tags,
+        "counts": counts,
+        "treated": treated,
+        "treatments": [
+            {"kind": kind, "of": "map_attribute", "count": 3, "parameters": {"tag": tag}}
+            for kind, tag in (each.split(" ") for each in removed)
+        ],
+        "facts": {"reviews_tags": [reviewed]} if reviewed else {},
+    }
 
 
 CASES = {
@@ -33,6 +45,28 @@ CASES = {
     "a bridge load": (payload(["BRIDGE_LOAD"], {"limit_sign": 1}, {"limit_sign": 1}), False),
     "elevations removed, a sign left": (
         payload(["ELEV", "LIMIT_HWW"], {"elevation": 1, "limit_sign": 1}, {"elevation": 9}),
+        False,
+    ),
+    "limits and loads of a map removed": (
+        payload(
+            ["BRIDGE_LOAD", "LIMIT_HWW"], {"map_attribute": 2}, {}, "redact LIMIT_HWW", "drop BRIDGE_LOAD"
+        ),
+        True,
+    ),
+    "loads of a map removed, limits not": (
+        payload(["BRIDGE_LOAD", "LIMIT_HWW"], {"map_attribute": 2}, {}, "redact BRIDGE_LOAD"),
+        False,
+    ),
+    "limits of a map marked, not removed": (
+        payload(["LIMIT_HWW"], {"map_attribute": 1}, {}, "strip_metadata LIMIT_HWW"),
+        False,
+    ),
+    "some limits of a map removed, some left to a review": (
+        payload(["LIMIT_HWW"], {"map_attribute": 2}, {}, "redact LIMIT_HWW", reviewed="LIMIT_HWW"),
+        False,
+    ),
+    "limits of a map removed, a sign left": (
+        payload(["LIMIT_HWW"], {"limit_sign": 2}, {"limit_sign": 1}, "redact LIMIT_HWW"),
         False,
     ),
     "elevations removed": (payload(["ELEV"], {"elevation": 1}, {"elevation": 9}), True),

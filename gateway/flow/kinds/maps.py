@@ -1,0 +1,198 @@
+"""Vector maps: attributes and features that rules and zones forbid go, then every vertex is moved."""
+
+import os
+from collections import Counter
+from typing import Any, BinaryIO, ClassVar, Literal
+
+from anonymize.errors import ProfileError
+from anonymize.finding import Treated
+from anonymize.formats.identify import ItemKind
+from anonymize.formats.track import Track
+from anonymize.geo.crs import require_crs
+from anonymize.geo.displacement import KeyedOffset
+from anonymize.geo.offset import OffsetEvidence, measure_positions, require_limits
+from anonymize.geo.zones import ZoneSet
+from anonymize.maps.cleanse import MapTreated, cleanse_map
+from anonymize.maps.residual import scan_cleansed_map, scan_released_map
+from anonymize.maps.sniff import MapKind
+from anonymize.maps.unlink import MapUnlinked, unlink_map
+from gateway.flow.gate import Gate
+from gateway.flow.kinds.handling import (
+    Cleansing,
+    Examination,
+    Outcome,
+    Progress,
+    Settled,
+    Unlinked,
+    Unlinking,
+    cut_whole,
+)
+from gateway.flow.kinds.surroundings import Surroundings
+from gateway.flow.recording import Classified, Cleansed, DataClass, Level, ReleaseMode
+
+MAP_KINDS = {
+    ItemKind.GEOJSON_MAP: MapKind.GEOJSON,
+    ItemKind.OSM_XML: MapKind.OSM_XML,
+    ItemKind.OSM_PBF: MapKind.OSM_PBF,
+}
+MOST_LISTED = 1000
+"""Attributes waiting for a person that the evidence of a map lists one by one; beyond them it counts."""
+
+_MOST_KEYS = 256
+_EXTENSIONS = {MapKind.GEOJSON: "geojson", MapKind.OSM_XML: "osm", MapKind.OSM_PBF: "osm.pbf"}
+_NO_ZONES = ZoneSet(zones=(), name="none", version=1, digest="0" * 64)
+_Mode = Literal["LOCAL", "OFFSET"]
+
+
+class MapHandler:
+    """GeoJSON maps, OpenStreetMap XML and PBF."""
+
+    states_tracks: ClassVar[bool] = False
+
+    def examine(
+        self, gate: Gate, kind: ItemKind, original: BinaryIO, *, crs: str, zones: ZoneSet | None
+    ) -> Examination:
+        """See ``ItemHandler``."""
+        # The first pass reads everything that classification wants to know; what it would write is not taken.
+        found = _first_pass(gate, kind, original, zones=zones or _NO_ZONES, crs=crs)
+        return Examination(
+            data_class=DataClass.MAP_VECTOR,
+            level=Level.S3_SENSITIVE_GEO,
+            tags=found.tags,
+            facts={"crs": str(require_crs(crs)), "features": dict(found.facts["features_in"])},
+        )
+
+    def tracks(self, gate: Gate, kind: ItemKind, original: BinaryIO, *, crs: str) -> tuple[Track, ...]:
+        """See ``ItemHandler``."""
+        del gate, kind, original, crs
+        return ()
+
+    def treat(
+        self,
+        gate: Gate,
+        item: Classified,
+        original: BinaryIO,
+        surroundings: Surroundings,
+        progress: Progress,
+    ) -> Cleansing:
+        """See ``ItemHandler``."""
+        del progress
+        # A map states positions: no attestation stands for a test of them.
+        zones = surroundings.require_zones().zones
+        crs = str(item.facts["crs"])
+        treated = _first_pass(gate, item.kind, original, zones=zones, crs=crs)
+        if treated.dropped:
+            return cut_whole(item, treated.findings, "tested")
+
+        def settle(sealed: BinaryIO) -> Outcome:
+            return Outcome(
+                treated=Treated(
+                    content=b"",
+                    media_type=treated.media_type,
+                    findings=treated.findings,
+                    treatments=treated.treatments,
+                    facts={**treated.facts, **_reviews(treated)},
+                ),
+                residual=scan_cleansed_map(
+                    sealed, MAP_KINDS[item.kind], zones=zones, profile=gate.profile.profile, crs=crs
+                ),
+                zone_check="tested",
+                # Still true coordinates: they leave only after the release's own unlinking.
+                position_handling="raw",
+                level=Level.S3_SENSITIVE_GEO,
+                tags=treated.tags,
+            )
+
+        return Cleansing(chunks=treated.chunks, settle=settle)
+
+    def unlink(self, gate: Gate, cleansed: Cleansed, treated: BinaryIO, unlinking: Unlinking) -> Unlinked:
+        """See ``ItemHandler``."""
+        kind = MAP_KINDS[cleansed.classified.kind]
+        profile, mode = gate.profile.profile, _mode(unlinking)
+        offset = KeyedOffset(unlinking.key, profile.tracks) if mode == "OFFSET" else None
+        moved = unlink_map(
+            treated,
+            kind,
+            mode=mode,
+            offset=offset,
+            key=unlinking.key,
+            context=unlinking.item,
+            profile=profile,
+            crs=str(cleansed.classified.facts["crs"]),
+        )
+        facts = {**moved.facts, **_measured(gate, offset, moved)}
+
+        def settle(sealed: BinaryIO) -> Settled:
+            residual = scan_released_map(
+                sealed,
+                kind,
+                source_lat=moved.source_lat,
+                source_lon=moved.source_lon,
+                mode=mode,
+                profile=profile,
+            )
+            return Settled(residual=residual, facts=facts)
+
+        return Unlinked(
+            chunks=moved.chunks,
+            extension=_EXTENSIONS[kind],
+            media_type=moved.media_type,
+            data_class=DataClass.MAP_VECTOR,
+            # Features without geometries leave nothing to be moved, and nothing to measure.
+            position_handling=mode.lower() if len(moved.source_lat) else "stripped",
+            absolute_time="stripped",
+            settle=settle,
+        )
+
+
+def _first_pass(gate: Gate, kind: ItemKind, original: BinaryIO, *, zones: ZoneSet, crs: str) -> MapTreated:
+    original.seek(0, os.SEEK_SET)
+    return cleanse_map(original, MAP_KINDS[kind], zones=zones, profile=gate.profile.profile, crs=crs)
+
+
+def _reviews(treated: MapTreated) -> dict[str, Any]:
+    """What waits for a person, as the evidence keeps it: features and keys, no values and no places.
+
+    ``reviews_by_key`` counts the most frequent keys of the reviews that the first pass lists (100,000),
+    ``reviews_listed`` holds the first ``MOST_LISTED``.
+    """
+    return {
+        "reviews_by_key": dict(Counter(review.key for review in treated.reviews).most_common(_MOST_KEYS)),
+        "reviews_tags": sorted({review.tag for review in treated.reviews}),
+        "reviews_listed": [
+            {
+                "feature": review.feature,
+                "key": review.key,
+                "tag": review.tag,
+                "source": review.source,
+                "confidence": review.confidence,
+            }
+            for review in treated.reviews[:MOST_LISTED]
+        ],
+    }
+
+
+def _mode(unlinking: Unlinking) -> _Mode:
+    if unlinking.mode is ReleaseMode.LOCAL:
+        return "LOCAL"
+    if unlinking.mode is ReleaseMode.OFFSET:
+        return "OFFSET"
+    raise ProfileError(f"a map has no such release mode (got {unlinking.mode.value!r})")
+
+
+def _measured(gate: Gate, offset: KeyedOffset | None, moved: MapUnlinked) -> dict[str, float]:
+    """What the offset does to the vertices; empty where there is no offset or no vertex.
+
+    Raises:
+        LimitExceededError: It distorts more, or moves less, than the profile permits.
+    """
+    if offset is None or not len(moved.source_lat):
+        return {}
+    measured: OffsetEvidence = measure_positions(offset, moved.source_lat, moved.source_lon)
+    require_limits(measured, gate.profile.profile.tracks)
+    return {
+        "max_distance_error": measured.max_distance_error,
+        "min_shift_m": measured.min_shift_m,
+        "mean_shift_m": measured.mean_shift_m,
+        "max_heading_error_deg": measured.max_heading_error_deg,
+    }
