@@ -5,7 +5,7 @@ pair of integer operations finds, in all notations and both orders, the neighbou
 closer look.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,3 @@ def pairs(mask: Masks, partner: Masks, places: Places) -> Iterator[tuple[int, bo
             for notation in range(seen.bit_length() // 2 + 1):
                 if seen >> (2 * notation) & 1:
                     yield notation, turned, places[hot[(joint[hot] & bit(2 * notation)) != 0]]
-
-
-Values = Callable[[Places], FloatArray]

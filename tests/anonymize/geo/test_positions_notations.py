@@ -261,7 +261,7 @@ def test_every_notation_is_found_in_every_quarter_of_the_world(notation, place):
     st.floats(0, 6.28),
     st.sampled_from(sorted({*WRITTEN} - {"E5", "E6", "decimal, four decimals", "geohash 8"})),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_written_positions_anywhere(lat, lon, turn, notation):
     assume(abs(lat) > 1e-3 and abs(lon) > 1e-3)
     content = f"<at>{WRITTEN[notation](lat, lon)}</at>".encode()
@@ -279,7 +279,7 @@ def test_written_positions_anywhere(lat, lon, turn, notation):
     st.sampled_from("<>"),
     st.integers(0, 200),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_stored_positions_anywhere(lat, lon, turn, notation, order, lead):
     assume(abs(lat) > 1e-3 and abs(lon) > 1e-3)
     content = b"\xff" * lead + STORED[notation](order, lat, lon) + b"\xff\x00"
