@@ -12,7 +12,7 @@ from anonymize.containers.residual import scan_messages
 from anonymize.containers.rules import treatments_of
 from anonymize.containers.stream import Container, ContainerKind
 from anonymize.containers.structure import scan_structure
-from anonymize.containers.unlink import unlink_container
+from anonymize.containers.unlink import CLIP_TOPIC, unlink_container
 from anonymize.errors import MalformedItemError, ResidualError
 from anonymize.finding import FindingKind, Treated, TreatmentKind
 from anonymize.formats.identify import ItemKind
@@ -180,7 +180,8 @@ def _settling(
         left = _topics(outcome)
         if not left:
             raise MalformedItemError("no message of the container lies in the release (expected some)")
-        structure = scan_structure(sealed, channels=left)
+        local = {CLIP_TOPIC} if unlinking.mode is ReleaseMode.LOCAL else set[str]()
+        structure = scan_structure(sealed, channels=left | local)
         sealed.seek(0)
         messages = scan_messages(
             open_container(sealed, ContainerKind.MCAP, profile=profile.containers),
