@@ -17,8 +17,9 @@ from anonymize.geo.ellipsoid import FloatArray
 
 _LEAST_OVERLAP = 8
 _NOISE_M, _NOISE_SHARE = 0.02, 0.004
+_STRETCH = (0.985, 1.015)
 _GAP = 512
-_CLAIM_SCORE, _CLAIM_RATIO = 20.0, 2.0
+_CLAIM_SCORE, _CLAIM_RATIO = 50.0, 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -119,7 +120,9 @@ def _best_lag(
         return 0.0
     n = count[enough]
     variance = np.maximum(square[enough] / n - (mine[enough] / n) ** 2, 0.0)
-    apart = np.maximum(square[enough] + theirs[enough] - 2.0 * both[enough], 0.0) / n
+    # An offset stretches a stretch of road nearly as a whole: the best factor near 1 is taken out.
+    stretch = np.clip(both[enough] / np.maximum(theirs[enough], _NOISE_M**2), *_STRETCH)
+    apart = np.maximum(square[enough] + stretch**2 * theirs[enough] - 2.0 * stretch * both[enough], 0.0) / n
     noise = _NOISE_M**2 + _NOISE_SHARE**2 * square[enough] / n
     # The steps' own variance is what agreement by chance would leave: a standing vehicle agrees with any other.
     ratio = 0.5 * n * np.log((variance + noise) / (apart + noise))

@@ -28,7 +28,8 @@ _MOST = 300_000
 _CANDIDATES = 60
 _LAID_STEPS = 10
 _TOLERANCE_M, _TOLERANCE_SHARE = 8.0, 0.005
-_CLAIM_M, _CLAIM_RATIO, _CLAIM_APART_M = 6.0, 1.5, 1.0
+_CLAIM_M, _CLAIM_RATIO, _CLAIM_APART_M = 5.0, 2.0, 1.0
+_WIDENED = (1.0, 2.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -98,18 +99,21 @@ def _match(
     if length < _LEAST_SAMPLES * _SPACING_M or not len(starts[0]):
         return None
     shape = evenly(way, _SPACING_M)
-    found = find_placements(
-        network,
-        shape,
-        starts=starts,
-        spacing_m=_SPACING_M,
-        tolerance_m=_TOLERANCE_M + _TOLERANCE_SHARE * length,
-        turning=turning,
-        most=_MOST,
-    )
-    candidates = _apart(found, shape)
-    if not len(candidates):
+    for widened in _WIDENED:
+        found = find_placements(
+            network,
+            shape,
+            starts=starts,
+            spacing_m=_SPACING_M,
+            tolerance_m=widened * (_TOLERANCE_M + _TOLERANCE_SHARE * length),
+            turning=turning,
+            most=_MOST,
+        )
+        if len(found):
+            break
+    else:
         return None
+    candidates = _apart(found, shape)
     fine = evenly(way, _SPACING_M / 2.0)
     turn, shift, rms = _laid(network, candidates, fine)
     best = int(np.argmin(rms))
