@@ -64,13 +64,20 @@ class HeldDrives:
     """Drives of other releases, prepared once for many comparisons."""
 
     def __init__(self, held: Sequence[Drive]) -> None:
-        self._held = [_Laid.of(drive) if drive.pieces else None for drive in held]
+        self._held = [(drive, _Laid.of(drive)) if drive.pieces else None for drive in held]
 
     def join(self, drive: Drive) -> Joined | None:
         """Find a drive among them; None where there is nothing to compare."""
         if not drive.pieces or not any(self._held):
             return None
-        scores = np.array([0.0 if laid is None else _score(drive, laid) for laid in self._held])
+        own = _Laid.of(drive)
+        scores = np.zeros(len(self._held))
+        for number, held in enumerate(self._held):
+            if held is not None:
+                other, laid = held
+                # Short pieces slide over long ones: a long one would lie over many short ones in the wrong order.
+                shorter = len(other.pieces) > len(drive.pieces)
+                scores[number] = _score(other, own) if shorter else _score(drive, laid)
         best = int(np.argmax(scores))
         others = np.delete(scores, best)
         return Joined(best=best, score=float(scores[best]), runner_up=float(others.max(initial=0.0)))
