@@ -50,7 +50,7 @@ def write_mcap(messages: Iterable[Message], *, profile: str, chunk_bytes: int) -
     if profile not in PROFILES:
         raise ValueError(f"the MCAP profile is unknown (got {profile!a}, expected one of {sorted(PROFILES)})")
     file = _File(chunk_bytes)
-    yield from file.begin(profile)
+    yield from file.opening(profile)
     for message in messages:
         number = file.number_of(message.channel)
         file.add(number, message)
@@ -111,7 +111,7 @@ class _File:
         self._counts: dict[int, int] = {}
         self._first, self._last = 0, 0
 
-    def begin(self, profile: str) -> Iterator[bytes]:
+    def opening(self, profile: str) -> Iterator[bytes]:
         yield self._piece(_MAGIC)
         yield self._piece(_record(Opcode.HEADER, _text(profile) + _text(LIBRARY)))
 

@@ -50,7 +50,7 @@ class _State:
         self.count = 0
         self._kind, self._last = 0, -1
 
-    def begin(self, name: bytes, number: int, *, closed: bool) -> bool:
+    def enter(self, name: bytes, number: int, *, closed: bool) -> bool:
         """Begin a feature; whether types and numbers go on in order."""
         kind = _ORDER.index(name)
         follows = not self.open and (
@@ -65,9 +65,9 @@ def _take(line: bytes, reading: MapReading, state: _State) -> bool:
     if match := _NODE.fullmatch(line):
         reading.lat.append(float(match[2]))
         reading.lon.append(float(match[3]))
-        return state.begin(b"node", int(match[1]), closed=bool(match[4]))
+        return state.enter(b"node", int(match[1]), closed=bool(match[4]))
     if match := _OTHER.fullmatch(line):
-        return state.begin(match[1], int(match[2]), closed=bool(match[3]))
+        return state.enter(match[1], int(match[2]), closed=bool(match[3]))
     if match := _TAG.fullmatch(line):
         reading.pairs[_plain(match[1]), _plain(match[2])] += 1
         return bool(state.open)
