@@ -1,0 +1,1 @@
+"""Recordings as folders of files: KITTI and nuScenes, item by item, cleansed, unlinked and re-read."""
