@@ -41,6 +41,8 @@ from anonymize.geo.position_index import Space
 LIMIT = 1e-6
 PROSE_LIMIT = 1e-3
 _MOST_HELD = 1000
+_SAMPLE = 4096
+_KEY_FACTOR = np.int64(0x1E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -167,10 +169,10 @@ def tail(hits: int, expected: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Judged:
-    """Sightings; of each the number of its distinct pair, whether it is near a fix, may be shown, counts."""
+    """Sightings; of each a key of its pair of numbers, whether it is near a fix, may be shown, counts."""
 
     sightings: Sightings
-    pair: NDArray[np.intp]
+    key: NDArray[np.int64]
     near: NDArray[np.bool_]
     shown: NDArray[np.bool_]
     counts: NDArray[np.bool_]
@@ -181,17 +183,19 @@ class _Judged:
         return [Hit(a, b, self.sightings.label) for a, b in zip(start, end, strict=True)]
 
     def distinct(self, *, near: bool) -> int:
-        return len(np.unique(self.pair[self.counts & (self.near == near)]))
+        """Number of distinct pairs that are hits, or that are none; of many by a sample, rounded up."""
+        keys = self.key[self.counts & (self.near == near)]
+        sample = keys[:: max(1, len(keys) // _SAMPLE)]
+        return math.ceil(len(np.unique(sample)) * len(keys) / max(1, len(sample)))
 
 
 def _judged(sightings: Sightings) -> _Judged:
-    values, pair = np.unique(sightings.first + 1j * sightings.second, return_inverse=True)
-    first, second = values.real.copy(), values.imag.copy()
-    shown = sightings.space.may_show(first, second)[pair]
+    first, second = sightings.first, sightings.second
+    shown = sightings.space.may_show(first, second)
     return _Judged(
         sightings=sightings,
-        pair=pair,
-        near=sightings.space.near(first, second)[pair],
+        key=first.view(np.int64) * _KEY_FACTOR ^ second.view(np.int64),
+        near=sightings.space.near(first, second),
         shown=shown,
         counts=~shown,
     )

@@ -26,6 +26,7 @@ Pair = tuple[FloatArray, FloatArray]
 _METRES_PER_DEGREE = 111_320.0
 _MARGIN_DEG = 1.0
 _MARGIN_M = 100_000.0
+_LEAST_EASTING_M = 50_000.0
 _LONGEST_STEP_M = 300.0
 _MOST_POINTS = 5_000_000
 _SHOWN_M = 1.0
@@ -202,7 +203,8 @@ def _plane(
     shown: Pair | None,
 ) -> Notation:
     east, north = project(*fixes)
-    first = (float(east.min()) - _MARGIN_M, float(east.max()) + _MARGIN_M)
+    # False eastings keep real ones far from zero; only positions in the outer part of a neighbouring zone are not.
+    first = (max(float(east.min()) - _MARGIN_M, _LEAST_EASTING_M), float(east.max()) + _MARGIN_M)
     second = (float(north.min()) - _MARGIN_M, float(north.max()) + _MARGIN_M)
     vicinity = (first, second, (first[1] - first[0]) * (second[1] - second[0]))
     space = Space((east, north), vicinity, _stacked, tolerance_m, project(*shown) if shown else None)

@@ -22,7 +22,7 @@ from anonymize.geo.position_index import Bounds, Notation, PositionIndex, Space,
 
 LONGEST = 128
 _CODES = 1 << 16
-_LEAST_SIZE = 1e-9
+_LEAST_SHARE = 5e-7
 _RATIONAL_BYTES = 24
 _RATIONAL_GAP = 64
 _ZERO_ONE = 0x0100
@@ -159,10 +159,9 @@ class StoredPositions:
     ) -> Sightings:
         notation = layout.notations[number]
         one, other = _read(numbers, places), _read(numbers, places + stride)
-        # Zero, and what is as good as zero, is no coordinate: content is full of it.
-        fits = (np.abs(one) >= _LEAST_SIZE) & (np.abs(other) >= _LEAST_SIZE)
-        one, other = one[fits], other[fits]
-        first, second = notation.read(*((other, one) if turned else (one, other)))
+        first, second = (other, one) if turned else (one, other)
+        fits = (np.abs(first) >= _least(notation.first)) & (np.abs(second) >= _least(notation.second))
+        first, second = notation.read(first[fits], second[fits])
         label = f"{layout.kind.name} {notation.label}".strip()
         return _sightings(label, notation.space, (first, second), places[fits], stride + numbers.itemsize)
 
@@ -208,7 +207,7 @@ class StoredPositions:
         parts = [words[places + 4 * k].astype(np.float64) for k in range(6)]
         with np.errstate(all="ignore"):
             minutes, seconds = parts[2] / parts[3], parts[4] / parts[5]
-            fits = (parts[0] <= 180.0) & (minutes < 60.0) & (seconds < 60.0)
+            fits = (parts[0] <= 180.0) & (minutes <= 60.0) & (seconds <= 60.0)
         places, value = places[fits], (parts[0] + minutes / 60.0 + seconds / 3600.0)[fits]
         for apart in (1, 2, 3):
             i = np.arange(max(len(places) - apart, 0))
@@ -240,12 +239,21 @@ def _read(numbers: NDArray[np.generic], places: NDArray[np.intp]) -> FloatArray:
         return numbers[places].astype(np.float64)
 
 
+def _least(bounds: Bounds) -> float:
+    """Least size of a number that counts: some 10 cm from the equator or Greenwich.
+
+    Half of all random 64-bit floats are smaller, and most content is full of zeros.
+    """
+    return _LEAST_SHARE * (bounds[1] - bounds[0])
+
+
 def _table(kind: _Type, ranges: list[tuple[int, Bounds]]) -> Masks:
     """For each value of the two leading bytes, the bits of the ranges that a number so led can lie in."""
     low, high = _extent(kind.code)
+    size = np.maximum(np.abs(low), np.abs(high))
     table = np.zeros(_CODES, np.uint64)
-    for position, (first, last) in ranges:
-        table[(low <= last) & (high >= first)] |= bit(position)
+    for position, bounds in ranges:
+        table[(low <= bounds[1]) & (high >= bounds[0]) & (size >= _least(bounds))] |= bit(position)
     return table
 
 
