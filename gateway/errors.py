@@ -132,4 +132,17 @@ class ObligationError(GatewayError):
     reason = "obligation_unmet"
 
     def __init__(self, kinds: Sequence[str]) -> None:
+        self.kinds = tuple(kinds)
         super().__init__(f"cannot perform obligations (got {', '.join(kinds)})")
+
+
+class ReviewPendingError(ObligationError):
+    """A candidate waits for a person to look at its slopes and curvatures (rule 15); it stays as it was built."""
+
+    reason = "review_pending"
+
+    def __init__(self, kinds: Sequence[str], release: str) -> None:
+        super().__init__(kinds)
+        self.args = (
+            f"slopes wait for a compliance officer (fleetgate maps review {release}, then resume it)",
+        )

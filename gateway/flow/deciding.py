@@ -1,6 +1,6 @@
 """Asking policy: the facts of the deployment that every question carries, and the record of each answer."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,12 +9,13 @@ from gateway.database import ReadSession, WriteSession
 from gateway.errors import DeniedError, ObligationError
 from gateway.flow.gate import Gate
 from gateway.people.registry import Actor, certificate_for
-from policies.decision import Decision, ObligationKind
+from policies.decision import Decision, Obligation, ObligationKind
 from policies.question import Question
 
 # ``quarantine_as``: a reader that does not know the CRS holds the item. ``approvals``: publish counts them.
 # ``show_unverified``: the evidence that approvers see lists them. ``retain_record`` and ``record_access``: the
-# ledger never deletes and records every read. Anything else refuses the act.
+# ledger never deletes and records every read. ``manual_review`` is performed where a person looked at the very
+# candidate (``gateway.review.slope_evidence``). Anything else refuses the act.
 PERFORMED_OBLIGATIONS = frozenset(
     {
         ObligationKind.QUARANTINE_AS,
@@ -68,9 +69,19 @@ def decide(
     *,
     actor: Actor,
     object_id: str,
+    performs: Callable[[Obligation], bool] = lambda _: False,
     **fields: Any,
 ) -> Decision:
     """Ask policy and put the answer into the ledger, allowed or not.
+
+    Args:
+        gate: The gate.
+        event_type: How the ledger names the question.
+        question: The facts.
+        actor: Who asks.
+        object_id: What is asked about.
+        performs: Whether an obligation that the gate does not perform by itself was performed for this object.
+        fields: Further fields of the event.
 
     Raises:
         DeniedError: Policy refuses.
@@ -80,7 +91,13 @@ def decide(
     """
     asked = Question.of(question)
     decision = gate.engine.decide(asked)
-    unmet = sorted({o.kind.value for o in decision.obligations if o.kind not in PERFORMED_OBLIGATIONS})
+    unmet = sorted(
+        {
+            o.kind.value
+            for o in decision.obligations
+            if o.kind not in PERFORMED_OBLIGATIONS and not performs(o)
+        }
+    )
     refusal = "denied" if not decision.allowed else "obligation_unmet" if unmet else ""
     rules = ",".join(v.rule for v in decision.violations)[:200]
     gate.ledger.append(

@@ -75,6 +75,7 @@ _DECLARED_BY_EXTENSION = {
     "nmea": DataClass.TRAJ_ABS,
     **dict.fromkeys(("mcap", "bag", "db3"), DataClass.EXT_VIDEO),
     **dict.fromkeys(("bin", "pcd", "las", "laz"), DataClass.POINT_CLOUD),
+    **dict.fromkeys(("osm", "pbf"), DataClass.MAP_VECTOR),
     "json": DataClass.VEH_ID,
     "txt": DataClass.VEH_ID,
 }

@@ -8,7 +8,13 @@ import sqlalchemy as sa
 from anonymize.finding import FindingKind, TreatmentKind
 from audit.events import EventType
 from gateway.database import ReadSession, WriteSession
-from gateway.errors import DeniedError, EvidenceError, ObligationError, StageOrderError
+from gateway.errors import (
+    DeniedError,
+    EvidenceError,
+    ObligationError,
+    ReviewPendingError,
+    StageOrderError,
+)
 from gateway.flow import evidence
 from gateway.flow.acts import intended
 from gateway.flow.area import united_km2
@@ -32,7 +38,8 @@ from gateway.flow.recording import (
 from gateway.flow.records import ItemRow, RecordingRow, ReleaseRecordingRow, ReleaseRow
 from gateway.people.records import PersonRow, PurposeRow, RecipientRow
 from gateway.people.registry import Actor, actor_of
-from policies.decision import Decision
+from gateway.review.slope_evidence import SLOPE_TAG, Standing, standing_of
+from policies.decision import Decision, Obligation, ObligationKind
 
 _TRIP_CLASSES = frozenset(
     {
@@ -55,6 +62,8 @@ def judge_release(gate: Gate, release: str) -> Judged:
 
     Raises:
         DeniedError: Policy refuses; the release is closed as denied.
+        ReviewPendingError: Slopes wait for a person; the release stays built, to be judged again.
+        ObligationError: An obligation was not performed, or the review rejected; closed as denied.
         StageOrderError: The release is not built.
         EvidenceError: What the candidate rests on does not verify.
     """
@@ -76,6 +85,9 @@ def judge_release(gate: Gate, release: str) -> Judged:
     with gate.ledger.intent(event) as intent:
         try:
             decision = ask(gate, built, submitter)
+        except ReviewPendingError as error:
+            intent.refuse(facts={"reason": error.reason})
+            raise
         except (DeniedError, ObligationError) as error:
             with gate.database.transaction() as session:
                 session.get_one(ReleaseRow, release, with_for_update=True).state = ReleaseState.DENIED
@@ -106,19 +118,36 @@ def ask(gate: Gate, built: Built, submitter: Actor) -> Decision:
 
     Raises:
         DeniedError: Policy refuses.
+        ReviewPendingError: All that is missing is a person's review of slopes and curvatures (rule 15).
+        ObligationError: An obligation was not performed, or the review rejected.
     """
     with gate.database.read() as session:
         question = release_question(gate, session, built, submitter)
-    return decide(
-        gate,
-        EventType.JUDGE_RELEASE_DECIDE,
-        question,
-        actor=submitter,
-        object_id=built.terms.release,
-        release=built.terms.release,
-        purpose=built.terms.purpose,
-        recipient=built.terms.recipient,
-    )
+        standing = standing_of(gate, session, built)
+
+    def reviewed(obligation: Obligation) -> bool:
+        return _asks_for_slopes(obligation) and standing is Standing.APPROVED
+
+    try:
+        return decide(
+            gate,
+            EventType.JUDGE_RELEASE_DECIDE,
+            question,
+            actor=submitter,
+            object_id=built.terms.release,
+            performs=reviewed,
+            release=built.terms.release,
+            purpose=built.terms.purpose,
+            recipient=built.terms.recipient,
+        )
+    except ObligationError as error:
+        if error.kinds == (ObligationKind.MANUAL_REVIEW.value,) and standing is Standing.PENDING:
+            raise ReviewPendingError(error.kinds, built.terms.release) from error
+        raise
+
+
+def _asks_for_slopes(obligation: Obligation) -> bool:
+    return obligation.kind is ObligationKind.MANUAL_REVIEW and obligation.parameters.get("tag") == SLOPE_TAG
 
 
 def release_question(gate: Gate, session: ReadSession, built: Built, submitter: Actor) -> dict[str, Any]:

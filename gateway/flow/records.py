@@ -160,6 +160,17 @@ class ApprovalRow(Base):
     signed_at: Mapped[datetime]
 
 
+class SlopeReviewRow(Base):
+    """A compliance officer's signed decision about the slopes of a candidate; the ledger attests it by digest."""
+
+    __tablename__ = "slope_review"
+
+    digest: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    release_id: Mapped[str] = mapped_column(sa.ForeignKey("release.id"), index=True)
+    reviewer: Mapped[str] = mapped_column(sa.ForeignKey("person.id"))
+    sealed: Mapped[bytes]
+
+
 class GrantRow(Base):
     """A principal's time-boxed right to read one release for its purpose."""
 

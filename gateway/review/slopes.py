@@ -1,0 +1,166 @@
+"""Slopes and curvatures of maps, looked over by a compliance officer before they leave (COMPLIANCE rule 15).
+
+The officer signs the digest of the built candidate together with the digest of what waited in it.
+"""
+
+import hashlib
+from typing import Any
+
+from joserfc.jwk import OKPKey
+
+from audit.events import EventType
+from gateway.errors import ApprovalInvalidError, EvidenceError, InvalidRequestError, StageOrderError
+from gateway.flow.acts import intended, refused
+from gateway.flow.build import load_built
+from gateway.flow.deciding import instant
+from gateway.flow.gate import Gate
+from gateway.flow.recording import Built, ReleaseState
+from gateway.flow.records import ReleaseRow, SlopeReviewRow
+from gateway.people.records import PersonRow
+from gateway.people.registry import Actor, require_role
+from gateway.review.slope_evidence import (
+    DECIDER,
+    REVIEW_TYPE,
+    Verdict,
+    Waiting,
+    person_fault,
+    review_context,
+    review_payload,
+    review_summary,
+    verify_review,
+    waiting_in,
+)
+from gateway.vault.jws import sign_statement, thumbprint
+from gateway.vault.values import seal_value
+
+READERS = ("operator", DECIDER, "auditor")
+_OPEN = (ReleaseState.BUILT, ReleaseState.JUDGED, ReleaseState.APPROVED)
+_LONGEST_REASON = 500
+
+
+def list_waiting(gate: Gate, release: str, *, actor: Actor) -> dict[str, Any]:
+    """What waits in a release and what was decided, for a person; looking is itself an entry.
+
+    Raises:
+        ForbiddenError: The person holds none of the roles that review.
+        StageOrderError: The release was not built.
+        EvidenceError: What it rests on does not verify.
+    """
+    require_role(gate, actor, "maps.review", *READERS)
+    event = intended(
+        EventType.REVIEW_SLOPES_READ,
+        actor=actor.id,
+        object_id=release,
+        release=release,
+        digests=actor.digests,
+    )
+    with gate.ledger.intent(event) as intent, gate.database.read() as session:
+        summary = review_summary(gate, session, load_built(gate, session, release))
+        intent.complete()
+        return summary
+
+
+def sign_review(
+    gate: Gate, release: str, verdict: Verdict, reason: str, *, reviewer: str, key: OKPKey
+) -> str:
+    """Sign a decision over a built candidate with the officer's own key.
+
+    Raises:
+        InvalidRequestError: The reason is empty or longer than 500 characters, or nothing waits.
+        StageOrderError: The release was not built.
+    """
+    if not 1 <= len(reason.strip()) <= _LONGEST_REASON:
+        raise InvalidRequestError(
+            f"a decision states its reason (got {len(reason)} characters, expected 1 to {_LONGEST_REASON})"
+        )
+    with gate.database.read() as session:
+        built = load_built(gate, session, release)
+        waiting = waiting_in(gate, session, built)
+    if not waiting.items:
+        raise InvalidRequestError(f"nothing waits for a review in this release (got {release!r})")
+    payload = review_payload(built, waiting, reviewer, verdict) | {
+        "reason": reason.strip(),
+        "signed_at": instant(gate.clock()),
+    }
+    return sign_statement(key, REVIEW_TYPE, thumbprint(key), payload)
+
+
+def decide_slopes(gate: Gate, release: str, statement: str, *, actor: Actor) -> Verdict:
+    """Record a compliance officer's signed decision.
+
+    The ledger holds it before the row does: a crash between them leaves a rejection in force, and an approval
+    that does not count until it is signed again.
+
+    Raises:
+        ForbiddenError: The person is no compliance officer.
+        StageOrderError: The release is not built, or already closed.
+        ApprovalInvalidError: The signature or its terms do not verify; the attempt is in the ledger.
+        InvalidRequestError: The person submitted the release (law 8); the attempt is in the ledger.
+    """
+    require_role(gate, actor, "maps.review", DECIDER)
+    with gate.database.read() as session:
+        row = session.get(ReleaseRow, release)
+        if row is None or row.state not in _OPEN:
+            raise StageOrderError(
+                f"release is not open to a review (got state {row.state if row else 'unknown'!r})"
+            )
+        built = load_built(gate, session, release)
+        waiting = waiting_in(gate, session, built)
+        person, kek = session.get_one(PersonRow, actor.id), row.kek_id
+    try:
+        if fault := person_fault(person, built):
+            raise InvalidRequestError(fault)
+        payload = _offered(built, waiting, statement, person)
+    except (ApprovalInvalidError, InvalidRequestError) as error:
+        refused(
+            gate,
+            EventType.REVIEW_SLOPES_DECIDE,
+            actor=actor.id,
+            object_id=release,
+            release=release,
+            reason=error.reason,
+        )
+        raise
+    digest = hashlib.sha256(statement.encode()).hexdigest()
+    event = intended(
+        EventType.REVIEW_SLOPES_DECIDE,
+        actor=actor.id,
+        object_id=release,
+        release=release,
+        digests={
+            **actor.digests,
+            "release": built.digest,
+            "waiting": waiting.digest,
+            "statement": digest,
+        },
+        facts={"verdict": str(payload["verdict"])},
+    )
+    with gate.ledger.intent(event) as intent:
+        intent.complete(
+            digests={"release": built.digest, "waiting": waiting.digest, "statement": digest},
+            facts={"verdict": str(payload["verdict"])},
+        )
+        with gate.database.transaction() as session:
+            if session.get(SlopeReviewRow, digest) is None:
+                session.add(
+                    SlopeReviewRow(
+                        digest=digest,
+                        release_id=release,
+                        reviewer=actor.id,
+                        # Its reason is free text, which may tell of places (law 3).
+                        sealed=seal_value(
+                            gate.keystore,
+                            kek_id=kek,
+                            context=review_context(release, digest),
+                            plaintext=statement.encode(),
+                        ),
+                    )
+                )
+    return Verdict(payload["verdict"])
+
+
+def _offered(built: Built, waiting: Waiting, statement: str, person: PersonRow) -> dict[str, Any]:
+    try:
+        return verify_review(built, waiting, statement, person)
+    except EvidenceError as error:
+        raise ApprovalInvalidError(str(error)) from error
