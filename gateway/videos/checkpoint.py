@@ -12,15 +12,22 @@ from gateway.flow.records import CleansingCheckpointRow, ItemRow
 from gateway.vault.store import Context
 
 
-def basis_of(gate: Gate, quarantined: Quarantined, *, detectors: str) -> str:
-    """SHA-256 over what cleansing rests on: content, profile and detectors; work under another basis is void.
+def basis_of(
+    gate: Gate, quarantined: Quarantined, *, detectors: str, cut: Sequence[tuple[float, float]] = ()
+) -> str:
+    """SHA-256 over what cleansing rests on; work under another basis is void.
+
+    That is the content, the profile, the detectors, and which seconds are cut.
 
     Args:
         gate: The gate.
         quarantined: The item.
         detectors: Digest of the detector set.
+        cut: Closed spans of seconds that do not leave.
     """
     document = {
+        # Ends may be infinite, which JSON cannot say.
+        "cut": [[repr(float(end)) for end in span] for span in cut],
         "content": quarantined.content_digest,
         "detectors": detectors,
         "profile": gate.profile.digest,

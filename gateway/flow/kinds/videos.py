@@ -1,19 +1,20 @@
 """Videos: read where they lie, masked frame by frame, tested second by second along their way."""
 
-import math
+from dataclasses import replace
 from typing import BinaryIO, ClassVar
 
-import numpy as np
 import rfc8785
 
-from anonymize.finding import Finding, Treated
+from anonymize.finding import Finding, FindingKind, Treated, Treatment
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
-from anonymize.geo.cut import way_in_zones
+from anonymize.geo.zone_file import KINDS
 from anonymize.geo.zones import ZoneSet
 from anonymize.media.detection import detector_set_digest
-from anonymize.media.video.cleansing import cleanse_video
+from anonymize.media.video.cleansing import TreatedVideo, cleanse_video
+from anonymize.media.video.evidence import cut_findings
 from anonymize.media.video.facts import inspect_video
+from anonymize.media.video.gpmf import read_gpmf, read_gpmf_track
 from gateway.flow.gate import Gate
 from gateway.flow.kinds.handling import (
     Cleansing,
@@ -22,20 +23,22 @@ from gateway.flow.kinds.handling import (
     Progress,
     Unlinked,
     Unlinking,
-    cut_whole,
     kinds_of,
     passed_on,
+    ready,
     zone_tags,
 )
 from gateway.flow.kinds.surroundings import Surroundings
 from gateway.flow.recording import Classified, Cleansed, DataClass, Level
+from gateway.people.zones import InstalledZones
 from gateway.videos.checkpoint import SealedCheckpoint, basis_of
+from gateway.videos.way import WayCheck, check_way
 
 
 class VideoHandler:
     """Everything that ``anonymize.media.video`` reads; it leaves as MP4."""
 
-    states_tracks: ClassVar[bool] = False
+    states_tracks: ClassVar[bool] = True
 
     def examine(
         self, gate: Gate, kind: ItemKind, original: BinaryIO, *, crs: str, zones: ZoneSet | None
@@ -57,9 +60,10 @@ class VideoHandler:
         )
 
     def tracks(self, gate: Gate, kind: ItemKind, original: BinaryIO, *, crs: str) -> tuple[Track, ...]:
-        """See ``ItemHandler``."""
-        del gate, kind, original, crs
-        return ()
+        """See ``ItemHandler``; the way of telemetry, with the times of its receiver where it states them."""
+        del kind, crs
+        track = read_gpmf_track(original, max_points=gate.profile.profile.tracks.max_points)
+        return () if track is None else (track,)
 
     def treat(
         self,
@@ -70,37 +74,43 @@ class VideoHandler:
         progress: Progress,
     ) -> Cleansing:
         """See ``ItemHandler``."""
-        zone_check, hits = _way_check(gate, item, surroundings)
-        if hits:
-            return cut_whole(item, hits, zone_check)
+        profile = gate.profile.profile
+        telemetry = read_gpmf(original, max_points=profile.tracks.max_points)
+        way = check_way(item, telemetry, surroundings, profile.images)
+        cut = [(span.begin_s, span.end_s) for span in way.spans]
         detectors = gate.instruments.detectors
         detectors_digest = detector_set_digest(detectors)
         checkpoint = SealedCheckpoint(
-            gate, item.quarantined, basis_of(gate, item.quarantined, detectors=detectors_digest)
+            gate, item.quarantined, basis_of(gate, item.quarantined, detectors=detectors_digest, cut=cut)
         )
         video = cleanse_video(
             original,
             detectors=detectors,
-            profile=gate.profile.profile,
+            profile=profile,
             checkpoint=checkpoint,
             progress=lambda at: progress(f"{at.stage} video", at.done, at.total),
+            cut=cut,
         )
+        findings, treatments = _zone_evidence(video, way, surroundings.zones)
         outcome = Outcome(
             treated=Treated(
                 content=b"",
                 media_type=video.media_type,
-                findings=video.findings,
-                treatments=video.treatments,
+                findings=findings,
+                treatments=treatments,
+                dropped=video.dropped,
                 facts=video.facts,
-                mask=rfc8785.dumps(video.plan.as_dict()),
+                mask=b"" if video.dropped else rfc8785.dumps(video.masks.as_dict()),
             ),
             residual=video.scan,
-            zone_check=zone_check,
+            zone_check=way.zone_check,
             position_handling="stripped",
-            level=Level.S1_PROCESSED,
-            detectors=detectors_digest,
-            detector_kinds=kinds_of(detectors),
+            level=item.level if video.dropped else Level.S1_PROCESSED,
+            detectors="" if video.dropped else detectors_digest,
+            detector_kinds=() if video.dropped else kinds_of(detectors),
         )
+        if video.dropped:
+            return ready(outcome)
         return Cleansing(chunks=video.contents(checkpoint), settle=lambda _: outcome)
 
     def unlink(self, gate: Gate, cleansed: Cleansed, treated: BinaryIO, unlinking: Unlinking) -> Unlinked:
@@ -109,27 +119,23 @@ class VideoHandler:
         return passed_on(cleansed, treated, unlinking, extension="mp4")
 
 
-def _way_check(gate: Gate, item: Classified, surroundings: Surroundings) -> tuple[str, tuple[Finding, ...]]:
-    """Where a video was taken, second by second, against the zones: how it was checked, and what it met.
-
-    Every position that is known is tested. Where one is missing, only an attestation lets the video pass.
-
-    Raises:
-        HeldError: Neither positions nor an attestation show that all of it lies outside the zones.
-    """
-    profile, facts = gate.profile.profile.images, item.facts
-    moments = (surroundings.captured.get(item.quarantined.item), facts.get("captured_at"))
-    began = next((float(m) for m in moments if m is not None), None)
-    seconds = np.linspace(0.0, facts["duration_s"], math.ceil(facts["duration_s"]) + 1)
-    places = [None if began is None else surroundings.position_at(began + float(s)) for s in seconds]
-    known = [(p[0], p[1]) for p in places if p is not None]
-    if facts.get("latitude") is not None:
-        known.append((float(facts["latitude"]), float(facts["longitude"])))
-    hits: tuple[Finding, ...] = ()
-    if known and surroundings.zones is not None:
-        radius = profile.pose_error_m + profile.view_distance_m
-        lat, lon = np.array(known, dtype=np.float64).T
-        hits = way_in_zones(lat, lon, surroundings.zones.zones, radius_m=radius)
-    if hits and surroundings.zones is not None:
-        return "tested", hits
-    return surroundings.zone_check(None if None in places else known), ()
+def _zone_evidence(
+    video: TreatedVideo, way: WayCheck, zones: InstalledZones | None
+) -> tuple[tuple[Finding, ...], tuple[Treatment, ...]]:
+    """Findings and treatments of a video, those of its cut frames with the kinds of zones and the zone file."""
+    if zones is None or not way.spans:
+        return video.findings, video.treatments
+    findings = [f for f in video.findings if f.kind is not FindingKind.RESTRICTED_ZONE]
+    whole = replace(video.timeline, cut=frozenset())
+    for kind in (k for k in KINDS if any(k in span.kinds for span in way.spans)):
+        cut = whole.without([(s.begin_s, s.end_s) for s in way.spans if kind in s.kinds])
+        findings += cut_findings(cut, label=kind.value, detector=zones.zones.detector)
+    file: dict[str, str | int | float | bool] = {
+        "zone_file": zones.zones.digest,
+        "zone_file_version": zones.zones.version,
+    }
+    treatments = (
+        replace(t, parameters={**t.parameters, **file}) if t.of is FindingKind.RESTRICTED_ZONE else t
+        for t in video.treatments
+    )
+    return tuple(findings), tuple(treatments)
