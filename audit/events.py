@@ -66,6 +66,7 @@ class EventType(StrEnum):
     PEOPLE_PURPOSE_REGISTER = "people:purpose:register"
     POLICY_BUNDLE_INSTALL = "policy:bundle:install"
     ZONES_FILE_INSTALL = "zones:file:install"
+    DBC_FILE_INSTALL = "dbc:file:install"
     MODELS_MODEL_ADD = "models:model:add"
     MODELS_MODEL_RETIRE = "models:model:retire"
     MODELS_MODEL_EVALUATE = "models:model:evaluate"

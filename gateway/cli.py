@@ -2,7 +2,18 @@
 
 import typer
 
-from gateway.commands import auditing, deliver, demo, maps, model_quality, models, releases, service, setup
+from gateway.commands import (
+    auditing,
+    dbc,
+    deliver,
+    demo,
+    maps,
+    model_quality,
+    models,
+    releases,
+    service,
+    setup,
+)
 from pipeline.commands import fetch
 
 app = typer.Typer(
@@ -23,6 +34,7 @@ app.add_typer(setup.purpose_app, name="purpose")
 app.add_typer(setup.zones_app, name="zones")
 app.add_typer(setup.policy_app, name="policy")
 app.add_typer(maps.app, name="maps")
+app.add_typer(dbc.app, name="dbc")
 app.add_typer(releases.release_app, name="release")
 app.add_typer(releases.grant_app, name="grant")
 models.app.command("evaluate")(model_quality.evaluate_models)

@@ -78,6 +78,7 @@ class DataClass(StrEnum):
     POINT_CLOUD = "POINT_CLOUD"
     TRAJ_ABS = "TRAJ_ABS"
     TRAJ_REL = "TRAJ_REL"
+    POSE_IMU = "POSE_IMU"
     MAP_VECTOR = "MAP_VECTOR"
     CALIB = "CALIB"
     LABEL = "LABEL"

@@ -6,6 +6,7 @@ from gateway.database import Base
 from gateway.flow import records as _flow  # noqa: F401 (registers tables)
 from gateway.models import records as _models  # noqa: F401 (registers tables)
 from gateway.people import records as _people  # noqa: F401 (registers tables)
+from gateway.vehicles import records as _vehicles  # noqa: F401 (registers tables)
 
 connection = context.config.attributes["connection"]
 context.configure(

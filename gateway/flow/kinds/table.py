@@ -2,6 +2,7 @@
 
 from anonymize.errors import UnknownFormatError
 from anonymize.formats.identify import ItemKind
+from gateway.flow.kinds.can_logs import CanHandler
 from gateway.flow.kinds.clouds import CloudHandler
 from gateway.flow.kinds.containers import ContainerHandler
 from gateway.flow.kinds.documents import DocumentHandler
@@ -14,6 +15,7 @@ from gateway.flow.kinds.videos import VideoHandler
 _CLOUDS, _DOCUMENTS, _IMAGES, _TRACKS = CloudHandler(), DocumentHandler(), ImageHandler(), TrackHandler()
 _MAPS = MapHandler()
 _CONTAINERS = ContainerHandler()
+_CAN_LOGS = CanHandler()
 _HANDLERS: dict[ItemKind, ItemHandler] = {
     ItemKind.JPEG: _IMAGES,
     ItemKind.PNG: _IMAGES,
@@ -34,6 +36,8 @@ _HANDLERS: dict[ItemKind, ItemHandler] = {
     ItemKind.GEOJSON_MAP: _MAPS,
     ItemKind.OSM_XML: _MAPS,
     ItemKind.OSM_PBF: _MAPS,
+    ItemKind.CAN_ASC: _CAN_LOGS,
+    ItemKind.CAN_BLF: _CAN_LOGS,
     ItemKind.JSON: _DOCUMENTS,
     ItemKind.TEXT: _DOCUMENTS,
 }
