@@ -48,6 +48,8 @@ def release_lines(summary: dict[str, Any]) -> str:
         *_picture_lines(summary.get("pictures", {})),
     ]
     lines += [line for detection in summary.get("detection", []) for line in _detection_lines(detection)]
+    if waits := summary.get("slope_review", {}).get("waiting"):
+        lines.append(f"  slopes    {waits} to review, {summary['slope_review']['standing']}")
     if "decision" in summary:
         decision = summary["decision"]
         lines.append(

@@ -1,10 +1,8 @@
 """Vector maps through the gate: cleansed against rules and zones, reviewed, moved, and nothing planted leaves."""
 
-import io
+import gzip
 import json
-import math
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,115 +11,38 @@ import osmium
 import osmium.io
 import pytest
 import sqlalchemy as sa
-from osmium.osm import mutable
 
 from anonymize.geo.crs import geodesic_m
-from audit.events import EventType, Outcome
-from audit.query import EntryFilter, find_all
 from gateway.errors import (
-    ApprovalInvalidError,
     DeniedError,
-    ForbiddenError,
     InvalidRequestError,
-    ObligationError,
     ReviewPendingError,
-    StageOrderError,
 )
-from gateway.flow.build import build_release, load_built
+from gateway.flow.build import build_release
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.dossier import release_summary
 from gateway.flow.gate import Gate
 from gateway.flow.judge import judge_release
 from gateway.flow.recording import Cleansed, ItemState, ReleaseMode, ReleaseState
-from gateway.flow.records import ItemRow, ReleaseRow, SlopeReviewRow
-from gateway.flow.release import load_approved
+from gateway.flow.records import ItemRow, ReleaseRow
 from gateway.flow.request import ReleaseRequest, request_release
 from gateway.flow.serve import read_item
-from gateway.people.records import PersonRow
+from gateway.people.records import ZoneFileRow
 from gateway.review.slope_evidence import Verdict
-from gateway.review.slopes import decide_slopes, list_waiting, sign_review
-from simulators import ORIGIN, PURPOSE, RECIPIENT, House, candidate, cleanse, grant, publish, sign, zone_file
-
-PLANTED = (b"zhangsan", b"4.2", b"17.5", b"Third Garrison", b"2024-01-02", b"777123", b"osmium")
-EDITED: dict[str, Any] = {
-    "version": 3,
-    "changeset": 777123,
-    "uid": 5,
-    "user": "zhangsan",
-    "timestamp": "2024-01-02T03:04:05Z",
-}
-Tags = dict[str, str]
-
-
-def at(north_m: float, east_m: float) -> tuple[float, float]:
-    """Latitude and longitude of a place given in metres from the origin."""
-    return (
-        ORIGIN[0] + north_m / 111_200.0,
-        ORIGIN[1] + east_m / (111_200.0 * math.cos(math.radians(ORIGIN[0]))),
-    )
-
-
-GARRISON = at(2_000.0, 0.0)
-
-
-def osm(
-    form: str, nodes: Mapping[int, tuple[float, float, Tags]], ways: Mapping[int, tuple[list[int], Tags]]
-) -> bytes:
-    """OSM XML or PBF by osmium, with editor metadata and the generator's name."""
-    descriptor = os.memfd_create("test")
-    writer = osmium.SimpleWriter(osmium.io.File(f"/proc/self/fd/{descriptor}", form), overwrite=True)
-    for number, (lat, lon, tags) in nodes.items():
-        writer.add_node(mutable.Node(id=number, location=(lon, lat), tags=tags, **EDITED))
-    for number, (refs, tags) in ways.items():
-        writer.add_way(mutable.Way(id=number, nodes=refs, tags=tags, **EDITED))
-    writer.close()
-    with os.fdopen(descriptor, "rb") as file:
-        file.seek(0)
-        return file.read()
-
-
-def town(form: str = "osm", *, sloped: bool = True, extent_m: float = 400.0) -> bytes:
-    """A street with a height limit, a peak, a hill where wanted, and a garrison inside the zone."""
-    nodes = {i: (*at(0.0, extent_m * i / 3), {}) for i in range(4)}
-    nodes |= {i + 10: (*at(20.0 * i, 60.0), {}) for i in range(4)}
-    nodes[30] = (*at(100.0, 100.0), {"natural": "peak", "name": "Kite Hill", "ele": "17.5"})
-    nodes |= {40 + i: (GARRISON[0] + 1e-4 * i, GARRISON[1] + 1e-4 * (i % 2), {}) for i in range(4)}
-    slope = {"incline": "9%"} if sloped else {}
-    ways = {
-        1: ([0, 1, 2, 3], {"highway": "tertiary", "name": "Reed Street", "maxheight": "4.2"}),
-        2: ([10, 11, 12, 13], {"highway": "residential", "name": "Mill Lane", **slope}),
-        3: ([40, 41, 42, 43, 40], {"landuse": "military", "name": "Third Garrison"}),
-    }
-    if extent_m < 300.0:
-        # Within one clip: the zone lies far outside.
-        ways.pop(3)
-        nodes = {i: node for i, node in nodes.items() if i < 40}
-    return osm(form, {i + 1: node for i, node in nodes.items()}, _from_one(ways))
-
-
-def _from_one(ways: Mapping[int, tuple[list[int], Tags]]) -> dict[int, tuple[list[int], Tags]]:
-    return {number: ([i + 1 for i in refs], tags) for number, (refs, tags) in ways.items()}
-
-
-def geojson_town() -> bytes:
-    def feature(kind: str, coordinates: Any, **properties: Any) -> dict[str, Any]:
-        return {
-            "type": "Feature",
-            "id": 777123,
-            "properties": properties,
-            "geometry": {"type": kind, "coordinates": coordinates},
-        }
-
-    def place(north_m: float, east_m: float, *more: float) -> list[float]:
-        return [*reversed(at(north_m, east_m)), *more]
-
-    lat, lon = GARRISON
-    inside = [[lon, lat], [lon + 1e-4, lat], [lon, lat + 1e-4], [lon, lat]]
-    street = feature("LineString", [place(0, 0, 17.5), place(0, 300, 17.5)], lanes=2, maxheight="4.2", editor="zhangsan")
-    hill = feature("LineString", [place(0, 60), place(90, 60)], lanes=1, 坡度="0.09")
-    garrison = feature("Polygon", [inside], landuse="military", name="Third Garrison")
-    features = [{**each, "id": i} for i, each in enumerate((street, hill, garrison), start=777123)]
-    return json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False).encode()
+from gateway.review.slopes import decide_slopes, sign_review
+from gateway.workers import advance
+from simulators import (
+    PURPOSE,
+    RECIPIENT,
+    House,
+    candidate,
+    cleanse,
+    deliver,
+    grant,
+    publish,
+    zone_file,
+)
+from town_maps import GARRISON, PLANTED, Tags, at, geojson_town, osm, town
 
 
 @pytest.fixture
@@ -217,3 +138,72 @@ def test_an_osm_map_waits_for_its_review_and_then_leaves_moved_without_what_was_
     assert offset["min_shift_m"] > 200.0
     assert 0.0 < offset["max_distance_error"] < 0.007
     assert offset["mean_shift_m"] >= offset["min_shift_m"]
+
+
+def test_a_geojson_map_leaves_without_limits_heights_editors_or_garrison(zoned: Gate, sqlite_house: House):
+    recording = cleanse(zoned, {"town.geojson": geojson_town()})
+    assert cleansed_of(zoned, recording).payload["facts"]["reviews_by_key"] == {"坡度": 1}
+    release = built(zoned, sqlite_house, recording)
+    decide(zoned, sqlite_house, release)
+    judge_release(zoned, release)
+    publish(zoned, sqlite_house, release)
+    item, content = content_of(zoned, sqlite_house, release)
+    assert item["name"].endswith(".geojson")
+    assert [planted for planted in PLANTED if planted in content] == []
+    kept = [feature["properties"] for feature in json.loads(content)["features"]]
+    assert sorted(kept, key=lambda p: p["lanes"]) == [{"lanes": 1, "坡度": "0.09"}, {"lanes": 2}]
+
+
+def test_a_map_without_slopes_needs_no_review(zoned: Gate, sqlite_house: House):
+    recording = cleanse(zoned, {"town.osm": town(sloped=False)})
+    release = candidate(zoned, sqlite_house, recording, mode=ReleaseMode.OFFSET)
+    assert release_summary(zoned, release)["slope_review"]["standing"] == "nothing_waits"
+    with pytest.raises(InvalidRequestError, match="nothing waits"):
+        decide(zoned, sqlite_house, release)
+
+
+def test_a_map_is_compressed_or_lies_whole_in_a_zone(zoned: Gate):
+    lat, lon = GARRISON
+    nodes = {1: (lat, lon, {}), 2: (lat + 1e-4, lon, {})}
+    inside = osm("osm", nodes, {1: ([1, 2], {"highway": "service"})})
+    cut = cleanse(zoned, {"garrison.osm": inside})
+    compressed = cleanse(zoned, {"town.osm.gz": gzip.compress(town(sloped=False))})
+    with zoned.database.read() as session:
+        states = {
+            row.recording_id: row.state
+            for row in session.scalars(sa.select(ItemRow).where(ItemRow.recording_id.in_([cut, compressed])))
+        }
+    assert states == {cut: ItemState.CUT, compressed: ItemState.CLEANSED}
+
+
+def test_no_attestation_stands_for_a_test_of_a_map(sqlite_house: House):
+    with sqlite_house.opened() as gate:
+        sqlite_house.furnish(gate)
+        recording = deliver(gate, {"town.osm": town()}, attestation="a closed test track")
+        with gate.database.transaction() as session:
+            session.execute(sa.delete(ZoneFileRow))
+        advance(gate, recording)
+        with gate.database.read() as session:
+            (item,) = session.scalars(sa.select(ItemRow).where(ItemRow.recording_id == recording))
+        assert (item.state, item.held_reason) == (ItemState.HELD, "zones_unchecked")
+
+
+def test_local_takes_a_map_within_a_clip_and_leaves_out_a_wider_one(zoned: Gate, sqlite_house: House):
+    files = {"block.osm": town(sloped=False, extent_m=150.0), "town.osm": town(sloped=False)}
+    release = candidate(zoned, sqlite_house, cleanse(zoned, files), mode=ReleaseMode.LOCAL)
+    summary = release_summary(zoned, release)
+    assert list(summary["left_out"].values()) == ["limit_exceeded"]
+    publish(zoned, sqlite_house, release)
+    _, content = content_of(zoned, sqlite_house, release)
+    places = np.array([place for _, _, place in read_osm(content, "osm") if place])
+    away, _ = geodesic_m(np.zeros(len(places)), np.zeros(len(places)), places[:, 0], places[:, 1])
+    assert float(away.max()) <= 300.0
+
+
+def test_one_map_goes_out_under_one_key(zoned: Gate, sqlite_house: House):
+    content = town(sloped=False)
+    first = candidate(zoned, sqlite_house, cleanse(zoned, {"a.osm": content}), mode=ReleaseMode.OFFSET)
+    publish(zoned, sqlite_house, first)
+    with pytest.raises(DeniedError) as denied:
+        candidate(zoned, sqlite_house, cleanse(zoned, {"b.osm": content}), mode=ReleaseMode.OFFSET)
+    assert [v.rule for v in denied.value.decision.violations] == ["trip_once"]
