@@ -88,6 +88,23 @@ class MaskPlan:
         """SHA-256 of ``as_dict``."""
         return hashlib.sha256(json.dumps(self.as_dict(), separators=(",", ":")).encode()).hexdigest()
 
+    def only(self, frames: Sequence[int]) -> "MaskPlan":
+        """The plan of a video of some of the frames, in their order; what only others show is gone."""
+        number = {frame: place for place, frame in enumerate(frames)}
+        tracks = (replace(track, seen=_renumbered(track.seen, number)) for track in self.tracks)
+        return replace(
+            self,
+            frames=len(frames),
+            boxes={number[f]: boxes for f, boxes in self.boxes.items() if f in number},
+            tracks=tuple(track for track in tracks if track.seen),
+            sightings=tuple(
+                replace(f, where=place)
+                for f in self.sightings
+                if isinstance(f.where, FrameBox)
+                for place in _renumbered([f.where], number)
+            ),
+        )
+
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> "MaskPlan":
         """Read ``as_dict``; tracks and sightings are not in it and are empty.
@@ -150,21 +167,7 @@ def released_masks(plan: MaskPlan, timeline: Timeline) -> MaskPlan:
     """
     if not timeline.cut:
         return plan
-    kept = timeline.kept_frames
-    number = {frame: place for place, frame in enumerate(kept)}
-    tracks = (replace(track, seen=_renumbered(track.seen, number)) for track in plan.tracks)
-    return replace(
-        plan,
-        frames=len(kept),
-        boxes={number[f]: boxes for f, boxes in plan.boxes.items() if f in number},
-        tracks=tuple(track for track in tracks if track.seen),
-        sightings=tuple(
-            replace(f, where=place)
-            for f in plan.sightings
-            if isinstance(f.where, FrameBox)
-            for place in _renumbered([f.where], number)
-        ),
-    )
+    return plan.only(timeline.kept_frames)
 
 
 def _renumbered(places: Sequence[FrameBox], number: Mapping[int, int]) -> tuple[FrameBox, ...]:
