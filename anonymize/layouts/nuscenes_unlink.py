@@ -1,0 +1,292 @@
+"""nuScenes tables under the secrets of a release (the second pass): new tokens, and clips or displaced places.
+
+Each table is treated alone. Rows with times, or with a sample whose time is known, go where the recording's plan
+puts that time; the others only change their tokens. In LOCAL the tokens of samples, poses, scenes and instances
+differ from clip to clip, so that they join nothing beyond one, and the tables of scenes and instances stay behind.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from anonymize.errors import OutsideReleaseError, UnknownFormatError
+from anonymize.geo.clips import ClipPlan, check_clip_paths
+from anonymize.geo.crs import from_wgs84
+from anonymize.geo.distortion import turns_rad
+from anonymize.geo.ellipsoid import FloatArray
+from anonymize.geo.offset import OffsetEvidence, measure_positions, require_limits
+from anonymize.geo.offset_plan import OffsetPlan
+from anonymize.geo.rotation import multiply_quaternions, up_quaternion
+from anonymize.geo.time_spans import IntArray
+from anonymize.layouts.nuscenes import Tokens, map_frame
+from anonymize.layouts.nuscenes_rows import PLACED, TIMED, NuscenesTable, places_of, write_table
+from anonymize.profile import TrackProfile
+
+Row = Mapping[str, Any]
+
+_MICRO = 1e6
+_JOINS_CLIPS = frozenset({"scene", "instance"})
+_IN_CLIP = frozenset({"token", "sample_token", "ego_pose_token", "scene_token", "instance_token"})
+_LASTING = frozenset({"calibrated_sensor_token", "category_token", "sensor_token", "visibility_token"})
+_SUFFIX = re.compile(r"(\.pcd\.bin|\.bin|\.pcd|\.jpg|\.jpeg|\.png)$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Companions:
+    """What other tables of the recording say of the rows of one.
+
+    Attributes:
+        sample_times: POSIX seconds by token of ``sample``.
+        categories: Token of the category by token of ``instance``.
+    """
+
+    sample_times: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    categories: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class UnlinkedTable:
+    """A table as it leaves.
+
+    Attributes:
+        content: JSON.
+        source: The true rows behind it, row by row; for the residual scan.
+        time_s: True times of the rows; NaN for tables without.
+        evidence: What an offset did to its places; None where there was none.
+    """
+
+    content: bytes
+    source: NuscenesTable = field(repr=False)
+    time_s: FloatArray = field(repr=False)
+    evidence: OffsetEvidence | None = None
+
+
+def companions(*tables: NuscenesTable) -> Companions:
+    """What ``sample`` and ``instance`` tables say of annotations."""
+    samples = {r["token"]: r["timestamp"] / _MICRO for t in tables if t.name == "sample" for r in t.rows}
+    categories = {r["token"]: r["category_token"] for t in tables if t.name == "instance" for r in t.rows}
+    return Companions(sample_times=samples, categories=categories)
+
+
+def local_table(
+    table: NuscenesTable,
+    plan: ClipPlan,
+    *,
+    tokens: Tokens,
+    location: str | None,
+    profile: TrackProfile,
+    known: Companions | None = None,
+    file_name: Callable[[str], str] | None = None,
+) -> UnlinkedTable:
+    """LOCAL: rows of each clip with its number, places in its frame, and microseconds since its begin.
+
+    Annotations carry ``category_token`` themselves, because instances stay behind.
+
+    Args:
+        table: What the first pass left.
+        plan: The clips of the recording.
+        tokens: New tokens.
+        location: See :func:`anonymize.layouts.nuscenes.map_frame`; for tables with places.
+        profile: Limits.
+        known: What other tables say; annotations need it.
+        file_name: Released name by the name in ``sample_data``; a keyed one where None.
+
+    Raises:
+        LimitExceededError: The path of ``ego_pose`` within a clip is longer than the profile permits.
+        OutsideReleaseError: No row lies in a clip, or the table joins clips.
+        UnknownCrsError: The table has places and the location is missing or unknown.
+        UnknownFormatError: Annotations come without the times of their samples or the categories of instances.
+    """
+    if table.name in _JOINS_CLIPS:
+        raise OutsideReleaseError(f"the table {table.name} joins clips (got LOCAL, expected OFFSET)")
+    times = _times(table, known)
+    if not np.isfinite(times).any() and not _is_timed(table):
+        return _renamed(table, tokens, local=True)
+    source, numbers, times = _sorted(table, plan.clip_of(times), times)
+    part_of = dict(zip((r["token"] for r in source.rows), numbers.tolist(), strict=True))
+    rows = [
+        {**_relinked(row, tokens, part_of, clip, file_name), "clip": clip}
+        for row, clip in zip(source.rows, numbers.tolist(), strict=True)
+    ]
+    if table.name == "sample_annotation":
+        _put_categories(rows, source, tokens, known)
+    if table.name in TIMED:
+        for row, clip, time in zip(rows, numbers.tolist(), times.tolist(), strict=True):
+            row["timestamp"] = round(float(plan.clips[clip].times(time)) * _MICRO)
+    if table.name in PLACED:
+        _put_in_clips(rows, source, numbers, plan, location)
+    if table.name == "ego_pose":
+        at = np.array([row["translation"] for row in rows])
+        check_clip_paths(numbers, at[:, 0], at[:, 1], profile=profile)
+    return UnlinkedTable(content=write_table(rows), source=source, time_s=times)
+
+
+def offset_table(
+    table: NuscenesTable,
+    plan: OffsetPlan,
+    *,
+    tokens: Tokens,
+    location: str | None,
+    profile: TrackProfile,
+    known: Companions | None = None,
+    file_name: Callable[[str], str] | None = None,
+) -> UnlinkedTable:
+    """OFFSET: rows of kept spans, displaced in the frame of their map, at shifted times. See :func:`local_table`.
+
+    Raises:
+        LimitExceededError: A limit of the profile is missed.
+        OutsideReleaseError: No row lies in a kept span.
+        UnknownCrsError: The table has places and the location is missing or unknown.
+        UnknownFormatError: Annotations come without the times of their samples.
+    """
+    times = _times(table, known)
+    if not np.isfinite(times).any() and not _is_timed(table):
+        return _renamed(table, tokens, local=False)
+    source, numbers, times = _sorted(table, plan.span_of(times), times)
+    part_of = dict(zip((r["token"] for r in source.rows), numbers.tolist(), strict=True))
+    rows = [_relinked(row, tokens, part_of, None, file_name) for row in source.rows]
+    if table.name in TIMED:
+        for row, time in zip(rows, plan.times(times).tolist(), strict=True):
+            row["timestamp"] = round(time * _MICRO)
+    evidence = _put_displaced(rows, source, plan, location, profile) if table.name in PLACED else None
+    return UnlinkedTable(content=write_table(rows), source=source, time_s=times, evidence=evidence)
+
+
+def _is_timed(table: NuscenesTable) -> bool:
+    return table.name in TIMED or table.name == "sample_annotation"
+
+
+def _times(table: NuscenesTable, known: Companions | None) -> FloatArray:
+    if table.name in TIMED:
+        return table.times()
+    if table.name != "sample_annotation":
+        return np.full(len(table.rows), np.nan)
+    if known is None or not known.sample_times:
+        raise UnknownFormatError(
+            "annotations cannot be placed in time (got no samples, expected sample.json)"
+        )
+    return np.array([known.sample_times.get(row["sample_token"], np.nan) for row in table.rows])
+
+
+def _sorted(
+    table: NuscenesTable, numbers: IntArray, times: FloatArray
+) -> tuple[NuscenesTable, IntArray, FloatArray]:
+    """The rows that are released, by part and time."""
+    order = np.lexsort((times, numbers))
+    order = order[numbers[order] >= 0]
+    if not len(order):
+        raise OutsideReleaseError(f"no row of {table.name} lies in what is released (expected some)")
+    return table.take(order), numbers[order], times[order]
+
+
+def _relinked(
+    row: Row,
+    tokens: Tokens,
+    part_of: Mapping[str, int],
+    clip: int | None,
+    file_name: Callable[[str], str] | None,
+) -> dict[str, Any]:
+    """A row with new tokens; links to rows that lie elsewhere, or nowhere, are empty."""
+    made = dict(row)
+    own = part_of[row["token"]]
+    for member in made:
+        if member in _IN_CLIP:
+            made[member] = tokens.of(row[member], clip)
+        elif member in _LASTING:
+            made[member] = tokens.of(row[member])
+        elif member in {"prev", "next"}:
+            made[member] = tokens.of(row[member], clip) if part_of.get(row[member]) == own else ""
+        elif member == "attribute_tokens":
+            made[member] = sorted(tokens.of(token) for token in row[member])
+        elif member == "filename":
+            name = row[member]
+            made[member] = file_name(name) if file_name else _keyed_name(name, tokens)
+    return made
+
+
+def _keyed_name(name: str, tokens: Tokens) -> str:
+    suffix = _SUFFIX.search(name)
+    return tokens.of(name) + (suffix[1] if suffix else "") if name else ""
+
+
+def _renamed(table: NuscenesTable, tokens: Tokens, *, local: bool) -> UnlinkedTable:
+    """Tables without times and places: new tokens, in the order of those, so that rows keep no place."""
+    made = []
+    for index, row in enumerate(table.rows):
+        new = dict(row)
+        for member, value in row.items():
+            if member == "token" or member.endswith("_token"):
+                new[member] = tokens.of(value)
+            elif member.endswith("_tokens"):
+                new[member] = sorted(tokens.of(token) for token in value)
+        if table.name == "map":
+            new["filename"] = ""
+        if table.name == "log" and local:
+            new["location"] = ""
+        made.append((new["token"], index, new))
+    made.sort(key=lambda entry: entry[:2])
+    source = table.take(np.array([index for _, index, _ in made], dtype=np.intp))
+    absent = np.full(len(made), np.nan)
+    return UnlinkedTable(content=write_table([new for _, _, new in made]), source=source, time_s=absent)
+
+
+def _put_categories(
+    rows: list[dict[str, Any]], source: NuscenesTable, tokens: Tokens, known: Companions | None
+) -> None:
+    for row, true in zip(rows, source.rows, strict=True):
+        category = known.categories.get(true["instance_token"]) if known else None
+        if category is None:
+            raise UnknownFormatError(
+                "annotations have no category (got an unknown instance, expected instance.json)"
+            )
+        row["category_token"] = tokens.of(category)
+
+
+def _put_in_clips(
+    rows: list[dict[str, Any]],
+    source: NuscenesTable,
+    numbers: IntArray,
+    plan: ClipPlan,
+    location: str | None,
+) -> None:
+    lat, lon, up = places_of(source, location=location)
+    turned = _quaternions(source)
+    for clip in np.unique(numbers).tolist():
+        of, frame = np.flatnonzero(numbers == clip), plan.clips[clip]
+        x, y, z = frame.positions(lat[of], lon[of], up[of])
+        _put(rows, of, np.stack([x, y, z], axis=1), frame.quaternions(turned[of]))
+
+
+def _put_displaced(
+    rows: list[dict[str, Any]],
+    source: NuscenesTable,
+    plan: OffsetPlan,
+    location: str | None,
+    profile: TrackProfile,
+) -> OffsetEvidence:
+    lat, lon, up = places_of(source, location=location)
+    evidence = measure_positions(plan.offset, lat, lon)
+    require_limits(evidence, profile)
+    east, north = from_wgs84(*plan.offset.displace(lat, lon), map_frame(location))
+    turn = turns_rad(plan.offset.jacobians(lat, lon))
+    turned = multiply_quaternions(up_quaternion(turn), _quaternions(source))
+    height = up if profile.keep_elevation else np.zeros(len(up))
+    _put(rows, np.arange(len(rows)), np.stack([east, north, height], axis=1), turned)
+    return evidence
+
+
+def _quaternions(table: NuscenesTable) -> FloatArray:
+    """Orientations as x, y, z, w; nuScenes has w first."""
+    return np.roll(np.array([row["rotation"] for row in table.rows], dtype=np.float64), -1, axis=1)
+
+
+def _put(rows: list[dict[str, Any]], of: Any, at: FloatArray, turned: FloatArray) -> None:
+    for index, place, quaternion in zip(
+        of.tolist(), at.tolist(), np.roll(turned, 1, axis=1).tolist(), strict=True
+    ):
+        rows[index]["translation"] = [round(v, 3) + 0.0 for v in place]
+        rows[index]["rotation"] = [round(v, 9) + 0.0 for v in quaternion]
