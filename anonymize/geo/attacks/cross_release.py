@@ -19,7 +19,8 @@ _LEAST_OVERLAP = 8
 _NOISE_M, _NOISE_SHARE = 0.02, 0.004
 _STRETCH = (0.985, 1.015)
 _GAP = 512
-_CLAIM_SCORE, _CLAIM_RATIO = 50.0, 3.0
+_TIGHT = 9.0
+_CLAIM_TIGHT, _CLAIM_RATIO = 0.3, 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,6 +28,11 @@ class Drive:
     """The steps in metres from fix to fix of one drive, piece by piece (segments of a track, or clips)."""
 
     pieces: tuple[FloatArray, ...]
+
+    @property
+    def steps(self) -> int:
+        """How many there are."""
+        return sum(len(piece) for piece in self.pieces)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,16 +43,18 @@ class Joined:
         best: Index of the best one.
         score: Its score: a log-likelihood ratio against agreement by chance.
         runner_up: The next best score; 0 where there is one candidate only.
+        tight: Share of the shorter drive's steps in runs that agree as closely as one drive under two keys does.
     """
 
     best: int
     score: float
     runner_up: float
+    tight: float
 
     @property
     def claimed(self) -> bool:
         """Whether an attacker who does not know the truth would stand by it."""
-        return self.score >= _CLAIM_SCORE and self.score >= _CLAIM_RATIO * self.runner_up
+        return self.tight >= _CLAIM_TIGHT and self.score >= _CLAIM_RATIO * self.runner_up
 
 
 def drive_of(pieces: Iterable[ComplexArray]) -> Drive:
@@ -71,16 +79,22 @@ class HeldDrives:
         if not drive.pieces or not any(self._held):
             return None
         own = _Laid.of(drive)
-        scores = np.zeros(len(self._held))
+        scores, tight = np.zeros(len(self._held)), np.zeros(len(self._held))
         for number, held in enumerate(self._held):
             if held is not None:
                 other, laid = held
                 # Short pieces slide over long ones: a long one would lie over many short ones in the wrong order.
                 shorter = len(other.pieces) > len(drive.pieces)
-                scores[number] = _score(other, own) if shorter else _score(drive, laid)
+                scores[number], agreeing = _score(other, own) if shorter else _score(drive, laid)
+                tight[number] = agreeing / min(drive.steps, other.steps)
         best = int(np.argmax(scores))
         others = np.delete(scores, best)
-        return Joined(best=best, score=float(scores[best]), runner_up=float(others.max(initial=0.0)))
+        return Joined(
+            best=best,
+            score=float(scores[best]),
+            runner_up=float(others.max(initial=0.0)),
+            tight=float(tight[best]),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -98,12 +112,12 @@ class _Laid:
         return cls(steps=np.concatenate(steps), known=np.concatenate(known))
 
 
-def _score(drive: Drive, laid: _Laid) -> float:
-    """The sum over the pieces of the best agreement at any lag."""
+def _score(drive: Drive, laid: _Laid) -> tuple[float, float]:
+    """Sums over the pieces at their best lags: of the agreement, and of the steps that agree closely."""
     longest = max(len(piece) for piece in drive.pieces)
     size = next_fast_len(len(laid.steps) + longest - 1, real=True)
     other = rfft(np.stack([laid.known, laid.steps, laid.steps**2]), size)
-    total = 0.0
+    total = np.zeros(2)
     for piece in drive.pieces:
         own = np.conj(rfft(np.stack([np.ones(len(piece)), piece, piece**2]), size))
         # Sums over the overlap at every lag: count, own steps, their squares, the other's squares, products.
@@ -116,15 +130,15 @@ def _score(drive: Drive, laid: _Laid) -> float:
         )
         count, mine, square, theirs, both = irfft(np.stack(products), size)
         total += _best_lag(np.rint(count), mine, square, theirs, both)
-    return total
+    return float(total[0]), float(total[1])
 
 
 def _best_lag(
     count: FloatArray, mine: FloatArray, square: FloatArray, theirs: FloatArray, both: FloatArray
-) -> float:
+) -> tuple[float, float]:
     enough = count >= _LEAST_OVERLAP
     if not enough.any():
-        return 0.0
+        return 0.0, 0.0
     n = count[enough]
     variance = np.maximum(square[enough] / n - (mine[enough] / n) ** 2, 0.0)
     # An offset stretches a stretch of road nearly as a whole: the best factor near 1 is taken out.
@@ -133,4 +147,6 @@ def _best_lag(
     noise = _NOISE_M**2 + _NOISE_SHARE**2 * square[enough] / n
     # The steps' own variance is what agreement by chance would leave: a standing vehicle agrees with any other.
     ratio = 0.5 * n * np.log((variance + noise) / (apart + noise))
-    return float(max(ratio.max(), 0.0))
+    best = int(np.argmax(ratio))
+    close = apart[best] <= _TIGHT * noise[best] < variance[best]
+    return float(max(ratio[best], 0.0)), float(n[best]) if close else 0.0
