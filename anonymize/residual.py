@@ -37,3 +37,12 @@ class ResidualReport:
             "residual": [f.as_dict() for f in self.residual],
             "facts": dict(self.facts),
         }
+
+
+def joined(*reports: ResidualReport) -> ResidualReport:
+    """What several scans of one output found together; of facts of one name the last stays."""
+    return ResidualReport(
+        scanners=tuple(scanner for report in reports for scanner in report.scanners),
+        residual=tuple(finding for report in reports for finding in report.residual),
+        facts={key: value for report in reports for key, value in report.facts.items()},
+    )

@@ -30,8 +30,9 @@ _ORIGIN = (39.9075, 116.3520)
 _METRES_PER_DEGREE = 111_320.0
 _SPEED_MPS = 12.0
 _FIXES = 540
-_FRAMES_AT = (40, 150, 270, 420)
-_CLIP_AT = 100
+# The first clip of a release begins with the drive and is at least 210 m long.
+_FRAMES_AT = (4, 150, 270, 420)
+_CLIP_AT = 8
 _CLIP_SIZE = (640, 360)
 _CLIP_FRAMES, _CLIP_FPS = 12, 6
 _ZONE_AT = 270
@@ -228,7 +229,7 @@ def make_drive() -> Drive:
     captured[clip] = STARTED_AT + timedelta(seconds=_CLIP_AT)
     files[clip] = _clip(pictures[-1], lats[_CLIP_AT], lons[_CLIP_AT], captured[clip])
     files["lidar/000000.bin"] = _sweep()
-    captured["lidar/000000.bin"] = STARTED_AT + timedelta(seconds=40)
+    captured["lidar/000000.bin"] = STARTED_AT + timedelta(seconds=10)
     files["drive.gpx"] = _gpx(lats, lons)
     files["drive.csv"] = _csv(lats, lons)
     files["metadata.json"] = _metadata(lats, lons)

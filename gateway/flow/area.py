@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from anonymize.formats.track import Track
+from anonymize.geo.hull_area import hull_cells
 from anonymize.geo.swept_area import CELL_KM2, swept_cells
 from gateway.flow.gate import Gate
 
@@ -21,7 +22,10 @@ _BYTES = 8
 
 
 def area_evidence(
-    gate: Gate, tracks: Iterable[Track], places: Iterable[tuple[float, float]]
+    gate: Gate,
+    tracks: Iterable[Track],
+    places: Iterable[tuple[float, float]],
+    maps: Iterable[tuple[ArrayLike, ArrayLike]] = (),
 ) -> dict[str, Any]:
     """What the evidence of a release keeps of the ground it covers.
 
@@ -29,6 +33,7 @@ def area_evidence(
         gate: The gate.
         tracks: The true tracks of its recordings.
         places: Latitudes and longitudes, degrees WGS-84, of single items.
+        maps: Latitudes and longitudes of all positions of each map; the ground within its hull counts.
     """
     profile = gate.profile.profile
     paths: list[tuple[ArrayLike, ArrayLike]] = [
@@ -36,7 +41,8 @@ def area_evidence(
     ]
     paths += places
     radius_m = max(profile.images.view_distance_m, profile.points.max_range_m)
-    cells = swept_cells(paths, radius_m=radius_m)
+    found = [swept_cells(paths, radius_m=radius_m), *(hull_cells(lat, lon) for lat, lon in maps)]
+    cells = np.unique(np.concatenate(found))
     secret = gate.keystore.secret(_SECRET)
     digests = sorted(
         hashlib.blake2b(cell.to_bytes(8, "big"), key=secret, digest_size=_BYTES).digest()

@@ -13,6 +13,7 @@ from anonymize.errors import AnonymizeError, ResidualError
 from anonymize.finding import FindingKind
 from anonymize.formats.identify import ItemKind
 from anonymize.media.mask_file import MASK_MEDIA_TYPE
+from anonymize.residual import joined
 from audit.events import EventType
 from audit.intent import Intent
 from gateway.database import ReadSession, WriteSession
@@ -24,7 +25,8 @@ from gateway.flow.classify import buffered
 from gateway.flow.cleanse import load_cleansed, open_treated
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
-from gateway.flow.kinds.handling import Settled, Unlinked
+from gateway.flow.kinds.handling import Settled, Unlinked, chunks_of
+from gateway.flow.kinds.maps import MAP_KINDS, map_positions
 from gateway.flow.kinds.table import handler_of
 from gateway.flow.recording import (
     Built,
@@ -129,7 +131,8 @@ def _finish_build(
     subjects = sum(subjects_of(each) for each in cleansed)
     facts = [each.classified.facts for each in cleansed]
     places = [(float(f["latitude"]), float(f["longitude"])) for f in facts if f.get("latitude") is not None]
-    area = area_evidence(gate, [t for trip in trips.values() for t in trip.tracks], places)
+    maps = [map_positions(c, open_treated(gate, c)) for c in cleansed if c.classified.kind in MAP_KINDS]
+    area = area_evidence(gate, [t for trip in trips.values() for t in trip.tracks], places, maps)
     if not items:
         raise InvalidRequestError(f"release has no item to offer (got {terms.release!r})")
     digest = release_digest(terms, items)
@@ -224,7 +227,7 @@ def _build_item(
         # Sealed under the recording's key: destroying that key makes released copies unreadable, too (law 9).
         context = Context(owner=terms.release, object=name, role="release")
         sealed = gate.vault.seal(unlinked.chunks, kek_id=quarantined.kek, context=context)
-        settled = _settled(gate, unlinked, sealed, context)
+        settled = _settled(gate, unlinked, sealed, context, trips[quarantined.recording])
         payload |= {
             "residual": settled.residual.as_dict() if settled.residual else None,
             "facts": dict(settled.facts),
@@ -256,21 +259,24 @@ def _build_item(
         intent.complete(digests={"content": sealed.content_digest})
 
 
-def _settled(gate: Gate, unlinked: Unlinked, sealed: SealedObject, context: Context) -> Settled:
-    """What the second look at a sealed item tells.
+def _settled(gate: Gate, unlinked: Unlinked, sealed: SealedObject, context: Context, trip: Trip) -> Settled:
+    """What the looks at a sealed item tell: the scan of its kind, and the search that every output must pass.
 
     Raises:
         ResidualError: It still shows an absolute position or time; what was sealed is destroyed.
     """
     try:
-        settled = unlinked.settle(buffered(SealedFile(gate.vault.open(sealed.manifest_jws, context))))
-        if settled.residual is not None and not settled.residual.clean:
-            found = sorted({f.kind.value for f in settled.residual.residual})
-            raise ResidualError(f"the unlinked item still shows {', '.join(found)}")
+        file = buffered(SealedFile(gate.vault.open(sealed.manifest_jws, context)))
+        settled = unlinked.settle(file)
+        found = trip.search(unlinked).scan(chunks_of(file), media_type=unlinked.media_type)
+        residual = found if settled.residual is None else joined(settled.residual, found)
+        if not residual.clean:
+            kinds = sorted({f.kind.value for f in residual.residual})
+            raise ResidualError(f"the unlinked item still shows {', '.join(kinds)}")
     except AnonymizeError:
         gate.vault.delete(sealed.blob_id)
         raise
-    return settled
+    return Settled(residual=residual, facts=settled.facts)
 
 
 def _copy_mask(gate: Gate, release: str, cleansed: Cleansed, name: str) -> BuiltMask | None:

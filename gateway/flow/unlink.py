@@ -10,19 +10,24 @@ import sqlalchemy as sa
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
 from anonymize.geo.clips import ClipPlan, plan_clips
+from anonymize.geo.displacement import KeyedOffset
+from anonymize.geo.ellipsoid import FloatArray
 from anonymize.geo.offset_plan import OffsetPlan, plan_offset
+from anonymize.geo.released_scan import ReleasedScan
 from anonymize.profile import TrackProfile
 from gateway.database import ReadSession
 from gateway.flow.cleanse import load_cleansed, open_treated
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
-from gateway.flow.kinds.handling import Series, Unlinking
+from gateway.flow.kinds.handling import Series, Unlinked, Unlinking
 from gateway.flow.kinds.table import handler_of, kind_when_treated
 from gateway.flow.recording import Cleansed, ItemState, RecordingId, ReleaseMode
 from gateway.flow.records import ItemRow
 from gateway.vehicles.manifest import Manifest
 
 WGS84 = "EPSG:4326"
+_SEARCHABLE = 6
+"""Shorter names occur by chance in large files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +85,37 @@ class Trip:
         planned = plan_clips if self._terms.mode is ReleaseMode.LOCAL else plan_offset
         return planned(
             self.reference, key=self._terms.key, context=self.recording.encode(), profile=self._profile
+        )
+
+    def search(self, unlinked: Unlinked) -> ReleasedScan:
+        """The search that every output of the recording must pass, whatever its kind (COMPLIANCE rule 10).
+
+        It looks for the true fixes in any notation, and for the vehicle's id and the names of the files. What an
+        OFFSET release rightly shows is known.
+        """
+        return self._everything if unlinked.searched == "everything" else self._identifiers
+
+    @cached_property
+    def _everything(self) -> ReleasedScan:
+        lat, lon = (np.concatenate([[], *(getattr(t, axis) for t in self.tracks)]) for axis in ("lat", "lon"))
+        offset = KeyedOffset(self._terms.key, self._profile)
+        shown = offset.displace(lat, lon) if self._terms.mode is ReleaseMode.OFFSET and len(lat) else None
+        return self._scan(lat, lon, shown)
+
+    @cached_property
+    def _identifiers(self) -> ReleasedScan:
+        return self._scan(np.zeros(0), np.zeros(0), None)
+
+    def _scan(
+        self, lat: FloatArray, lon: FloatArray, shown: tuple[FloatArray, FloatArray] | None
+    ) -> ReleasedScan:
+        names = {item.name.rpartition("/")[2] for item in self._manifest.items}
+        return ReleasedScan(
+            lat=lat,
+            lon=lon,
+            device_ids=[self._manifest.vehicle] if len(self._manifest.vehicle) >= _SEARCHABLE else [],
+            planted=sorted(name for name in names if len(name) >= _SEARCHABLE),
+            shown=shown,
         )
 
     def unlinking(self, item: str) -> Unlinking:

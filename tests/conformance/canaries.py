@@ -363,7 +363,7 @@ class PlantedDrive:
     captured: Mapping[str, datetime]
 
 
-def planted_drive(photograph: str, seed: int) -> PlantedDrive:
+def planted_drive(photograph: str, seed: int, *, captured: datetime = MOMENT) -> PlantedDrive:
     fixes = route((39.90 + 0.03 * seed, 116.35))
     points = np.random.default_rng(seed).uniform(-40, 40, (4000, 4))
     points[:, 2:] = np.random.default_rng(seed + 9).uniform(0, 1, (4000, 2))
@@ -382,5 +382,5 @@ def planted_drive(photograph: str, seed: int) -> PlantedDrive:
     }
     assert MOMENT.tzinfo is UTC
     return PlantedDrive(
-        photograph=photograph, fixes=fixes, files=files, captured={sweep: MOMENT, video: MOMENT}
+        photograph=photograph, fixes=fixes, files=files, captured={sweep: captured, video: captured}
     )

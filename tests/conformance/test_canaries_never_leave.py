@@ -25,6 +25,7 @@ from conformance.canaries import (
     BACKGROUND,
     FACES,
     LONG,
+    MOMENT,
     PLATES_AT,
     TEXTS,
     Needle,
@@ -43,6 +44,8 @@ from pipeline.client import GatewayClient
 from pipeline.errors import RefusedError
 from simulators import PURPOSE, REGION, START, VEHICLE, House, candidate, grant, publish
 
+# Within the first clip, which begins with the drive and is at least 210 m long; and far from the trimmed ends.
+TAKEN = {ReleaseMode.LOCAL: START + timedelta(seconds=5), ReleaseMode.OFFSET: MOMENT}
 DRIVES = {ReleaseMode.LOCAL: ("zidane", 0), ReleaseMode.OFFSET: ("bus", 1)}
 WAIT_S = 240.0
 SHORT = 4
@@ -79,7 +82,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
         with house.opened() as gate:
             house.furnish(gate)
             with serving(gate) as origin, Tap(int(origin.rpartition(":")[2])) as tap:
-                drives = {mode: planted_drive(*DRIVES[mode]) for mode in ReleaseMode}
+                drives = {mode: planted_drive(*DRIVES[mode], captured=TAKEN[mode]) for mode in ReleaseMode}
                 recordings = {mode: sent(place, origin, house, drives[mode]) for mode in ReleaseMode}
                 states = {mode: settled(gate, recordings[mode]) for mode in ReleaseMode}
                 released = {mode: out(gate, house, recordings[mode], mode) for mode in ReleaseMode}

@@ -167,6 +167,7 @@ class CloudHandler:
             absolute_time="stripped" if local else "shifted",
             settle=settle,
             placed=where,
+            searched="everything" if local else "identifiers",
         )
 
 

@@ -24,7 +24,7 @@ from anonymize.media.detection import Detector, detector_set_digest
 from anonymize.media.image_decoding import ImageKind
 from anonymize.media.images import cleanse_image, scan_image
 from anonymize.profile import ImageProfile, Profile
-from anonymize.residual import ResidualReport
+from anonymize.residual import ResidualReport, joined
 from anonymize.text.redact import redact
 from gateway.flow.gate import Gate
 from gateway.flow.kinds.handling import (
@@ -165,6 +165,7 @@ class ContainerHandler:
             position_handling="local" if local else "offset",
             absolute_time="stripped" if local else "shifted",
             settle=_settling(run, unlinking, reference, shown, profile),
+            searched="identifiers",
         )
 
 
@@ -199,7 +200,7 @@ def _settling(
                 "max_heading_error_deg": shown.evidence.max_heading_error_deg,
                 "max_strain": shown.evidence.max_strain,
             }
-        return Settled(residual=_joined(structure, messages), facts=facts)
+        return Settled(residual=joined(structure, messages), facts=facts)
 
     return settle
 
@@ -276,12 +277,4 @@ def _cleansed_residual(
         if finding.kind is FindingKind.RESTRICTED_ZONE
     ]
     zone_test = ResidualReport(scanners=("re-read-and-zone-test",), residual=tuple(left))
-    return _joined(structure, zone_test)
-
-
-def _joined(*reports: ResidualReport) -> ResidualReport:
-    return ResidualReport(
-        scanners=tuple(scanner for report in reports for scanner in report.scanners),
-        residual=tuple(finding for report in reports for finding in report.residual),
-        facts={key: value for report in reports for key, value in report.facts.items()},
-    )
+    return joined(structure, zone_test)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, BinaryIO, ClassVar, Protocol
+from typing import Any, BinaryIO, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -106,6 +106,8 @@ class Unlinked:
         settle: Called with the sealed result after ``chunks`` were read to their end: the residual scan, None
             where the first pass's holds, and measures.
         placed: Where in the release's own time the item lies (``placed``); what its recipient is told beside it.
+        searched: What the release's own search looks for in the bytes: true positions and identifiers, or
+            identifiers only, where displaced places of the item's own lie on roads that were driven.
     """
 
     chunks: Iterable[bytes]
@@ -116,6 +118,7 @@ class Unlinked:
     absolute_time: str
     settle: Callable[[BinaryIO], Settled]
     placed: Mapping[str, Any] = field(default_factory=dict)
+    searched: Literal["everything", "identifiers"] = "everything"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

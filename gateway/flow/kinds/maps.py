@@ -2,18 +2,25 @@
 
 import os
 from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, ClassVar, Literal
 
 from anonymize.errors import ProfileError
 from anonymize.finding import Treated
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
-from anonymize.geo.crs import require_crs
+from anonymize.geo.crs import require_crs, to_wgs84
 from anonymize.geo.displacement import KeyedOffset
+from anonymize.geo.ellipsoid import FloatArray
+from anonymize.geo.hull_area import require_countable
 from anonymize.geo.offset import OffsetEvidence, measure_positions, require_limits
 from anonymize.geo.zones import ZoneSet
 from anonymize.maps.cleanse import MapTreated, cleanse_map
 from anonymize.maps.residual import scan_cleansed_map, scan_released_map
+from anonymize.maps.residual_json import read_released_json
+from anonymize.maps.residual_pbf import read_released_pbf
+from anonymize.maps.residual_read import MapReading
+from anonymize.maps.residual_xml import read_released_xml
 from anonymize.maps.sniff import MapKind
 from anonymize.maps.unlink import MapUnlinked, unlink_map
 from gateway.flow.gate import Gate
@@ -41,6 +48,11 @@ MOST_LISTED = 1000
 _MOST_KEYS = 256
 _EXTENSIONS = {MapKind.GEOJSON: "geojson", MapKind.OSM_XML: "osm", MapKind.OSM_PBF: "osm.pbf"}
 _NO_ZONES = ZoneSet(zones=(), name="none", version=1, digest="0" * 64)
+_READERS: Mapping[MapKind, Callable[[BinaryIO], MapReading]] = {
+    MapKind.GEOJSON: read_released_json,
+    MapKind.OSM_XML: read_released_xml,
+    MapKind.OSM_PBF: read_released_pbf,
+}
 _Mode = Literal["LOCAL", "OFFSET"]
 
 
@@ -120,6 +132,8 @@ class MapHandler:
             profile=profile,
             crs=str(cleansed.classified.facts["crs"]),
         )
+        # Rule 18 counts the ground within a map; what cannot be counted does not leave.
+        require_countable(moved.source_lat, moved.source_lon)
         facts = {**moved.facts, **_measured(gate, offset, moved)}
 
         def settle(sealed: BinaryIO) -> Settled:
@@ -143,6 +157,13 @@ class MapHandler:
             absolute_time="stripped",
             settle=settle,
         )
+
+
+def map_positions(cleansed: Cleansed, treated: BinaryIO) -> tuple[FloatArray, FloatArray]:
+    """True latitudes and longitudes, degrees WGS-84, of everything in a treated map."""
+    reading = _READERS[MAP_KINDS[cleansed.classified.kind]](treated)
+    lat, lon = reading.positions()
+    return to_wgs84(lat, lon, str(cleansed.classified.facts["crs"]))[:2]
 
 
 def _first_pass(gate: Gate, kind: ItemKind, original: BinaryIO, *, zones: ZoneSet, crs: str) -> MapTreated:
