@@ -16,6 +16,7 @@ from anonymize.geo.approved_checks import Sample, ask
 from anonymize.geo.crs import Crs, from_wgs84, kind_of, to_wgs84
 from anonymize.geo.displacement import KeyedOffset
 from anonymize.geo.ellipsoid import FloatArray, wrap_degrees
+from anonymize.geo.offset import OffsetEvidence, measure_positions, require_limits
 from anonymize.geo.offset_plan import OffsetPlan, plan_offset
 from anonymize.geo.secrecy_processor import SecrecyProcessor, require_attested
 from anonymize.profile import TrackProfile
@@ -105,6 +106,33 @@ def plan_approved(
         ProfileError: The key has another length.
     """
     return replace(plan_offset(track, key=key, context=context, profile=profile), offset=displacement)
+
+
+def measured(
+    offset: KeyedOffset, lat: ArrayLike, lon: ArrayLike, *, profile: TrackProfile
+) -> OffsetEvidence | None:
+    """What a keyed offset does to positions, held to the profile's limits; None for a processor.
+
+    The limits are those of the keyed offset. What a processor does is not measured: its figures are secret.
+
+    Raises:
+        LimitExceededError: A limit is missed.
+    """
+    if isinstance(offset, ApprovedDisplacement):
+        return None
+    evidence = measure_positions(offset, lat, lon)
+    require_limits(evidence, profile)
+    return evidence
+
+
+def least_shift_m(offset: KeyedOffset, *, profile: TrackProfile) -> float:
+    """How far in metres every released position must lie from its truth: nothing is demanded of a processor."""
+    return 0.0 if isinstance(offset, ApprovedDisplacement) else profile.offset_min_shift_m
+
+
+def is_approved(plan: object) -> bool:
+    """Whether a plan's positions are a processor's: they may rightly lie near the truth."""
+    return isinstance(plan, OffsetPlan) and isinstance(plan.offset, ApprovedDisplacement)
 
 
 def _sample(lat: FloatArray, lon: FloatArray, height: FloatArray | None) -> Sample:

@@ -21,7 +21,7 @@ POSE_NUMBERS = 12
 NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 STAMP = re.compile(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(?:Z|[+-]\d\d:?\d\d)?")
 
-_STAMP_NUMBERS = 7
+_FRACTION = re.compile(r"[.eE]")
 _TUM_NUMBERS = 8
 _KITTI_360 = {13: "KITTI-360 poses (a frame and 3 by 4 numbers a line)", 17: "KITTI-360 poses (4 by 4)"}
 _UNIT = 0.01
@@ -46,7 +46,7 @@ def kitti_kind(content: bytes) -> KittiKind | None:
     if widths == {POSE_NUMBERS}:
         return "poses"
     if widths == {1}:
-        return "times" if _rises([float(row[0]) for row in rows]) else None
+        return "times" if _are_times([row[0] for row in rows]) else None
     raise UnknownFormatError(_refusal(rows, widths))
 
 
@@ -69,7 +69,7 @@ def is_kitti_timestamps(content: bytes) -> bool:
 
 
 def is_kitti_times(content: bytes) -> bool:
-    """Whether every line is one number and they rise: seconds since the first frame (``times.txt``)."""
+    """Whether every line is one number with a fraction, rising: seconds since the first frame (``times.txt``)."""
     return _is(content, "times")
 
 
@@ -103,9 +103,11 @@ def _rows(content: bytes) -> list[list[str]] | None:
     return rows or None
 
 
-def _rises(values: Sequence[float]) -> bool:
-    finite = all(map(math.isfinite, values))
-    return finite and len(values) > 1 and all(a <= b for a, b in itertools.pairwise(values))
+def _are_times(cells: Sequence[str]) -> bool:
+    """Rising numbers with a fraction; whole ones are the numbers of frames (``ImageSets/train.txt``)."""
+    values = [float(cell) for cell in cells]
+    written = all(_FRACTION.search(cell) for cell in cells) and all(map(math.isfinite, values))
+    return written and len(values) > 1 and all(a <= b for a, b in itertools.pairwise(values))
 
 
 def _refusal(rows: list[list[str]], widths: set[int]) -> str:

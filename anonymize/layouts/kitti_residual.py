@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anonymize.finding import FieldPath, Finding, FindingKind, IndexSpan
+from anonymize.geo.approved_displacement import is_approved, least_shift_m
 from anonymize.geo.clips import ClipPlan
 from anonymize.geo.crs import geodesic_m
 from anonymize.geo.ellipsoid import FloatArray
@@ -86,7 +87,7 @@ def _report(
     profile: TrackProfile,
 ) -> ResidualReport:
     residual = list(_scan(content, table, lat, lon, time_s, plan, profile))
-    if len(lat):
+    if len(lat) and not is_approved(plan):
         residual += find_positions(content, lat=lat, lon=lon)
     return ResidualReport(
         scanners=(_SCANNER, "positions-near-the-true-track"),
@@ -175,7 +176,7 @@ def _displaced(
     if (np.abs(values[:, 0]) > 90.0).any() or (np.abs(values[:, 1]) > 180.0).any():  # noqa: PLR2004 - degrees
         yield _field("form")
         return
-    near = ~(geodesic_m(lat, lon, *shown)[0] >= profile.offset_min_shift_m)
+    near = ~(geodesic_m(lat, lon, *shown)[0] >= least_shift_m(plan.offset, profile=profile))
     if near.any():
         yield _at(FindingKind.POSITION, np.flatnonzero(near), "near its true place")
     elsewhere = ~(geodesic_m(*plan.offset.displace(lat, lon), *shown)[0] <= _ROUNDING_M)

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anonymize.finding import FieldPath, Finding, FindingKind, IndexSpan
+from anonymize.geo.approved_displacement import is_approved, least_shift_m
 from anonymize.geo.clips import ClipPlan
 from anonymize.geo.crs import geodesic_m, to_wgs84
 from anonymize.geo.ellipsoid import FloatArray
 from anonymize.geo.offset_plan import OffsetPlan
 from anonymize.geo.residual import find_positions
-from anonymize.layouts.nuscenes import map_frame
+from anonymize.layouts.nuscenes import ORIGINS, map_frame
 from anonymize.profile import TrackProfile
 from anonymize.residual import ResidualReport
 
@@ -78,7 +79,8 @@ def scan_table(
         profile: Parameters and limits.
     """
     residual = list(_scan(content, name, source, time_s, plan, location, profile))
-    if source and "translation" in source[0] and name != "calibrated_sensor":
+    placed = bool(source) and "translation" in source[0] and name != "calibrated_sensor"
+    if placed and not is_approved(plan):
         lat, lon = _places([row["translation"] for row in source], location)
         residual += find_positions(content, lat=lat, lon=lon)
     return ResidualReport(
@@ -110,6 +112,8 @@ def _scan(
     for member in blank:
         if any(row[member] for row in rows):
             yield _field(member)
+    if name == "log" and any(row["location"] not in {"", *ORIGINS} for row in rows):
+        yield _field("location")
     if timed:
         yield from _times(rows, name, time_s, plan)
     if "translation" in members and name != "calibrated_sensor":
@@ -183,7 +187,7 @@ def _positions(
         yield from _at(FindingKind.POSITION, wrong, "not its place in the clip")
     else:
         shown = _places(at.tolist(), location)
-        near = ~(geodesic_m(lat, lon, *shown)[0] >= profile.offset_min_shift_m)
+        near = ~(geodesic_m(lat, lon, *shown)[0] >= least_shift_m(plan.offset, profile=profile))
         yield from _at(FindingKind.POSITION, near, "near its true place")
         elsewhere = ~(geodesic_m(*plan.offset.displace(lat, lon), *shown)[0] <= _ROUNDING_M)
         yield from _at(FindingKind.POSITION, elsewhere, "not the displaced place")

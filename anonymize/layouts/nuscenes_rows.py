@@ -17,7 +17,7 @@ from anonymize.geo.crs import to_wgs84
 from anonymize.geo.cut import zone_findings
 from anonymize.geo.ellipsoid import FloatArray
 from anonymize.geo.zones import ZoneSet
-from anonymize.layouts.nuscenes import FRAME_ERROR_M, TABLES, map_frame, nuscenes_table
+from anonymize.layouts.nuscenes import FRAME_ERROR_M, ORIGINS, TABLES, map_frame, nuscenes_table
 from anonymize.profile import TrackProfile
 
 MEDIA_TYPE = "application/json"
@@ -31,6 +31,8 @@ _READER = "nuscenes"
 _DEPTH = 4
 _MICRO = 1e6
 _FARTHEST_M = 20_000.0
+_LARGEST = 1e17
+_LONGEST_VEHICLE_M = 50.0
 _UNIT = 1e-2
 _TOKEN = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _CHANNEL = re.compile(r"[A-Z][A-Z0-9_]{1,39}")
@@ -87,7 +89,7 @@ def read_table(content: bytes, *, profile: TrackProfile) -> NuscenesTable:
         for member, value in row.items():
             if not _CHECKS[member](value):
                 raise MalformedItemError(f"row {number} of {name}: {member} has no value of the schema")
-    _require_names(name, rows)
+    _require_plausible(name, rows)
     extra = sorted({member[:64] for row in document for member in row if member not in expected})[:64]
     return NuscenesTable(name=name, rows=rows, dropped=tuple(extra))
 
@@ -201,18 +203,18 @@ def _redacted(
     return rows, counts
 
 
-def _require_names(name: str, rows: tuple[Mapping[str, Any], ...]) -> None:
-    """Categories and attributes are words of a taxonomy; whatever else stands there is no such table."""
-    if name not in {"category", "map"}:
+def _require_plausible(name: str, rows: tuple[Mapping[str, Any], ...]) -> None:
+    """Members whose meaning depends on the table: what else stands there might be a name or a place."""
+    if name not in _PLAUSIBLE:
         return
-    member = "name" if name == "category" else "category"
-    bad = next((i for i, row in enumerate(rows) if not _NAME.fullmatch(row[member])), None)
+    member, check, expected = _PLAUSIBLE[name]
+    bad = next((i for i, row in enumerate(rows) if not check(row[member])), None)
     if bad is not None:
-        raise MalformedItemError(f"row {bad} of {name}: {member} is no word of a taxonomy")
+        raise MalformedItemError(f"row {bad} of {name}: {member} is no {expected}")
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
 def _numbers(count: int) -> Check:
@@ -280,6 +282,23 @@ _CHECKS: Mapping[str, Check] = {
     "modality": _matches(_FORMAT),
     "level": _matches(_LEVEL),
 }  # fmt: skip
+
+
+_PLAUSIBLE: Mapping[str, tuple[str, Check, str]] = {
+    "category": ("name", _matches(_NAME), "word of a taxonomy"),
+    "map": ("category", _matches(_NAME), "word of a taxonomy"),
+    "log": ("location", lambda v: v == "" or v in ORIGINS, f"known location (expected {sorted(ORIGINS)})"),
+    "calibrated_sensor": (
+        "translation",
+        lambda v: all(abs(x) <= _LONGEST_VEHICLE_M for x in v),
+        f"place on a vehicle (expected metres within {_LONGEST_VEHICLE_M:g})",
+    ),
+    "sample_annotation": (
+        "size",
+        lambda v: all(0.0 <= x <= _FARTHEST_M for x in v),
+        f"size (expected metres within {_FARTHEST_M:g})",
+    ),
+}
 
 
 def _field(kind: FindingKind, path: str) -> Finding:

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from anonymize.errors import OutsideReleaseError, UnknownFormatError
+from anonymize.geo.approved_displacement import measured
 from anonymize.geo.clips import ClipPlan, check_clip_paths
 from anonymize.geo.crs import from_wgs84
 from anonymize.geo.distortion import turns_rad
 from anonymize.geo.ellipsoid import FloatArray
-from anonymize.geo.offset import OffsetEvidence, measure_positions, require_limits
+from anonymize.geo.offset import OffsetEvidence
 from anonymize.geo.offset_plan import OffsetPlan
 from anonymize.geo.rotation import multiply_quaternions, up_quaternion
 from anonymize.geo.time_spans import IntArray
@@ -56,7 +57,7 @@ class UnlinkedTable:
         content: JSON.
         source: The true rows behind it, row by row; for the residual scan.
         time_s: True times of the rows; NaN for tables without.
-        evidence: What an offset did to its places; None where there was none.
+        evidence: What an offset did to its places; None where there was none, and in APPROVED.
     """
 
     content: bytes
@@ -267,10 +268,9 @@ def _put_displaced(
     plan: OffsetPlan,
     location: str | None,
     profile: TrackProfile,
-) -> OffsetEvidence:
+) -> OffsetEvidence | None:
     lat, lon, up = places_of(source, location=location)
-    evidence = measure_positions(plan.offset, lat, lon)
-    require_limits(evidence, profile)
+    evidence = measured(plan.offset, lat, lon, profile=profile)
     east, north = from_wgs84(*plan.offset.displace(lat, lon), map_frame(location))
     turn = turns_rad(plan.offset.jacobians(lat, lon))
     turned = multiply_quaternions(up_quaternion(turn), _quaternions(source))

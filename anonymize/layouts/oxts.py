@@ -14,11 +14,12 @@ from numpy.typing import ArrayLike, NDArray
 from anonymize.errors import MalformedItemError, OutsideReleaseError
 from anonymize.finding import Treated
 from anonymize.formats.track import Track, check_count, check_fixes, check_positions, number_segments
+from anonymize.geo.approved_displacement import measured
 from anonymize.geo.clips import ClipPlan, check_clip_paths
 from anonymize.geo.cut import cut_track
 from anonymize.geo.distortion import turns_rad
 from anonymize.geo.ellipsoid import FloatArray
-from anonymize.geo.offset import OffsetEvidence, measure_positions, require_limits
+from anonymize.geo.offset import OffsetEvidence
 from anonymize.geo.offset_plan import OffsetPlan
 from anonymize.geo.zones import ZoneSet
 from anonymize.layouts.kitti import NUMBER, OXTS_NUMBERS, lines_of
@@ -82,7 +83,7 @@ class UnlinkedOxts:
         content: The bytes.
         source: The true records behind them, index by index; for the residual scan.
         time_s: Shifted times of OFFSET, which the file itself does not hold; empty in LOCAL.
-        evidence: What an offset did; None in LOCAL.
+        evidence: What an offset did; None in LOCAL and in APPROVED.
     """
 
     content: bytes
@@ -226,8 +227,7 @@ def offset_oxts(oxts: Oxts, plan: OffsetPlan, *, profile: TrackProfile) -> Unlin
         raise OutsideReleaseError("no record lies in a kept span (expected a time within one)")
     source = oxts.take(kept)
     lat, lon = source.values[:, _LAT], source.values[:, _LON]
-    evidence = measure_positions(plan.offset, lat, lon)
-    require_limits(evidence, profile)
+    evidence = measured(plan.offset, lat, lon, profile=profile)
     turn = turns_rad(plan.offset.jacobians(lat, lon))
     values = source.values.copy()
     values[:, _LAT], values[:, _LON] = plan.offset.displace(lat, lon)

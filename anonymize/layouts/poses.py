@@ -14,12 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 from anonymize.errors import MalformedItemError, OutsideReleaseError
 from anonymize.finding import FindingKind, Treated, Treatment, TreatmentKind
 from anonymize.formats.track import Track, check_count
+from anonymize.geo.approved_displacement import measured
 from anonymize.geo.clips import ClipPlan, check_clip_paths
 from anonymize.geo.crs import from_wgs84, to_wgs84
 from anonymize.geo.cut import zone_findings
-from anonymize.geo.ellipsoid import FloatArray
+from anonymize.geo.ellipsoid import FloatArray, wrap_degrees
 from anonymize.geo.enu_frame import EnuFrame
-from anonymize.geo.offset import OffsetEvidence, measure_positions, require_limits
+from anonymize.geo.offset import OffsetEvidence
 from anonymize.geo.offset_plan import OffsetPlan
 from anonymize.geo.zones import ZoneSet
 from anonymize.layouts.kitti import NUMBER, POSE_NUMBERS, lines_of
@@ -121,11 +122,11 @@ def place_poses(poses: FloatArray, *, time_s: ArrayLike, track: Track) -> Placed
     times = np.atleast_1d(np.asarray(time_s, dtype=np.float64))
     if times.shape != (len(poses),):
         raise MalformedItemError(f"one time per pose (got {times.size} times for {len(poses)} poses)")
-    found = [track.position_at(t, max_gap_s=_MAX_GAP_S) if np.isfinite(t) else None for t in times.tolist()]
-    known = np.array([i for i, place in enumerate(found) if place is not None], dtype=np.intp)
+    lat, lon = _on_track(track, times)
+    known = np.flatnonzero(np.isfinite(lat))
     if len(known) < 2:  # noqa: PLR2004 - a direction needs two places
         raise MalformedItemError(f"poses do not lie on the track (got {len(known)} within it, expected 2)")
-    lat, lon = np.array([place[:2] for place in found if place is not None]).T
+    lat, lon = lat[known], lon[known]
     frame = EnuFrame(lat0=float(lat[0]), lon0=float(lon[0]))
     east, north = from_wgs84(lat, lon, frame)
     ground = poses[known, 0, 3] + 1j * poses[known, 2, 3]
@@ -243,8 +244,7 @@ def offset_poses(poses: PlacedPoses, plan: OffsetPlan, *, profile: TrackProfile)
     if not len(order):
         raise OutsideReleaseError("no pose lies in a kept span (expected some)")
     source, spans = poses.take(order), number[order]
-    evidence = measure_positions(plan.offset, source.lat, source.lon)
-    require_limits(evidence, profile)
+    evidence = measured(plan.offset, source.lat, source.lon, profile=profile)
     lat, lon, rotation = plan.offset.displace_poses(source.lat, source.lon, source.rotation)
     matrices, times = np.empty((len(order), 3, 4)), np.empty(len(order))
     cuts = [0, *(np.flatnonzero(np.diff(spans)) + 1).tolist(), len(spans)]
@@ -265,6 +265,28 @@ def _written(columns: tuple[str, ...], numbers: list[int], times: FloatArray, ma
         cells = [f"{v + 0.0:.3f}" if i % 4 == 3 else f"{v + 0.0:.8f}" for i, v in enumerate(matrix)]  # noqa: PLR2004
         lines.append(",".join([str(number), f"{time + 0.0:.3f}", *cells]))
     return "\n".join([*lines, ""]).encode()
+
+
+def _on_track(track: Track, time_s: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Where the recording was at each time; NaN where no segment says, or several do."""
+    lat, lon = np.full(len(time_s), np.nan), np.full(len(time_s), np.nan)
+    answers = np.zeros(len(time_s), np.int64)
+    for part in track.segments():
+        fixes = np.flatnonzero(np.isfinite(track.time_s[part])) + part.start
+        if len(fixes) < 2:  # noqa: PLR2004 - nothing lies between fewer
+            continue
+        known = track.time_s[fixes]
+        within = np.flatnonzero((time_s >= known[0]) & (time_s <= known[-1]))
+        after = np.clip(np.searchsorted(known, time_s[within]), 1, len(known) - 1)
+        pause = known[after] - known[after - 1]
+        within, after, pause = (v[pause <= _MAX_GAP_S] for v in (within, after, pause))
+        share = (time_s[within] - known[after - 1]) / np.where(pause > 0.0, pause, 1.0)
+        a, b = fixes[after - 1], fixes[after]
+        lat[within] = track.lat[a] + share * (track.lat[b] - track.lat[a])
+        lon[within] = wrap_degrees(track.lon[a] + share * wrap_degrees(track.lon[b] - track.lon[a]))
+        answers[within] += 1
+    lat[answers > 1] = np.nan
+    return lat, lon
 
 
 def _fitted(ground: NDArray[np.complex128], truth: NDArray[np.complex128]) -> tuple[complex, complex, float]:

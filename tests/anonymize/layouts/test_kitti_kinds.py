@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from anonymize.errors import UnknownFormatError
 from anonymize.layouts.kitti import (
@@ -46,6 +48,7 @@ def test_real_calibration_and_labels_are_left_to_the_text_handler(kitti_object):
         b"P0: 1 2 3\n",
         b"hello world\n",
         b"5\n4\n3\n",
+        b"000000\n000003\n",
     ],
 )
 def test_other_texts_are_none_of_them(content):
@@ -83,3 +86,16 @@ def test_one_record_cut_off_makes_the_whole_file_refused(drive):
 def test_matrices_that_numpy_writes_are_known(tmp_path):
     np.savetxt(tmp_path / "p.txt", np.tile(np.eye(4)[:3].ravel(), (3, 1)))
     assert kitti_kind((tmp_path / "p.txt").read_bytes()) == "poses"
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    content=st.binary(max_size=200)
+    | st.text(alphabet="0123456789.-+eE nai,;\t\n:", max_size=200).map(str.encode)
+)
+def test_whatever_text_comes_it_is_a_table_none_or_refused(content):
+    try:
+        kind = kitti_kind(content)
+    except UnknownFormatError:
+        return
+    assert kind in {None, "oxts", "poses", "times", "timestamps"}

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from anonymize.errors import (
     LimitExceededError,
@@ -263,6 +265,43 @@ def test_impossible_members_are_named_without_their_value(member, data, profile)
     with pytest.raises(MalformedItemError, match=f"row 3 of ego_pose: {member}") as caught:
         read_table(json.dumps(poses).encode(), profile=profile)
     assert "42.33" not in str(caught.value)
+
+
+IMPLAUSIBLE = {
+    "log": ("location", "Mr Lee's home"),
+    "category": ("name", "Mr Lee"),
+    "calibrated_sensor": ("translation", [900.0, 1500.0, 0.0]),
+    "map": ("category", "42.33"),
+    "sample_annotation": ("size", [-1.0, 2.0, 3.0]),
+    "ego_pose": ("rotation", [10**200, 0, 0, 0]),
+}
+
+
+@pytest.mark.parametrize("name", IMPLAUSIBLE)
+def test_members_that_might_hold_a_name_or_a_place_are_refused(name, data, profile):
+    member, value = IMPLAUSIBLE[name]
+    table = json.loads(data.tables[name])
+    table[0][member] = value
+    with pytest.raises(MalformedItemError, match=f"row 0 of {name}: {member}"):
+        read_table(json.dumps(table).encode(), profile=profile)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    document=st.recursive(
+        st.none() | st.booleans() | st.floats(allow_nan=False) | st.integers() | st.text(),
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(st.sampled_from(["token", "timestamp", "rotation", "translation", "x"]), inner)
+        ),
+        max_leaves=12,
+    )
+)
+def test_whatever_json_comes_it_is_a_table_nothing_or_refused(document):
+    try:
+        assert nuscenes_table(document) in {None, "ego_pose"}
+    except UnknownFormatError:
+        assert isinstance(document, list | dict)
 
 
 def test_counts_are_limited_and_members_beyond_the_schema_go(data, zones, profile):
