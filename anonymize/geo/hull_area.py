@@ -7,6 +7,7 @@ never less than what it tells of, and the same however sparsely it is drawn.
 import numpy as np
 import shapely
 from numpy.typing import ArrayLike, NDArray
+from shapely.geometry.base import BaseGeometry
 
 from anonymize.errors import LimitExceededError
 from anonymize.formats.track import check_positions
@@ -47,14 +48,12 @@ def require_countable(lat: ArrayLike, lon: ArrayLike) -> None:
     _hull(lat, lon)
 
 
-def _hull(lat: ArrayLike, lon: ArrayLike) -> tuple[shapely.Geometry, float]:
+def _hull(lat: ArrayLike, lon: ArrayLike) -> tuple[BaseGeometry, float]:
     """The hull in degrees east of the first position and of latitude, and that position's longitude."""
     y, x = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in (lat, lon))
     check_positions(y, x)
     first = float(x[0]) if len(x) else 0.0
-    hull: shapely.Geometry = shapely.convex_hull(
-        shapely.multipoints(np.column_stack([wrap_degrees(x - first), y]))
-    )
+    hull = shapely.MultiPoint(np.column_stack([wrap_degrees(x - first), y])).convex_hull
     if (area := _area_km2(hull)) > MOST_KM2:
         raise LimitExceededError(
             f"the ground within a map is too large (got {area:.0f} km², expected at most {MOST_KM2:g})"
@@ -62,7 +61,7 @@ def _hull(lat: ArrayLike, lon: ArrayLike) -> tuple[shapely.Geometry, float]:
     return hull, first
 
 
-def _area_km2(hull: shapely.Geometry) -> float:
+def _area_km2(hull: BaseGeometry) -> float:
     """Area of a hull in degrees; on the sphere to first order, at its latitude nearest to the equator."""
     if shapely.is_empty(hull):
         return 0.0
@@ -72,7 +71,7 @@ def _area_km2(hull: shapely.Geometry) -> float:
     return float(shapely.area(hull) * square * square * np.cos(np.radians(nearest)))
 
 
-def _path(hull: shapely.Geometry, east: float) -> tuple[FloatArray, FloatArray]:
+def _path(hull: BaseGeometry, east: float) -> tuple[FloatArray, FloatArray]:
     """The border of a hull, then to and fro across it on lines ten metres apart: one path, never outside it."""
     x, y = shapely.get_coordinates(hull).T
     if shapely.area(hull) > 0.0:

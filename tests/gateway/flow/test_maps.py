@@ -207,3 +207,25 @@ def test_one_map_goes_out_under_one_key(zoned: Gate, sqlite_house: House):
     with pytest.raises(DeniedError) as denied:
         candidate(zoned, sqlite_house, cleanse(zoned, {"b.osm": content}), mode=ReleaseMode.OFFSET)
     assert [v.rule for v in denied.value.decision.violations] == ["trip_once"]
+
+
+def test_the_ground_within_a_map_counts_for_its_recipient(zoned: Gate, sqlite_house: House):
+    recording = cleanse(zoned, {"block.osm": block(4_000.0)})
+    release = candidate(zoned, sqlite_house, recording, mode=ReleaseMode.OFFSET)
+    held = release_summary(zoned, release)["recipient_holds"]["area_km2"]
+    assert 16.0 <= held <= 16.5
+    with pytest.raises(DeniedError) as denied:
+        candidate(zoned, sqlite_house, cleanse(zoned, {"city.osm": block(5_100.0)}), mode=ReleaseMode.OFFSET)
+    assert [v.rule for v in denied.value.decision.violations] == ["cumulative_area"]
+    with pytest.raises(InvalidRequestError, match="no item"):
+        candidate(
+            zoned, sqlite_house, cleanse(zoned, {"province.osm": block(20_000.0)}), mode=ReleaseMode.OFFSET
+        )
+
+
+def block(side_m: float) -> bytes:
+    """A street around an empty square south of the zone."""
+    corners = [(-300.0, 0.0), (-300.0, side_m), (-300.0 - side_m, side_m), (-300.0 - side_m, 0.0)]
+    nodes: dict[int, Any] = {i: (*at(*corner), {}) for i, corner in enumerate(corners, start=1)}
+    ways = {1: ([1, 2, 3, 4], {"highway": "primary"}), 2: ([4, 1], {"highway": "primary"})}
+    return osm("osm", nodes, ways)
