@@ -223,6 +223,7 @@ def test_a_log_is_released_without_place_vin_or_true_time(sqlite_gate, sqlite_ho
         payloads = b"".join(bytes(m.data) for m in found)
         assert not any(VIN[i : i + 4] in payloads for i in range(len(VIN) - 3))
         assert VIN[:4] not in content
+        assert not any(m.data in payloads for m in messages() if m.arbitration_id == PLACE)
         assert b"2026" not in content or mode is ReleaseMode.OFFSET
         assert item.payload["facts"]["dbc"] == digest
         assert_times(found, item, mode)
