@@ -156,6 +156,9 @@ class MapHandler:
             position_handling=mode.lower() if len(moved.source_lat) else "stripped",
             absolute_time="stripped",
             settle=settle,
+            # Displaced streets lie across streets that were driven; the map's own scan holds each vertex against
+            # its true place, and every attribute against all of them.
+            searched="everything" if mode == "LOCAL" else "identifiers",
         )
 
 

@@ -37,6 +37,7 @@ from simulators import (
     House,
     candidate,
     cleanse,
+    csv_track,
     deliver,
     grant,
     publish,
@@ -207,6 +208,20 @@ def test_one_map_goes_out_under_one_key(zoned: Gate, sqlite_house: House):
     with pytest.raises(DeniedError) as denied:
         candidate(zoned, sqlite_house, cleanse(zoned, {"b.osm": content}), mode=ReleaseMode.OFFSET)
     assert [v.rule for v in denied.value.decision.violations] == ["trip_once"]
+
+
+def test_a_map_of_the_streets_that_were_driven_moves_with_the_drive(zoned: Gate, sqlite_house: House):
+    """Some displaced corners of a dense grid lie near true fixes, and are no leak."""
+    side = range(25)
+    nodes: dict[int, Any] = {
+        1 + i + 25 * j: (*at(50.0 * j - 600.0, 50.0 * i), {}) for i in side for j in side
+    }
+    ways = {1 + j: ([1 + i + 25 * j for i in side], {"highway": "residential"}) for j in side}
+    recording = cleanse(zoned, {"drive.csv": csv_track(), "grid.osm": osm("osm", nodes, ways)})
+    release = candidate(zoned, sqlite_house, recording, mode=ReleaseMode.OFFSET)
+    summary = release_summary(zoned, release)
+    assert summary["left_out"] == {}
+    assert sorted(item["class"] for item in summary["items"]) == ["MAP_VECTOR", "TRAJ_ABS"]
 
 
 def test_the_ground_within_a_map_counts_for_its_recipient(zoned: Gate, sqlite_house: House):
