@@ -5,6 +5,7 @@ from typing import BinaryIO, ClassVar
 
 import rfc8785
 
+from anonymize.errors import OutsideReleaseError
 from anonymize.finding import Finding, FindingKind, Treated, Treatment
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
@@ -14,6 +15,7 @@ from anonymize.media.detection import detector_set_digest
 from anonymize.media.video.cleansing import TreatedVideo, cleanse_video
 from anonymize.media.video.evidence import cut_findings
 from anonymize.media.video.facts import inspect_video
+from anonymize.media.video.fragment_cut import fragments_of
 from anonymize.media.video.gpmf import read_gpmf, read_gpmf_track
 from gateway.flow.gate import Gate
 from gateway.flow.kinds.handling import (
@@ -32,6 +34,7 @@ from gateway.flow.kinds.surroundings import Surroundings
 from gateway.flow.recording import Classified, Cleansed, DataClass, Level
 from gateway.people.zones import InstalledZones
 from gateway.videos.checkpoint import SealedCheckpoint, basis_of
+from gateway.videos.clips import fragments_within
 from gateway.videos.way import WayCheck, check_way
 
 
@@ -114,8 +117,16 @@ class VideoHandler:
         return Cleansing(chunks=video.contents(checkpoint), settle=lambda _: outcome)
 
     def unlink(self, gate: Gate, cleansed: Cleansed, treated: BinaryIO, unlinking: Unlinking) -> Unlinked:
-        """See ``ItemHandler``."""
+        """See ``ItemHandler``; a video taken at a known time lies within one clip or kept span, or stays here."""
         del gate
+        captured, plan = unlinking.captured, None if unlinking.captured is None else unlinking.plan()
+        if captured is not None and plan is not None:
+            fragments = fragments_of(treated)
+            if len(kept := fragments_within(fragments, plan, captured)) < len(fragments):
+                raise OutsideReleaseError(
+                    f"only a part of the video lies within one clip or kept span "
+                    f"(got {len(kept)} fragments, expected all {len(fragments)})"
+                )
         return passed_on(cleansed, treated, unlinking, extension="mp4")
 
 

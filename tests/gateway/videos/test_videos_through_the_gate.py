@@ -18,7 +18,7 @@ from gateway.flow.build import load_built
 from gateway.flow.cleanse import load_cleansed, open_treated
 from gateway.flow.dossier import recording_summary
 from gateway.flow.gate import Gate
-from gateway.flow.recording import Cleansed
+from gateway.flow.recording import Cleansed, ReleaseMode
 from gateway.flow.records import CleansingCheckpointRow, ItemRow
 from gateway.flow.serve import read_item
 from gateway.review.contact_sheet import review_sheets
@@ -40,7 +40,8 @@ from simulators import (
     zone_file,
 )
 
-TAKEN = START + timedelta(seconds=100)
+# 2.4 km from both ends of the drive: no OFFSET release trims it.
+TAKEN = START + timedelta(seconds=200)
 FRAMES, FACE = 6, (470, 70, 510, 120)
 """Frames of the video of people, and the inside of a face in each (left, top, right, bottom)."""
 
@@ -73,7 +74,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
     with house.opened() as gate:
         house.furnish(gate)
         recording = cleanse(gate, files, captured={"front.mp4": TAKEN})
-        release = candidate(gate, house, recording)
+        release = candidate(gate, house, recording, mode=ReleaseMode.OFFSET)
         publish(gate, house, release)
         grant(gate, house, release)
         with gate.database.read() as session:
