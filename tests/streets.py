@@ -2,12 +2,14 @@
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 import osmium
 from numpy.typing import NDArray
 
 from anonymize.geo.ellipsoid import from_enu
+from simulators import START
 
 LAT, LON = 39.9, 116.3
 Places = NDArray[np.complex128]
@@ -66,15 +68,15 @@ def degrees(places: Places) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return lat, lon
 
 
-def extract(of: Town, path: os.PathLike[str]) -> bytes:
-    """The town as an OSM file of the kind that the path's ending says."""
+def extract(of: Town, path: os.PathLike[str], *, east_m: float = 0.0) -> bytes:
+    """The town, moved to the east, as an OSM file of the kind that the path's ending says."""
     nodes: dict[complex, int] = {}
     with osmium.SimpleWriter(str(path)) as writer:
         for line in of.streets.values():
             for place in line.tolist():
                 if place not in nodes:
                     nodes[place] = len(nodes) + 1
-        lat, lon = degrees(np.array(list(nodes)))
+        lat, lon = degrees(np.array(list(nodes)) + east_m)
         for ref, y, x in zip(nodes.values(), lat.tolist(), lon.tolist(), strict=True):
             writer.add_node(osmium.osm.mutable.Node(id=ref, location=(x, y)))
         for ref, ((a, b), line) in enumerate(of.streets.items(), start=1):
@@ -85,3 +87,18 @@ def extract(of: Town, path: os.PathLike[str]) -> bytes:
         writer.add_way(outline)
     with open(path, "rb") as file:  # noqa: PTH123
         return file.read()
+
+
+def csv_drive(places: Places, *, seed: int = 1) -> bytes:
+    """A drive along places as a CSV track, one fix per second, at a speed that changes as traffic does."""
+    rng = np.random.default_rng(seed)
+    along = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(places)))])
+    speed = np.clip(11.0 + np.convolve(rng.normal(0.0, 1.3, 4000), np.hanning(25), "valid"), 1.0, 20.0)
+    where = np.cumsum(speed)
+    where = where[where < along[-1]]
+    lat, lon = degrees(np.interp(where, along, places.real) + 1j * np.interp(where, along, places.imag))
+    rows = [
+        f"{(START + timedelta(seconds=second)).strftime('%Y-%m-%dT%H:%M:%SZ')},{y:.7f},{x:.7f}"
+        for second, (y, x) in enumerate(zip(lat.tolist(), lon.tolist(), strict=True))
+    ]
+    return "\n".join(["time,lat,lon", *rows, ""]).encode()
