@@ -74,6 +74,16 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gate, House]]:
+    """A gate with a DBC and without zones, for tests that change nothing but add recordings."""
+    house = House(home=tmp_path_factory.mktemp("can") / "home")
+    with house.opened() as gate:
+        house.furnish(gate)
+        install(gate, house)
+        yield gate, house
+
+
 def messages(begin: datetime = START, seconds: int = SECONDS) -> Iterator[can.Message]:
     """What a car sends on the simulated route: motion, place, cabin, climate, its VIN in two ways."""
     lats, lons = route(SECONDS)
@@ -266,10 +276,9 @@ def test_frames_in_a_zone_go_and_the_evidence_names_its_kind(sqlite_gate, sqlite
     assert left_out(gate, candidate(gate, house, recording)) == []
 
 
-def test_the_end_of_a_log_beyond_the_track_goes_unless_attested(sqlite_gate, sqlite_house):
+def test_the_end_of_a_log_beyond_the_track_goes_unless_attested(world):
     """Where the vehicle was before the first and after the last fix, nothing says."""
-    gate, house = sqlite_gate, sqlite_house
-    install(gate, house)
+    gate, _ = world
     files = {"drive.csv": csv_track(SECONDS), "can.asc": log("asc", seconds=SECONDS + 60)}
     found, cleansed = treated(gate, cleanse(gate, files), "asc")
     assert max(seconds_of(found)) <= SECONDS - 1
@@ -279,9 +288,8 @@ def test_the_end_of_a_log_beyond_the_track_goes_unless_attested(sqlite_gate, sql
 
 
 @pytest.mark.parametrize("kind", ["asc", "blf"])
-def test_a_log_in_local_time_stops_until_the_manifest_tells_when_it_began(sqlite_gate, sqlite_house, kind):
-    gate, house = sqlite_gate, sqlite_house
-    install(gate, house)
+def test_a_log_in_local_time_stops_until_the_manifest_tells_when_it_began(world, kind):
+    gate, _ = world
     # What a logger in China writes, read as UTC.
     files = drive((kind,), begin=START + timedelta(hours=8))
     state, reason, detail = fates(gate, cleanse(gate, files))[kind]
@@ -293,9 +301,8 @@ def test_a_log_in_local_time_stops_until_the_manifest_tells_when_it_began(sqlite
     assert seconds_of(found)[0] == pytest.approx(0.1, abs=1e-3)
 
 
-def test_a_log_of_which_less_than_half_lies_in_the_time_of_the_track_stops(sqlite_gate, sqlite_house):
-    gate, house = sqlite_gate, sqlite_house
-    install(gate, house)
+def test_a_log_of_which_less_than_half_lies_in_the_time_of_the_track_stops(world):
+    gate, _ = world
     begin = START + timedelta(seconds=SECONDS * 0.6)
     assert fates(gate, cleanse(gate, drive(("asc",), begin=begin)))["asc"][:2] == (
         ItemState.HELD,
@@ -305,9 +312,8 @@ def test_a_log_of_which_less_than_half_lies_in_the_time_of_the_track_stops(sqlit
     assert fates(gate, cleanse(gate, drive(("asc",), begin=begin)))["asc"][0] == ItemState.CLEANSED
 
 
-def test_without_a_track_a_log_needs_an_attestation_and_is_never_released(sqlite_gate, sqlite_house):
-    gate, house = sqlite_gate, sqlite_house
-    install(gate, house)
+def test_without_a_track_a_log_needs_an_attestation_and_is_never_released(world):
+    gate, house = world
     files = {"can.blf": log("blf"), "lidar/000000.bin": sweep()}
     recording = cleanse(gate, files)
     assert fates(gate, recording)["blf"][:2] == (ItemState.HELD, "zones_unchecked")
@@ -344,9 +350,8 @@ def test_a_log_is_released_and_checked_with_the_dbc_that_it_was_treated_with(sql
     assert len(items) == 2
 
 
-def test_damaged_logs_are_held_and_their_originals_kept(sqlite_gate, sqlite_house):
-    gate, house = sqlite_gate, sqlite_house
-    install(gate, house)
+def test_damaged_logs_are_held_and_their_originals_kept(world):
+    gate, _ = world
     files = {
         "drive.csv": csv_track(SECONDS),
         "can.blf": log("blf")[:-100],

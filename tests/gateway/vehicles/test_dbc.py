@@ -93,22 +93,18 @@ def test_installing_again_changes_nothing_and_no_version_comes_twice(sqlite_gate
     assert installed_dbcs(sqlite_gate) == (first,)
 
 
-@pytest.mark.parametrize(
-    ("content", "name", "version", "error"),
-    [
+def test_what_is_no_dbc_and_impossible_names_and_versions_are_refused(sqlite_gate, install):
+    for content, name, version, error in (
         (b"no DBC", "car", 1, ProfileError),
         (b'VERSION ""\n', "car", 1, ProfileError),
         (OLD, "two words", 1, InvalidRequestError),
         (OLD, "", 1, InvalidRequestError),
         (OLD, "car", 0, InvalidRequestError),
-    ],
-)
-def test_what_is_no_dbc_and_impossible_names_and_versions_are_refused(
-    sqlite_gate, install, content, name, version, error
-):
-    with pytest.raises(error):
-        install(content, name, version)
+    ):
+        with pytest.raises(error):
+            install(content, name, version)
     assert installed_dbcs(sqlite_gate) == ()
+    assert acts(sqlite_gate) == []
 
 
 def test_only_a_compliance_officer_installs(sqlite_gate, sqlite_house, install):
