@@ -163,3 +163,10 @@ def test_a_file_whose_key_is_gone_is_no_dbc(sqlite_gate, install):
     sqlite_gate.keystore.destroy_kek(sqlite_gate.gate_kek)
     with pytest.raises((GatewayError, VaultError)):
         dbc_in_force(sqlite_gate)
+
+
+def test_real_files_are_installed_byte_by_byte(sqlite_gate, install, shared_data):
+    files = sorted((shared_data / "formats" / "dbc").glob("*.dbc"))
+    for version, file in enumerate(files, start=1):
+        assert install(file.read_bytes(), file.stem, version).content == file.read_bytes()
+    assert [dbc.name for dbc in installed_dbcs(sqlite_gate)] == [file.stem for file in reversed(files)]
