@@ -4,6 +4,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -244,3 +245,25 @@ def block(side_m: float) -> bytes:
     nodes: dict[int, Any] = {i: (*at(*corner), {}) for i, corner in enumerate(corners, start=1)}
     ways = {1: ([1, 2, 3, 4], {"highway": "primary"}), 2: ([4, 1], {"highway": "primary"})}
     return osm("osm", nodes, ways)
+
+
+def test_a_real_city_goes_through_the_gate(zoned: Gate, sqlite_house: House, shared_data: Path):
+    content = (shared_data / "formats" / "osm" / "Helsinki.osm.pbf").read_bytes()
+    recording = cleanse(zoned, {"Helsinki.osm.pbf": content})
+    facts = cleansed_of(zoned, recording).payload["facts"]
+    assert facts["attributes_nulled"] > 2_000
+    release = built(zoned, sqlite_house, recording)
+    if facts["reviews"]:
+        decide(zoned, sqlite_house, release)
+    judge_release(zoned, release)
+    publish(zoned, sqlite_house, release)
+    summary = release_summary(zoned, release)
+    assert 1.5 < summary["recipient_holds"]["area_km2"] < 2.0
+    (offset,) = summary["offset"]
+    assert offset["min_shift_m"] > 200.0
+    _, moved = content_of(zoned, sqlite_house, release)
+    assert {t for _, tags, _ in read_osm(moved, "pbf") for t in tags} & {
+        "maxheight",
+        "ele",
+        "voltage",
+    } == set()
