@@ -1,6 +1,6 @@
 """What attackers recover from OFFSET and LOCAL releases, beside the figures of DESIGN.md §4.
 
-    python benchmarks/geo_attacks.py [--quick] [--geolife FILE] [--osm FILE] [--json]
+    python benchmarks/geo_attacks.py [--quick] [--clips N] [--geolife FILE] [--osm FILE] [--json]
 
 Displacement, known points and joins use real drives (GeoLife); map matching uses drives made along the roads of a
 real extract, because GeoLife's city is not among the samples: shortest ways between random places, 2 to 5 m right
@@ -254,13 +254,13 @@ def made_drives(network: RoadNetwork, count: int) -> list[Track]:
     return drives
 
 
-def measured(geolife_file: Path, osm_file: Path, *, quick: bool) -> dict[str, Any]:
+def measured(geolife_file: Path, osm_file: Path, *, clips: int, quick: bool) -> dict[str, Any]:
     started = time.perf_counter()
     network = read_road_network(io.BytesIO(osm_file.read_bytes())) if osm_file.is_file() else made_town()
     drives = geolife(geolife_file) if geolife_file.is_file() else made_drives(network, 40)
     if quick:
         drives = drives[:30]
-    found, wrong = matching(network, 10 if quick else 150)
+    found, wrong = matching(network, 10 if quick else clips)
     joined, more = joins(drives)
     keys = 3 if quick else 20
     figures = displacement(drives) | known_points(*everywhere(), keys) | found | joined
@@ -274,6 +274,7 @@ def measured(geolife_file: Path, osm_file: Path, *, quick: bool) -> dict[str, An
         "roads": osm_file.name if osm_file.is_file() else "made",
         "road_km": round(network.road_km, 1),
         "trips": len(drives),
+        "clips": 10 if quick else clips,
         "figures": figures,
         "design": DESIGN,
         "more": wrong | more,
@@ -286,11 +287,12 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="few clips and keys: enough to see that it runs")
+    parser.add_argument("--clips", type=int, default=60, help="clips of each length and mode")
     parser.add_argument("--geolife", type=Path, default=SHARED / "formats" / "traj" / "geolife_sample.txt.gz")
     parser.add_argument("--osm", type=Path, default=SHARED / "formats" / "osm" / "campo-grande.osm.gz")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     asked = parser.parse_args()
-    answer = measured(asked.geolife, asked.osm, quick=asked.quick)
+    answer = measured(asked.geolife, asked.osm, clips=asked.clips, quick=asked.quick)
     if asked.json:
         json.dump(answer, sys.stdout)
         return

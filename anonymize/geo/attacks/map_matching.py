@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from anonymize.geo.attacks.path_search import Placements, find_placements
+from anonymize.geo.attacks.path_search import Placements, best_of, find_placements
 from anonymize.geo.attacks.road_network import ComplexArray, IntArray, RoadNetwork
 from anonymize.geo.attacks.shapes import along_m, evenly, moving
 from anonymize.geo.ellipsoid import FloatArray
@@ -24,7 +24,7 @@ REACH_M = 1500.0
 
 _SPACING_M = 20.0
 _LEAST_SAMPLES = 4
-_MOST = 300_000
+_STARTS, _MOST = 150_000, 300_000
 _CANDIDATES = 60
 _LAID_STEPS = 10
 _TOLERANCE_M, _TOLERANCE_SHARE = 8.0, 0.005
@@ -100,14 +100,20 @@ def _match(
         return None
     shape = evenly(way, _SPACING_M)
     for widened in _WIDENED:
-        found = find_placements(
-            network,
-            shape,
-            starts=starts,
-            spacing_m=_SPACING_M,
-            tolerance_m=widened * (_TOLERANCE_M + _TOLERANCE_SHARE * length),
-            turning=turning,
-            most=_MOST,
+        found = best_of(
+            [
+                find_placements(
+                    network,
+                    shape,
+                    starts=(starts[0][begin : begin + _STARTS], starts[1][begin : begin + _STARTS]),
+                    spacing_m=_SPACING_M,
+                    tolerance_m=widened * (_TOLERANCE_M + _TOLERANCE_SHARE * length),
+                    turning=turning,
+                    most=_MOST,
+                )
+                # In parts: on a straight begin all starts are equally good, and none may be dropped for it.
+                for begin in range(0, len(starts[0]), _STARTS)
+            ]
         )
         if len(found):
             break

@@ -5,6 +5,7 @@ leaves. The best rigid placement of the clip on the way walked so far has a clos
 without scale), so that sums suffice and no way is stored. Hypotheses that fit worse than the tolerance end.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,19 @@ class Placements:
             shift=self.shift[which],
             rms_m=self.rms_m[which],
         )
+
+
+def best_of(parts: Sequence[Placements]) -> Placements:
+    """All of several searches, the best first."""
+    rms = np.concatenate([part.rms_m for part in parts])
+    joined = Placements(
+        edge=np.concatenate([part.edge for part in parts]),
+        along_m=np.concatenate([part.along_m for part in parts]),
+        turn=np.concatenate([part.turn for part in parts]),
+        shift=np.concatenate([part.shift for part in parts]),
+        rms_m=rms,
+    )
+    return joined.take(np.argsort(rms, kind="stable"))
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
