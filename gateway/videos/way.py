@@ -1,8 +1,9 @@
 """Where a video was taken, second by second, and at which of its seconds it may have seen a restricted zone."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,6 @@ from anonymize.geo.zones import ZoneSet
 from anonymize.media.video.gpmf import GpmfTrack
 from anonymize.profile import ImageProfile
 from gateway.flow.kinds.surroundings import Surroundings
-from gateway.flow.recording import Classified
 
 # Across a longer pause nothing is known (``Track.position_at``).
 _LONGEST_PAUSE_S = 30.0
@@ -51,6 +51,13 @@ class _Way:
         for part in np.split(np.arange(len(self.time_s)), ends):
             if len(part):
                 yield _Way(time_s=self.time_s[part], lat=self.lat[part], lon=self.lon[part])
+
+    def seconds_to(self, time_s: FloatArray) -> FloatArray:
+        """From each of some times to the nearest fix."""
+        after = np.searchsorted(self.time_s, time_s)
+        ends = (np.maximum(after - 1, 0), np.minimum(after, len(self.time_s) - 1))
+        before_s, after_s = (np.abs(self.time_s[end] - time_s) for end in ends)
+        return np.minimum(before_s, after_s)
 
     def prolonged(self) -> "_Way":
         """The way with its end places once more, twice as far away in time as they are taken to be known for.
@@ -98,7 +105,11 @@ class _Stated:
 
 
 def check_way(
-    item: Classified, telemetry: GpmfTrack | None, surroundings: Surroundings, profile: ImageProfile
+    facts: Mapping[str, Any],
+    captured: float | None,
+    telemetry: GpmfTrack | None,
+    surroundings: Surroundings,
+    profile: ImageProfile,
 ) -> WayCheck:
     """Where a video was taken, second by second, against the zones.
 
@@ -108,7 +119,9 @@ def check_way(
     to all of it.
 
     Args:
-        item: The video, with its facts.
+        facts: Of the video, from its classification.
+        captured: POSIX seconds at which its first frame was taken, from the signed manifest; None where unknown,
+            then the time that the file states.
         telemetry: Its own, if it has any.
         surroundings: What the recording's other items say.
         profile: How far a camera sees, and how wrong a position may be.
@@ -116,9 +129,8 @@ def check_way(
     Raises:
         HeldError: Neither positions nor an attestation show that what is left lies outside the zones.
     """
-    facts, duration_s = item.facts, float(item.facts["duration_s"])
-    moments = (surroundings.captured.get(item.quarantined.item), facts.get("captured_at"))
-    began = next((float(m) for m in moments if m is not None), None)
+    duration_s = float(facts["duration_s"])
+    began = facts.get("captured_at") if captured is None else captured
     own = _own_way(telemetry)
     spans: tuple[ZoneSpan, ...] = ()
     if surroundings.zones is not None:
@@ -140,10 +152,10 @@ def check_way(
 
 
 def _together(own: _Way | None, recorded: Iterable[_Way]) -> _Way:
-    """All fixes as one way, which is known best with all of them; where a video tells by itself, only its own."""
+    """All fixes as one way, which is known best with all of them; while a video tells by itself, only its own."""
     parts = [] if own is None else [own]
     for way in recorded:
-        further = ~np.array([_known(own, second) for second in way.time_s.tolist()])
+        further = np.ones(len(way.time_s), bool) if own is None else own.seconds_to(way.time_s) > _END_S
         parts.append(_way(way.time_s[further], way.lat[further], way.lon[further]))
     nothing = np.zeros(0)
     return _way(

@@ -79,7 +79,8 @@ class VideoHandler:
         """See ``ItemHandler``."""
         profile = gate.profile.profile
         telemetry = read_gpmf(original, max_points=profile.tracks.max_points)
-        way = check_way(item, telemetry, surroundings, profile.images)
+        captured = surroundings.captured.get(item.quarantined.item)
+        way = check_way(item.facts, captured, telemetry, surroundings, profile.images)
         cut = [(span.begin_s, span.end_s) for span in way.spans]
         detectors = gate.instruments.detectors
         detectors_digest = detector_set_digest(detectors)

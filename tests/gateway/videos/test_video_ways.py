@@ -3,7 +3,7 @@
 import io
 import json
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +15,7 @@ from gateway.flow.cleanse import load_cleansed, open_treated
 from gateway.flow.dossier import recording_summary
 from gateway.flow.gate import Gate
 from gateway.flow.recording import Cleansed
-from simulators import ORIGIN, START, House, cleanse, csv_track, png, route, zone_file
+from simulators import ORIGIN, START, House, cleanse, png, route, zone_file
 
 E7 = 10_000_000
 
@@ -25,13 +25,13 @@ def klv(key: str, kind: str, size: int, content: bytes) -> bytes:
     return head + content + b"\x00" * (-len(content) % 4)
 
 
-def gps9(fixes: Sequence[tuple[float, float]], second: int, *, lock: int = 3) -> bytes:
+def gps9(fixes: Sequence[tuple[float, float]], second: int) -> bytes:
     """Fixes of one second, with their times since ``START``."""
     days, seconds = divmod((START + timedelta(seconds=second)).timestamp() - 946_684_800.0, 86_400.0)
     rows = b"".join(
         struct.pack(
             ">7l2H", round(lat * E7), round(lon * E7), 43_500, 12_000, 1200, int(days),
-            round((seconds + i / len(fixes)) * 1000), 150, lock,
+            round((seconds + i / len(fixes)) * 1000), 150, 3,
         )
         for i, (lat, lon) in enumerate(fixes)
     )  # fmt: skip
@@ -40,10 +40,8 @@ def gps9(fixes: Sequence[tuple[float, float]], second: int, *, lock: int = 3) ->
     return klv("DEVC", "", 1, klv("STRM", "", 1, stream))
 
 
-def camera(
-    seconds: int, *, first: int = 0, locked: Callable[[int], bool] = lambda _: True, place: str | None = None
-) -> bytes:
-    """A video of one frame a second, and two fixes a second along ``route`` from second ``first`` on."""
+def camera(seconds: int, *, place: str | None = None) -> bytes:
+    """A video of one frame a second, and two fixes a second along ``route``."""
     lats, lons = route()
     dx = lons[1] - lons[0]
     gradient = np.linspace(60, 180, 128, dtype=np.uint8)[None, :, None].repeat(96, 0).repeat(3, 2)
@@ -57,9 +55,8 @@ def camera(
         for number in range(seconds):
             picture = av.VideoFrame.from_ndarray(np.roll(gradient, number, axis=1), format="rgb24")
             container.mux(stream.encode(picture))
-            at = first + number
-            fixes = [(lats[at], lons[at]), (lats[at], lons[at] + dx / 2.0)]
-            packet = av.Packet(gps9(fixes, at, lock=3 if locked(number) else 0))
+            fixes = [(lats[number], lons[number]), (lats[number], lons[number] + dx / 2.0)]
+            packet = av.Packet(gps9(fixes, number))
             packet.stream, packet.time_base = telemetry, Fraction(1, 1000)
             packet.pts = packet.dts = 1000 * number
             packet.duration = 1000
@@ -123,42 +120,6 @@ def test_a_place_stated_for_the_file_counts_for_its_first_frame(sqlite_house: Ho
     assert 6 <= times[0] <= 15
 
 
-def test_a_place_far_from_the_way_counts_for_the_whole_file(sqlite_house: House):
-    place = f"{ORIGIN[0] + 0.1:+08.4f}{ORIGIN[1]:+09.4f}/"
-    zones = zone_file(("MIL", ORIGIN[0] + 0.1, ORIGIN[1], 45.0))
-    with sqlite_house.opened() as gate:
-        sqlite_house.furnish(gate, zones=zones)
-        recording = cleanse(gate, {"own.mp4": camera(4, place=place)})
-        assert fate(gate, recording, "own.mp4") == ("cut", None)
-
-
-def test_seconds_without_a_lock_are_tested_as_far_as_the_vehicle_may_have_gone(sqlite_house: House):
-    """Ten seconds without a fix, at most 60 m/s: a zone far from the way lies within reach of that pause only."""
-    lats, lons = route()
-    zones = zone_file(("MIL", lats[20] + (250 + 160) / 111_320, lons[20], 45.0))
-    with sqlite_house.opened() as gate:
-        sqlite_house.furnish(gate, zones=zones)
-        paused = camera(40, locked=lambda s: not 15 <= s < 25)
-        alone = cleanse(gate, {"gap.mp4": paused})
-        assert times_left(gate, alone, "gap.mp4") == [*range(15), *range(26, 40)]
-        recording = cleanse(gate, {"gap.mp4": paused, "all.mp4": camera(40)})
-        assert times_left(gate, recording, "gap.mp4") == [*range(15), *range(26, 40)]
-        assert times_left(gate, recording, "all.mp4") == list(range(40))
-
-
-def test_a_long_time_without_a_lock_needs_the_recording_or_an_attestation(sqlite_house: House):
-    late = camera(90, locked=lambda s: not 30 <= s < 70)
-    with sqlite_house.opened() as gate:
-        sqlite_house.furnish(gate, zones=beside(5))
-        refused = cleanse(gate, {"gap.mp4": late})
-        assert fate(gate, refused, "gap.mp4") == ("held", "zones_unchecked")
-        attested = cleanse(gate, {"gap.mp4": late}, attestation="a closed test track")
-        assert treated_of(gate, attested, "gap.mp4").payload["zone_check"] == "attested"
-        assert {*range(30, 70)} < set(times_left(gate, attested, "gap.mp4")) <= {*range(11, 90)}
-        known = cleanse(gate, {"gap.mp4": late, "drive.csv": csv_track()}, captured={"gap.mp4": START})
-        assert treated_of(gate, known, "gap.mp4").payload["zone_check"] == "tested"
-
-
 def test_the_way_of_a_video_places_the_other_items_of_its_recording(sqlite_house: House):
     """A picture without a position, taken during the video, lies in a zone that the video's way tells of."""
     with sqlite_house.opened() as gate:
@@ -177,13 +138,3 @@ def test_a_real_camera_is_cut_along_its_own_way(sqlite_house: House, shared_data
     with sqlite_house.opened() as gate:
         sqlite_house.furnish(gate, zones=near)
         assert fate(gate, cleanse(gate, {"hero.mp4": content}), "hero.mp4") == ("cut", None)
-
-
-def test_a_real_camera_far_from_zones_keeps_every_frame(sqlite_house: House, shared_data: Path):
-    content = (shared_data / "media" / "video_gnss" / "hero5-trimmed.mp4").read_bytes()
-    with sqlite_house.opened() as gate:
-        sqlite_house.furnish(gate, zones=zone_file(("MIL", 33.1465, -117.3274, 20.0)))
-        recording = cleanse(gate, {"hero.mp4": content})
-        assert fate(gate, recording, "hero.mp4") == ("cleansed", None)
-        assert len(times_left(gate, recording, "hero.mp4")) == 48
-        assert treated_of(gate, recording, "hero.mp4").payload["zone_check"] == "tested"
