@@ -110,7 +110,7 @@ def release_summary(gate: Gate, release: str) -> dict[str, Any]:
         summary["offset"] = [
             item.payload["facts"] for item in built.items if item.payload["position_handling"] == "offset"
         ]
-        summary["slope_review"] = review_summary(gate, session, built)
+        summary["slope_review"] = review_summary(gate, session, built, cleansed)
         summary["recipient_holds"] = cumulative_of(gate, session, row.recipient, release)
         if row.state in _JUDGED:
             decision = load_judged(gate, session, release).decision

@@ -123,10 +123,13 @@ def ask(gate: Gate, built: Built, submitter: Actor) -> Decision:
     """
     with gate.database.read() as session:
         question = release_question(gate, session, built, submitter)
-        standing = standing_of(gate, session, built)
+
+    def standing() -> Standing:
+        with gate.database.read() as session:
+            return standing_of(gate, session, built)
 
     def reviewed(obligation: Obligation) -> bool:
-        return _asks_for_slopes(obligation) and standing is Standing.APPROVED
+        return _asks_for_slopes(obligation) and standing() is Standing.APPROVED
 
     try:
         return decide(
@@ -141,7 +144,7 @@ def ask(gate: Gate, built: Built, submitter: Actor) -> Decision:
             recipient=built.terms.recipient,
         )
     except ObligationError as error:
-        if error.kinds == (ObligationKind.MANUAL_REVIEW.value,) and standing is Standing.PENDING:
+        if error.kinds == (ObligationKind.MANUAL_REVIEW.value,) and standing() is Standing.PENDING:
             raise ReviewPendingError(error.kinds, built.terms.release) from error
         raise
 

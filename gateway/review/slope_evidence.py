@@ -4,7 +4,7 @@ A decision counts by what the ledger attests, not by its row.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -19,7 +19,7 @@ from gateway.errors import EvidenceError
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
-from gateway.flow.recording import Built
+from gateway.flow.recording import Built, Cleansed
 from gateway.flow.records import ReleaseRow, SlopeReviewRow
 from gateway.people.records import PersonRow
 from gateway.vault.errors import StatementError, VaultError
@@ -81,17 +81,17 @@ class Decided:
     fault: str
 
 
-def waiting_in(gate: Gate, session: ReadSession | WriteSession, built: Built) -> Waiting:
+def waiting_in(built: Built, cleansed: Sequence[Cleansed]) -> Waiting:
     """What waits in a candidate, from the verified evidence of its items.
 
-    Raises:
-        EvidenceError: Evidence of an item does not verify.
+    Args:
+        built: The candidate.
+        cleansed: The items that its items were made of, in their order.
     """
     items: list[dict[str, Any]] = []
-    for item in built.items:
-        payload = load_cleansed(gate, session, item.source).payload
-        if SLOPE_TAG in payload["tags"]:
-            facts = payload["facts"]
+    for item, source in zip(built.items, cleansed, strict=True):
+        if SLOPE_TAG in source.payload["tags"]:
+            facts = source.payload["facts"]
             items.append(
                 {
                     "item": item.name,
@@ -103,13 +103,22 @@ def waiting_in(gate: Gate, session: ReadSession | WriteSession, built: Built) ->
     return Waiting(items=tuple(items), digest=hashlib.sha256(rfc8785.dumps(items)).hexdigest())
 
 
+def sources_of(gate: Gate, session: ReadSession | WriteSession, built: Built) -> list[Cleansed]:
+    """The items that a candidate's items were made of.
+
+    Raises:
+        EvidenceError: Evidence of an item does not verify.
+    """
+    return [load_cleansed(gate, session, item.source) for item in built.items]
+
+
 def standing_of(gate: Gate, session: ReadSession, built: Built) -> Standing:
     """Where the review of a candidate stands now, every decision verified again.
 
     Raises:
         EvidenceError: Evidence of an item does not verify.
     """
-    waiting = waiting_in(gate, session, built)
+    waiting = waiting_in(built, sources_of(gate, session, built))
     return standing_after(waiting, decisions_on(gate, session, built, waiting))
 
 
@@ -123,9 +132,11 @@ def standing_after(waiting: Waiting, decisions: Iterable[Decided]) -> Standing:
     return Standing.APPROVED if Verdict.APPROVE in counting else Standing.PENDING
 
 
-def review_summary(gate: Gate, session: ReadSession, built: Built) -> dict[str, Any]:
-    """What waits in a candidate, what was decided about it, and where that leaves it."""
-    waiting = waiting_in(gate, session, built)
+def review_summary(
+    gate: Gate, session: ReadSession, built: Built, cleansed: Sequence[Cleansed]
+) -> dict[str, Any]:
+    """What waits in a candidate, what was decided about it, and where that leaves it; see ``waiting_in``."""
+    waiting = waiting_in(built, cleansed)
     decisions = decisions_on(gate, session, built, waiting)
     return {
         "release": built.terms.release,
@@ -207,6 +218,8 @@ def decisions_on(
     2. its signature verifies for the person that the ledger names, this candidate and what waits in it,
     3. that person is still an active compliance officer, and not the submitter.
     """
+    if not waiting.items:
+        return []
     wanted = EntryFilter(
         release=built.terms.release, types=(EventType.REVIEW_SLOPES_DECIDE,), outcome=Outcome.COMPLETED
     )

@@ -27,6 +27,7 @@ from gateway.review.slope_evidence import (
     review_context,
     review_payload,
     review_summary,
+    sources_of,
     verify_review,
     waiting_in,
 )
@@ -55,7 +56,8 @@ def list_waiting(gate: Gate, release: str, *, actor: Actor) -> dict[str, Any]:
         digests=actor.digests,
     )
     with gate.ledger.intent(event) as intent, gate.database.read() as session:
-        summary = review_summary(gate, session, load_built(gate, session, release))
+        built = load_built(gate, session, release)
+        summary = review_summary(gate, session, built, sources_of(gate, session, built))
         intent.complete()
         return summary
 
@@ -75,7 +77,7 @@ def sign_review(
         )
     with gate.database.read() as session:
         built = load_built(gate, session, release)
-        waiting = waiting_in(gate, session, built)
+        waiting = waiting_in(built, sources_of(gate, session, built))
     if not waiting.items:
         raise InvalidRequestError(f"nothing waits for a review in this release (got {release!r})")
     payload = review_payload(built, waiting, reviewer, verdict) | {
@@ -105,7 +107,7 @@ def decide_slopes(gate: Gate, release: str, statement: str, *, actor: Actor) -> 
                 f"release is not open to a review (got state {row.state if row else 'unknown'!r})"
             )
         built = load_built(gate, session, release)
-        waiting = waiting_in(gate, session, built)
+        waiting = waiting_in(built, sources_of(gate, session, built))
         person, kek = session.get_one(PersonRow, actor.id), row.kek_id
     try:
         if fault := person_fault(person, built):
