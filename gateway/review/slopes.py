@@ -101,14 +101,14 @@ def decide_slopes(gate: Gate, release: str, statement: str, *, actor: Actor) -> 
     """
     require_role(gate, actor, "maps.review", DECIDER)
     with gate.database.read() as session:
-        row = session.get(ReleaseRow, release)
-        if row is None or row.state not in _OPEN:
+        found = session.get(ReleaseRow, release)
+        if found is None or found.state not in _OPEN:
             raise StageOrderError(
-                f"release is not open to a review (got state {row.state if row else 'unknown'!r})"
+                f"release is not open to a review (got state {found.state if found else 'unknown'!r})"
             )
         built = load_built(gate, session, release)
         waiting = waiting_in(built, sources_of(gate, session, built))
-        person, kek = session.get_one(PersonRow, actor.id), row.kek_id
+        person, kek = session.get_one(PersonRow, actor.id), found.kek_id
     try:
         if fault := person_fault(person, built):
             raise InvalidRequestError(fault)
@@ -124,41 +124,33 @@ def decide_slopes(gate: Gate, release: str, statement: str, *, actor: Actor) -> 
         )
         raise
     digest = hashlib.sha256(statement.encode()).hexdigest()
+    # Its reason is free text, which may tell of places (law 3).
+    sealed = seal_value(
+        gate.keystore, kek_id=kek, context=review_context(release, digest), plaintext=statement.encode()
+    )
+    row = SlopeReviewRow(digest=digest, release_id=release, reviewer=actor.id, sealed=sealed)
+    _record(gate, row, built, waiting, Verdict(payload["verdict"]), actor=actor)
+    return Verdict(payload["verdict"])
+
+
+def _record(
+    gate: Gate, row: SlopeReviewRow, built: Built, waiting: Waiting, verdict: Verdict, *, actor: Actor
+) -> None:
+    """Put a decision into the ledger, then its row into the database."""
+    digests = {"release": built.digest, "waiting": waiting.digest, "statement": row.digest}
     event = intended(
         EventType.REVIEW_SLOPES_DECIDE,
         actor=actor.id,
-        object_id=release,
-        release=release,
-        digests={
-            **actor.digests,
-            "release": built.digest,
-            "waiting": waiting.digest,
-            "statement": digest,
-        },
-        facts={"verdict": str(payload["verdict"])},
+        object_id=row.release_id,
+        release=row.release_id,
+        digests={**actor.digests, **digests},
+        facts={"verdict": verdict.value},
     )
     with gate.ledger.intent(event) as intent:
-        intent.complete(
-            digests={"release": built.digest, "waiting": waiting.digest, "statement": digest},
-            facts={"verdict": str(payload["verdict"])},
-        )
+        intent.complete(digests=digests, facts={"verdict": verdict.value})
         with gate.database.transaction() as session:
-            if session.get(SlopeReviewRow, digest) is None:
-                session.add(
-                    SlopeReviewRow(
-                        digest=digest,
-                        release_id=release,
-                        reviewer=actor.id,
-                        # Its reason is free text, which may tell of places (law 3).
-                        sealed=seal_value(
-                            gate.keystore,
-                            kek_id=kek,
-                            context=review_context(release, digest),
-                            plaintext=statement.encode(),
-                        ),
-                    )
-                )
-    return Verdict(payload["verdict"])
+            if session.get(SlopeReviewRow, row.digest) is None:
+                session.add(row)
 
 
 def _offered(built: Built, waiting: Waiting, statement: str, person: PersonRow) -> dict[str, Any]:
