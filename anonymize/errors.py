@@ -71,3 +71,15 @@ class ThinnedError(AnonymizeError):
     """The profile releases other sweeps of this sensor."""
 
     reason = "thinned"
+
+
+class ReleaseModeError(AnonymizeError):
+    """Items of this kind cannot leave in the mode of the release."""
+
+    reason = "release_mode"
+
+
+class ProcessorError(AnonymizeError):
+    """The secrecy processor is missing, not attested now, or does not do what a processor must."""
+
+    reason = "processor_refused"

@@ -48,6 +48,7 @@ class EventType(StrEnum):
     REVIEW_RELEASE_READ = "review:release:read"
     REVIEW_RECORDING_READ = "review:recording:read"
     REVIEW_SHEET_READ = "review:sheet:read"
+    REVIEW_ATTACK_RUN = "review:attack:run"
     REVIEW_SLOPES_READ = "review:slopes:read"
     REVIEW_SLOPES_DECIDE = "review:slopes:decide"
     APPROVE_RELEASE_SIGN = "approve:release:sign"

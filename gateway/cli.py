@@ -7,6 +7,7 @@ from gateway.commands import (
     dbc,
     deliver,
     demo,
+    geo,
     maps,
     model_quality,
     models,
@@ -34,6 +35,7 @@ app.add_typer(setup.purpose_app, name="purpose")
 app.add_typer(setup.zones_app, name="zones")
 app.add_typer(setup.policy_app, name="policy")
 app.add_typer(maps.app, name="maps")
+app.add_typer(geo.app, name="geo")
 app.add_typer(dbc.app, name="dbc")
 app.add_typer(releases.release_app, name="release")
 app.add_typer(releases.grant_app, name="grant")

@@ -24,6 +24,7 @@ class Settings(BaseSettings):
         opa_ca_file: CA certificates for ``opa_url``.
         opa_timeout_s: Longest wait for one decision, in seconds.
         inference: Engine that runs detection models: ``openvino`` or ``onnxruntime``.
+        processor_certificate_sha256: SHA-256 of the secrecy processor's certificate, for APPROVED mode.
         accredited_for_secrets: Whether this installation is accredited for state secrets (rule 26).
         network_zone: ``in_zone`` when the gate stands in a domestic compliance zone.
         country: ISO 3166-1 alpha-2 code of the country that the gate stands in.
@@ -47,6 +48,7 @@ class Settings(BaseSettings):
     opa_ca_file: Path | None = None
     opa_timeout_s: float = Field(default=2.0, gt=0)
     inference: Literal["openvino", "onnxruntime"] = "openvino"
+    processor_certificate_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     accredited_for_secrets: bool = False
     network_zone: str = "in_zone"
     country: str = Field(default="CN", pattern=r"^[A-Z]{2}$")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from anonymize.errors import LimitExceededError
+from anonymize.errors import LimitExceededError, ProcessorError
 from anonymize.formats.track import Track
 from anonymize.geo.approved_checks import (
     Processed,
@@ -26,12 +26,7 @@ from anonymize.geo.approved_checks import (
 )
 from anonymize.geo.crs import Crs, from_wgs84, kind_of, to_wgs84
 from anonymize.geo.ellipsoid import FloatArray
-from anonymize.geo.secrecy_processor import (
-    ProcessorAttestation,
-    ProcessorError,
-    SecrecyProcessor,
-    require_attested,
-)
+from anonymize.geo.secrecy_processor import ProcessorAttestation, SecrecyProcessor, require_attested
 
 _AGREE_M = 0.001
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from anonymize.errors import MalformedItemError
+from anonymize.errors import MalformedItemError, ProcessorError
 from anonymize.geo.crs import from_wgs84, geodesic_m, to_wgs84
 from anonymize.geo.crs_names import BD09, GCJ02
 from anonymize.geo.ellipsoid import FloatArray, radii_m, wrap_degrees
-from anonymize.geo.secrecy_processor import ProcessorError, SecrecyProcessor
+from anonymize.geo.secrecy_processor import SecrecyProcessor
 
 SAME_M = 0.001
 """Greatest difference in metres between two answers for one position that were asked for in different ways."""

@@ -43,7 +43,7 @@ class ApprovedDisplacement(KeyedOffset):
         """
         # The base derives a field from a key; here its place is taken by the processor.
         self.attestation = require_attested(processor, now=now, certificate_sha256=certificate_sha256)
-        self._processor = processor
+        self.processor = processor
         self._keep_elevation = profile.keep_elevation
 
     def displace_in(
@@ -63,7 +63,7 @@ class ApprovedDisplacement(KeyedOffset):
         if z is None:
             return *from_wgs84(*self.displace(*to_wgs84(x, y, crs)), crs), None
         lat, lon, height = to_wgs84(x, y, crs, np.atleast_1d(z))
-        out_lat, out_lon, out_height = ask(self._processor, _sample(lat, lon, height))
+        out_lat, out_lon, out_height = ask(self.processor, _sample(lat, lon, height))
         if out_height is not None and self._keep_elevation:
             return from_wgs84(out_lat, out_lon, crs, out_height)
         if kind_of(crs) == "geocentric":
@@ -80,7 +80,7 @@ class ApprovedDisplacement(KeyedOffset):
         raise LimitExceededError("a secrecy processor has no inverse here (got a call, expected none)")
 
     def _degrees(self, lat: FloatArray, lon: FloatArray) -> tuple[FloatArray, FloatArray]:
-        out_lat, out_lon, _ = ask(self._processor, _sample(lat, lon, None))
+        out_lat, out_lon, _ = ask(self.processor, _sample(lat, lon, None))
         return out_lat - lat, wrap_degrees(out_lon - lon)
 
 

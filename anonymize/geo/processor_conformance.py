@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from anonymize.errors import AnonymizeError
+from anonymize.errors import AnonymizeError, ProcessorError
 from anonymize.geo.approved_checks import (
     EQUAL_M,
     SAME_M,
@@ -37,12 +37,7 @@ from anonymize.geo.approved_checks import (
 )
 from anonymize.geo.crs import geodesic_m
 from anonymize.geo.ellipsoid import from_enu
-from anonymize.geo.secrecy_processor import (
-    ProcessorError,
-    SecrecyProcessor,
-    require_attested,
-    require_processor,
-)
+from anonymize.geo.secrecy_processor import SecrecyProcessor, require_attested, require_processor
 
 _WEST, _EAST, _SOUTH, _NORTH = 75.0, 133.0, 19.0, 52.0
 _DRIVES, _FIXES = 48, 256

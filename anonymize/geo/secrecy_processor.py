@@ -12,7 +12,7 @@ from functools import lru_cache
 from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
 
-from anonymize.errors import AnonymizeError
+from anonymize.errors import ProcessorError
 from anonymize.geo.ellipsoid import FloatArray
 
 GROUP = "fleetgate.secrecy_processor"
@@ -21,12 +21,6 @@ GROUP = "fleetgate.secrecy_processor"
 _TEXTS = ("secrecy_tech_id", "version", "certificate_number", "issued_by")
 _LONGEST = 200
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-class ProcessorError(AnonymizeError):
-    """The secrecy processor is missing, is not attested now, or fails a check; messages hold no positions."""
-
-    reason = "processor_refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

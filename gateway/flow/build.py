@@ -219,7 +219,7 @@ def _build_item(
             "cleansed": cleansed.evidence.digest,
             "media_type": unlinked.media_type,
             "class": unlinked.data_class.value,
-            "level": cleansed.level.name,
+            "level": (unlinked.level or cleansed.level).name,
             "level_in": cleansed.classified.level.name,
             "position_handling": unlinked.position_handling,
             "absolute_time": unlinked.absolute_time,
@@ -231,6 +231,7 @@ def _build_item(
         payload |= {
             "residual": settled.residual.as_dict() if settled.residual else None,
             "facts": dict(settled.facts),
+            "kept": dict(settled.kept),
             "placed": dict(unlinked.placed),
             "sha256": sealed.plaintext_sha256,
             "size": sealed.plaintext_length,
@@ -276,7 +277,7 @@ def _settled(gate: Gate, unlinked: Unlinked, sealed: SealedObject, context: Cont
     except AnonymizeError:
         gate.vault.delete(sealed.blob_id)
         raise
-    return Settled(residual=residual, facts=settled.facts)
+    return Settled(residual=residual, facts=settled.facts, kept=settled.kept)
 
 
 def _copy_mask(gate: Gate, release: str, cleansed: Cleansed, name: str) -> BuiltMask | None:

@@ -173,7 +173,7 @@ def release_question(gate: Gate, session: ReadSession, built: Built, submitter: 
         "resource": {
             "release": terms.release,
             "mode": terms.mode.value,
-            "secrecy_tech_id": None,
+            "secrecy_tech_id": _secrecy_tech_id(built),
             "recordings": [
                 {
                     "id": row.id,
@@ -286,6 +286,16 @@ def _map_attributes_removed(payload: Mapping[str, Any]) -> set[str]:
 
 def _treatment_kinds(payload: Mapping[str, Any]) -> set[str]:
     return {t["kind"] for t in payload["treatments"]}
+
+
+def _secrecy_tech_id(built: Built) -> str | None:
+    """The one recognised processor that placed everything of the release; None where there is none, or two."""
+    found = {
+        str(item.payload["facts"]["secrecy_tech_id"])
+        for item in built.items
+        if item.payload["position_handling"] == "approved"
+    }
+    return found.pop() if len(found) == 1 else None
 
 
 def _offset_facts(built: Built) -> dict[str, float] | None:

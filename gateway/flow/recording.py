@@ -58,6 +58,7 @@ class ReleaseMode(StrEnum):
 
     LOCAL = "LOCAL"
     OFFSET = "OFFSET"
+    APPROVED = "APPROVED"
 
 
 class Stage(StrEnum):
@@ -68,6 +69,7 @@ class Stage(StrEnum):
     CLEANSED = "cleansed"
     BUILT = "built"
     JUDGED = "judged"
+    ATTACKED = "attacked"
 
 
 class DataClass(StrEnum):

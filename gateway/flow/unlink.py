@@ -9,11 +9,13 @@ import sqlalchemy as sa
 
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
+from anonymize.geo.approved_displacement import ApprovedDisplacement, plan_approved
 from anonymize.geo.clips import ClipPlan, plan_clips
 from anonymize.geo.displacement import KeyedOffset
 from anonymize.geo.ellipsoid import FloatArray
 from anonymize.geo.offset_plan import OffsetPlan, plan_offset
 from anonymize.geo.released_scan import ReleasedScan
+from anonymize.geo.secrecy_processor import installed_processor
 from anonymize.profile import TrackProfile
 from gateway.database import ReadSession
 from gateway.flow.cleanse import load_cleansed, open_treated
@@ -56,6 +58,7 @@ class Trip:
         *,
         terms: Secrets,
         profile: TrackProfile,
+        processor: ApprovedDisplacement | None = None,
     ) -> None:
         """Take what the recording states.
 
@@ -65,13 +68,15 @@ class Trip:
             items: Place in the manifest of each item, by id.
             tracks: Its cleansed tracks.
             terms: Mode and secret of the release.
-            profile: Limits of both modes.
+            profile: Limits of the modes.
+            processor: The recognised processor, for APPROVED.
         """
         self.recording = recording
         self.tracks = tuple(tracks)
         timed = [t for t in tracks if np.isfinite(t.time_s).any()]
         self.reference = max(timed, key=lambda t: t.path_length_m(), default=None)
         self._manifest, self._items, self._terms, self._profile = manifest, items, terms, profile
+        self._processor = processor
 
     @cached_property
     def plan(self) -> ClipPlan | OffsetPlan | None:
@@ -82,9 +87,17 @@ class Trip:
         """
         if self.reference is None:
             return None
-        planned = plan_clips if self._terms.mode is ReleaseMode.LOCAL else plan_offset
-        return planned(
-            self.reference, key=self._terms.key, context=self.recording.encode(), profile=self._profile
+        key, context = self._terms.key, self.recording.encode()
+        if self._terms.mode is ReleaseMode.LOCAL:
+            return plan_clips(self.reference, key=key, context=context, profile=self._profile)
+        if self._processor is None:
+            return plan_offset(self.reference, key=key, context=context, profile=self._profile)
+        return plan_approved(
+            self.reference,
+            key=key,
+            context=context,
+            profile=self._profile,
+            displacement=self._processor,
         )
 
     def search(self, unlinked: Unlinked) -> ReleasedScan:
@@ -162,7 +175,23 @@ def trip_of(gate: Gate, session: ReadSession, recording: RecordingId, terms: Sec
         if row.state == ItemState.CLEANSED:
             tracks += treated_tracks(gate, load_cleansed(gate, session, row.id))
     manifest = load_manifest(gate, session, recording)
-    return Trip(recording, manifest, items, tracks, terms=terms, profile=gate.profile.profile.tracks)
+    profile = gate.profile.profile.tracks
+    processor = _processor(gate) if terms.mode is ReleaseMode.APPROVED else None
+    return Trip(recording, manifest, items, tracks, terms=terms, profile=profile, processor=processor)
+
+
+def _processor(gate: Gate) -> ApprovedDisplacement:
+    """The installed processor, attested now.
+
+    Raises:
+        ProcessorError: None or several are installed, or its attestation is not in force.
+    """
+    return ApprovedDisplacement(
+        installed_processor(),
+        gate.profile.profile.tracks,
+        now=gate.clock(),
+        certificate_sha256=gate.settings.processor_certificate_sha256,
+    )
 
 
 def treated_tracks(gate: Gate, cleansed: Cleansed) -> tuple[Track, ...]:

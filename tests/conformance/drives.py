@@ -6,7 +6,11 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
+from gateway.flow.recording import ReleaseMode
 from simulators import ORIGIN, START
+
+KEYED = (ReleaseMode.LOCAL, ReleaseMode.OFFSET)
+"""The modes that need no recognised processor."""
 
 # Within the first clip of a LOCAL release; the trims of an OFFSET release leave it out.
 CAPTURED: Mapping[str, datetime] = {"lidar/000000.bin": START + timedelta(seconds=10)}

@@ -34,6 +34,7 @@ from conformance.canaries import (
     search,
     thumbnail,
 )
+from conformance.drives import KEYED
 from conformance.wire import Tap, caller, serving
 from gateway.app import release_public_jwk
 from gateway.flow.dossier import recording_summary
@@ -82,11 +83,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
         with house.opened() as gate:
             house.furnish(gate)
             with serving(gate) as origin, Tap(int(origin.rpartition(":")[2])) as tap:
-                drives = {mode: planted_drive(*DRIVES[mode], captured=TAKEN[mode]) for mode in ReleaseMode}
-                recordings = {mode: sent(place, origin, house, drives[mode]) for mode in ReleaseMode}
-                states = {mode: settled(gate, recordings[mode]) for mode in ReleaseMode}
-                released = {mode: out(gate, house, recordings[mode], mode) for mode in ReleaseMode}
-                fetched = {mode: fetch(place, tap, gate, house, released[mode]) for mode in ReleaseMode}
+                drives = {mode: planted_drive(*DRIVES[mode], captured=TAKEN[mode]) for mode in KEYED}
+                recordings = {mode: sent(place, origin, house, drives[mode]) for mode in KEYED}
+                states = {mode: settled(gate, recordings[mode]) for mode in KEYED}
+                released = {mode: out(gate, house, recordings[mode], mode) for mode in KEYED}
+                fetched = {mode: fetch(place, tap, gate, house, released[mode]) for mode in KEYED}
                 refusals = refused(tap, gate, house, released)
                 exported = io.BytesIO()
                 export_ledger(gate.ledger, exported)
@@ -206,7 +207,7 @@ def test_the_search_would_find_every_canary_in_what_the_vehicle_sent(
 
 
 def test_everything_understood_was_released_and_the_rest_is_held(world: SimpleNamespace):
-    for mode in ReleaseMode:
+    for mode in KEYED:
         states = world.states[mode]
         # A binary that nobody understands, and a text that names the recording's files.
         assert {name for name, state in states.items() if state == "held"} == {"radar.raw", "mentions.txt"}
@@ -219,7 +220,7 @@ def test_everything_understood_was_released_and_the_rest_is_held(world: SimpleNa
 
 def test_no_canary_is_in_any_released_item(world: SimpleNamespace, wanted: tuple[Needle, ...]):
     found = {}
-    for mode in ReleaseMode:
+    for mode in KEYED:
         for name, content in world.fetched[mode].items.items():
             least = LONG if name.endswith((".jpg", ".png", ".mp4")) else SHORT
             hits = search(content, wanted, least=least)
@@ -231,14 +232,14 @@ def test_no_canary_is_in_any_released_item(world: SimpleNamespace, wanted: tuple
 def test_no_canary_is_in_any_byte_on_the_wire(world: SimpleNamespace, wanted: tuple[Needle, ...]):
     """Status lines, headers, lists, manifests, items, ranges and problem documents, as they came."""
     assert sum(map(len, world.wire)) > sum(
-        len(content) for mode in ReleaseMode for content in world.fetched[mode].items.values()
+        len(content) for mode in KEYED for content in world.fetched[mode].items.values()
     )
     assert any(b"application/problem+json" in each for each in world.wire)
     assert [search(each, wanted, least=LONG) for each in world.wire if search(each, wanted, least=LONG)] == []
 
 
 def test_no_canary_is_in_what_signed_statements_hold(world: SimpleNamespace, wanted: tuple[Needle, ...]):
-    for mode in ReleaseMode:
+    for mode in KEYED:
         parts = list(opened_statements(world.fetched[mode].statement))
         assert len(parts) == 6, "the manifest and both approvals have a header and a payload each"
         for part in parts:
@@ -249,11 +250,11 @@ def test_no_canary_is_in_what_refused_readers_are_told(world: SimpleNamespace, w
     assert len(world.refusals) == 22
     for told in world.refusals:
         assert search(told.encode(), wanted, least=LONG) == []
-        assert not any(name in told for mode in ReleaseMode for name in world.fetched[mode].items)
+        assert not any(name in told for mode in KEYED for name in world.fetched[mode].items)
 
 
 def test_no_true_fix_is_in_any_released_track(world: SimpleNamespace):
-    for mode in ReleaseMode:
+    for mode in KEYED:
         truth = {(f"{lat:.6f}", f"{lon:.6f}") for lat, lon in world.drives[mode].fixes}
         seen = 0
         for name, content in world.fetched[mode].items.items():

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from conformance.conftest import Commons
-from conformance.drives import CAPTURED, fixes, sweep, track, trip
+from conformance.drives import CAPTURED, KEYED, fixes, sweep, track, trip
 from gateway.errors import ConflictError, DeniedError
 from gateway.flow.gate import Gate
 from gateway.flow.recording import ReleaseMode
@@ -74,7 +74,7 @@ def rows(content: bytes) -> list[dict[str, str]]:
 def twins(commons: Commons) -> SimpleNamespace:
     """Releases of recordings whose files differ by a byte only: whatever they share could join them."""
     made = {}
-    for mode in ReleaseMode:
+    for mode in KEYED:
         for number in range(2):
             recording = cleanse(commons.gate, nearly_alike(number, mode), captured=CAPTURED)
             release_id = candidate(commons.gate, commons.house, recording, mode=mode)
@@ -89,7 +89,7 @@ def nearly_alike(number: int, mode: ReleaseMode) -> dict[str, bytes]:
     base = trip(800 if mode is ReleaseMode.LOCAL else 801)
     head, _, body = base["drive.csv"].decode().partition("\n")
     lines = [f"{head},n"] + [f"{line},{number}" for line in body.splitlines()]
-    points = sweep(810 + 10 * number + list(ReleaseMode).index(mode))
+    points = sweep(810 + 10 * number + KEYED.index(mode))
     return {"drive.csv": ("\n".join(lines) + "\n").encode(), "lidar/000000.bin": points}
 
 

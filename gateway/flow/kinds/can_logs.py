@@ -30,6 +30,7 @@ from gateway.flow.kinds.handling import (
     Settled,
     Unlinked,
     Unlinking,
+    keyed_mode,
     ready,
 )
 from gateway.flow.kinds.surroundings import Surroundings
@@ -130,6 +131,7 @@ class CanHandler:
     def unlink(self, gate: Gate, cleansed: Cleansed, treated: BinaryIO, unlinking: Unlinking) -> Unlinked:
         """See ``ItemHandler``."""
         kind, profile = _KINDS[cleansed.classified.kind], gate.profile.profile.can
+        local = keyed_mode(unlinking, "a CAN log") == "LOCAL"
         # The DBC that the log was treated with, also when another is in force by now.
         dbc = require_dbc(gate, str(cleansed.payload["facts"]["dbc"]))
         plan = unlinking.plan()
@@ -139,7 +141,6 @@ class CanHandler:
         if moved.dropped:
             raise OutsideReleaseError("no frame of the log lies in a clip or kept span of the release")
         times = _expected_times(plan, treated, kind, max_frames=profile.max_frames)
-        local = isinstance(plan, ClipPlan)
 
         def settle(sealed: BinaryIO) -> Settled:
             report = scan_can(

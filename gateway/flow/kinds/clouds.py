@@ -26,11 +26,12 @@ from gateway.flow.kinds.handling import (
     Unlinked,
     Unlinking,
     cut_whole,
+    keyed_mode,
     passed_on,
     placed,
 )
 from gateway.flow.kinds.surroundings import Surroundings
-from gateway.flow.recording import Classified, Cleansed, DataClass, Level, ReleaseMode
+from gateway.flow.recording import Classified, Cleansed, DataClass, Level
 
 _KINDS = {
     ItemKind.KITTI_POINTS: CloudKind.KITTI,
@@ -124,6 +125,7 @@ class CloudHandler:
         _require_kept(gate, unlinking)
         if facts["situation"] != _GEOREFERENCED:
             return passed_on(cleansed, treated, unlinking, extension=_EXTENSIONS[kind])
+        mode = keyed_mode(unlinking, "a georeferenced cloud")
         profile, declared = gate.profile.profile, str(facts["declared_crs"])
         where = placed(unlinking)
         plan = unlinking.plan() if "clip" in where else None
@@ -131,7 +133,7 @@ class CloudHandler:
             treated,
             kind,
             release=CloudRelease(
-                mode=unlinking.mode.value,
+                mode=mode,
                 key=unlinking.key,
                 context=unlinking.item,
                 offset=KeyedOffset(unlinking.key, profile.tracks),
@@ -143,11 +145,11 @@ class CloudHandler:
         )
         if moved.dropped:
             raise MalformedItemError("no point of the cloud lies within the clip (expected some)")
-        local = unlinking.mode is ReleaseMode.LOCAL
+        local = mode == "LOCAL"
 
         def settle(sealed: BinaryIO) -> Settled:
             check = CloudCheck(
-                stage=unlinking.mode.value,
+                stage=mode,
                 georeferenced=True,
                 crs=str(moved.facts["crs"]),
                 original=treated,

@@ -35,10 +35,11 @@ from gateway.flow.kinds.handling import (
     Settled,
     Unlinked,
     Unlinking,
+    keyed_mode,
     kinds_of,
 )
 from gateway.flow.kinds.surroundings import Surroundings
-from gateway.flow.recording import Classified, Cleansed, DataClass, Level, ReleaseMode
+from gateway.flow.recording import Classified, Cleansed, DataClass, Level
 
 _MEDIA_TYPE = "application/x-mcap"
 _KINDS = {
@@ -142,7 +143,8 @@ class ContainerHandler:
             raise MalformedItemError(
                 "a container is released along a track with times (got a recording without)"
             )
-        local = unlinking.mode is ReleaseMode.LOCAL
+        mode = keyed_mode(unlinking, "a container")
+        local = mode == "LOCAL"
         shown = (
             None
             if local
@@ -150,7 +152,7 @@ class ContainerHandler:
         )
         run = unlink_container(
             open_container(treated, ContainerKind.MCAP, profile=profile.containers),
-            mode=unlinking.mode.value,
+            mode=mode,
             key=unlinking.key,
             context=unlinking.context,
             reference=reference,
@@ -181,12 +183,13 @@ def _settling(
         left = _topics(outcome)
         if not left:
             raise MalformedItemError("no message of the container lies in the release (expected some)")
-        local = {CLIP_TOPIC} if unlinking.mode is ReleaseMode.LOCAL else set[str]()
+        mode = keyed_mode(unlinking, "a container")
+        local = {CLIP_TOPIC} if mode == "LOCAL" else set[str]()
         structure = scan_structure(sealed, channels=left | local)
         sealed.seek(0)
         messages = scan_messages(
             open_container(sealed, ContainerKind.MCAP, profile=profile.containers),
-            mode=unlinking.mode.value,
+            mode=mode,
             reference=reference,
             profile=profile,
             shown=shown.track if shown else None,

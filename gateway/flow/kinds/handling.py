@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, ClassVar, Literal, Protocol
 
 import numpy as np
 
-from anonymize.errors import OutsideReleaseError
+from anonymize.errors import OutsideReleaseError, ReleaseModeError
 from anonymize.finding import Finding, FindingKind, Treated, Treatment, TreatmentKind
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
@@ -86,10 +86,17 @@ class Cleansing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """What is known of an unlinked item once it lies sealed."""
+    """What is known of an unlinked item once it lies sealed.
+
+    Attributes:
+        residual: The residual scan; None where the first pass's holds.
+        facts: Measures, for policy and dossier.
+        kept: What only the operator keeps, sealed with the release and shown to nobody else.
+    """
 
     residual: ResidualReport | None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,6 +115,7 @@ class Unlinked:
         placed: Where in the release's own time the item lies (``placed``); what its recipient is told beside it.
         searched: What the release's own search looks for in the bytes: true positions and identifiers, or
             identifiers only, where displaced places of the item's own lie on roads that were driven.
+        level: The level that a recognised processor lowered the item to; None where its level stays.
     """
 
     chunks: Iterable[bytes]
@@ -119,6 +127,7 @@ class Unlinked:
     settle: Callable[[BinaryIO], Settled]
     placed: Mapping[str, Any] = field(default_factory=dict)
     searched: Literal["everything", "identifiers"] = "everything"
+    level: Level | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +170,19 @@ class Unlinking:
     captured: float | None
     series: Series
     crs: str
+
+
+def keyed_mode(unlinking: Unlinking, what: str) -> Literal["LOCAL", "OFFSET"]:
+    """The mode, for kinds that leave in a frame of their own or displaced.
+
+    Raises:
+        ReleaseModeError: The release goes through a recognised processor, which takes tracks only.
+    """
+    if unlinking.mode is ReleaseMode.LOCAL:
+        return "LOCAL"
+    if unlinking.mode is ReleaseMode.OFFSET:
+        return "OFFSET"
+    raise ReleaseModeError(f"{what} cannot leave through a secrecy processor (expected LOCAL or OFFSET)")
 
 
 def placed(unlinking: Unlinking) -> dict[str, Any]:

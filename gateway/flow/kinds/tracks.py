@@ -4,7 +4,7 @@ from typing import BinaryIO, ClassVar
 
 import numpy as np
 
-from anonymize.errors import ResidualError
+from anonymize.errors import MalformedItemError, ResidualError
 from anonymize.finding import FindingKind, Treated
 from anonymize.formats.csv_track import read_csv_track, write_csv_track
 from anonymize.formats.geojson_track import read_geojson_track, write_geojson_track
@@ -12,10 +12,14 @@ from anonymize.formats.gpx import read_gpx, write_gpx
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.nmea import read_nmea, write_nmea
 from anonymize.formats.track import Track
+from anonymize.geo.approved import approve_track, sample_of
+from anonymize.geo.approved_displacement import ApprovedDisplacement, plan_approved
+from anonymize.geo.approved_residual import scan_approved
 from anonymize.geo.clips import ClipPlan
 from anonymize.geo.cut import cut_track
 from anonymize.geo.local import to_clips, to_local, write_local_csv
 from anonymize.geo.offset import offset_track
+from anonymize.geo.offset_plan import OffsetPlan
 from anonymize.geo.residual import scan_track
 from anonymize.geo.zones import ZoneSet
 from anonymize.residual import ResidualReport
@@ -35,6 +39,8 @@ from gateway.flow.kinds.surroundings import Surroundings
 from gateway.flow.recording import Classified, Cleansed, DataClass, Level, ReleaseMode
 
 WGS84 = "EPSG:4326"
+_SAMPLE = 20
+"""Fixes before and after that the operator keeps of each track (COMPLIANCE.md §4)."""
 _MEDIA_TYPES = {
     ItemKind.GPX: "application/gpx+xml",
     ItemKind.CSV_TRACK: "text/csv",
@@ -140,6 +146,8 @@ class TrackHandler:
         track = read_track(gate, kind, treated.read(), crs=WGS84)
         if unlinking.mode is ReleaseMode.LOCAL:
             return _to_local(gate, track, unlinking)
+        if unlinking.mode is ReleaseMode.APPROVED:
+            return _to_approved(gate, kind, track, unlinking)
         return _to_offset(gate, kind, track, unlinking)
 
 
@@ -225,4 +233,51 @@ def _to_offset(gate: Gate, kind: ItemKind, track: Track, unlinking: Unlinking) -
         position_handling="offset",
         absolute_time="shifted",
         settle=lambda _: Settled(residual=report, facts=facts),
+    )
+
+
+def _to_approved(gate: Gate, kind: ItemKind, track: Track, unlinking: Unlinking) -> Unlinked:
+    """Trim and shift as in OFFSET, and let the recognised processor place what is left."""
+    plan, profile = unlinking.plan(), gate.profile.profile.tracks
+    if not isinstance(plan, OffsetPlan) or not isinstance(plan.offset, ApprovedDisplacement):
+        raise MalformedItemError("a processor takes recordings with a timed track (got none)")
+    displacement = plan.offset
+    own = plan_approved(
+        track, key=unlinking.key, context=unlinking.context, profile=profile, displacement=displacement
+    )
+    numbers = [np.full(len(inner), span, np.int32) for span, inner in enumerate(own.kept)]
+    source = track.take(np.concatenate(own.kept), np.concatenate(numbers))
+    approved = approve_track(
+        source,
+        processor=displacement.processor,
+        now=gate.clock(),
+        shift_s=own.shift_s,
+        certificate_sha256=gate.settings.processor_certificate_sha256,
+    )
+    content = write_track(kind, approved.track)
+    media_type = _MEDIA_TYPES[kind]
+    report = require_clean(
+        scan_approved(
+            content,
+            media_type,
+            original=approved.source,
+            processor=displacement.processor,
+            shift_s=own.shift_s,
+            profile=profile,
+        ),
+        "track",
+    )
+    sample = sample_of(approved.source, approved.track, _SAMPLE).content().decode()
+    return Unlinked(
+        chunks=[content],
+        extension=_EXTENSIONS[kind],
+        media_type=media_type,
+        data_class=DataClass.TRAJ_ABS,
+        position_handling="approved",
+        absolute_time="shifted",
+        settle=lambda _: Settled(
+            residual=report, facts=approved.evidence.facts(), kept={"processor_sample": sample}
+        ),
+        level=Level.S1_PROCESSED,
+        searched="identifiers",
     )

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anonymize.errors import LimitExceededError, MalformedItemError
+from anonymize.errors import LimitExceededError, MalformedItemError, ProcessorError
 from anonymize.formats.csv_track import write_csv_track
 from anonymize.formats.geojson_track import write_geojson_track
 from anonymize.formats.gpx import write_gpx
@@ -26,13 +26,7 @@ from anonymize.geo.crs import from_wgs84, geodesic_m, to_wgs84
 from anonymize.geo.ellipsoid import wrap_degrees
 from anonymize.geo.enu_frame import EnuFrame
 from anonymize.geo.offset_plan import time_shift_s
-from anonymize.geo.secrecy_processor import (
-    GROUP,
-    ProcessorError,
-    SecrecyProcessor,
-    installed_processor,
-    require_attested,
-)
+from anonymize.geo.secrecy_processor import GROUP, SecrecyProcessor, installed_processor, require_attested
 from anonymize.profile import shipped_profile
 from unsafe_secrecy_processor import ALLOWED, ATTESTATION, UnsafeTestProcessor
 

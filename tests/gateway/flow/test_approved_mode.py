@@ -1,0 +1,92 @@
+"""APPROVED: tracks leave through the one installed and attested processor, at the level that only it can lower."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anonymize.geo.crs import geodesic_m
+from anonymize.geo.secrecy_processor import GROUP, installed_processor
+from gateway.errors import InvalidRequestError
+from gateway.flow.build import load_built
+from gateway.flow.dossier import release_summary
+from gateway.flow.gate import Gate
+from gateway.flow.recording import Level, ReleaseMode
+from gateway.flow.serve import read_item, read_manifest
+from simulators import PURPOSE, House, candidate, cleanse, csv_track, grant, png, publish, route
+from unsafe_secrecy_processor import ALLOWED, ATTESTATION, UnsafeTestProcessor
+
+
+@pytest.fixture
+def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The test double, installed as a package with the one entry point."""
+    info = tmp_path / "double-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: double\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\none = unsafe_secrecy_processor:UnsafeTestProcessor\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv(ALLOWED, "1")
+    installed_processor.cache_clear()
+    yield UnsafeTestProcessor()
+    installed_processor.cache_clear()
+    sys.modules.pop("double", None)
+
+
+def test_a_track_leaves_where_the_processor_puts_it_and_lowered(
+    sqlite_gate: Gate, sqlite_house: House, processor: UnsafeTestProcessor
+):
+    recording = cleanse(sqlite_gate, {"drive.csv": csv_track()})
+    release = candidate(sqlite_gate, sqlite_house, recording, mode=ReleaseMode.APPROVED)
+    publish(sqlite_gate, sqlite_house, release)
+    with sqlite_gate.database.read() as session:
+        (item,) = load_built(sqlite_gate, session, release).items
+    assert item.level is Level.S1_PROCESSED
+    assert item.payload["position_handling"] == "approved"
+    assert item.payload["facts"]["secrecy_tech_id"] == ATTESTATION.secrecy_tech_id
+    assert "before" in item.payload["kept"]["processor_sample"]
+    assert "processor_sample" not in str(release_summary(sqlite_gate, release))
+    grant(sqlite_gate, sqlite_house, release)
+    reader = sqlite_house.people["engineer"].actor
+    read_manifest(sqlite_gate, release, actor=reader, purpose=PURPOSE)
+    reading = read_item(sqlite_gate, release, item.name, actor=reader, purpose=PURPOSE, wanted=None)
+    rows = b"".join(reading.chunks).decode().splitlines()
+    first = dict(zip(rows[0].split(","), rows[1].split(","), strict=True))
+    lats, lons = route()
+    out_lat, out_lon, _ = processor.process(_array(lats), _array(lons), None)
+    released = _array([float(first["lat"])] * len(lats)), _array([float(first["lon"])] * len(lats))
+    assert geodesic_m(out_lat, out_lon, *released)[0].min() < 0.02
+    assert geodesic_m(_array(lats), _array(lons), *released)[0].min() > 50.0
+
+
+def test_without_a_processor_nothing_leaves(sqlite_gate: Gate, sqlite_house: House):
+    installed_processor.cache_clear()
+    recording = cleanse(sqlite_gate, {"drive.csv": csv_track()})
+    with pytest.raises(InvalidRequestError, match="no item"):
+        candidate(sqlite_gate, sqlite_house, recording, mode=ReleaseMode.APPROVED)
+
+
+def test_a_processor_with_another_certificate_is_refused(
+    sqlite_gate: Gate, sqlite_house: House, processor: UnsafeTestProcessor
+):
+    del processor
+    object.__setattr__(sqlite_gate.settings, "processor_certificate_sha256", "0" * 64)
+    recording = cleanse(sqlite_gate, {"drive.csv": csv_track()})
+    with pytest.raises(InvalidRequestError, match="no item"):
+        candidate(sqlite_gate, sqlite_house, recording, mode=ReleaseMode.APPROVED)
+
+
+def test_pictures_leave_beside_it_at_their_own_level(
+    sqlite_gate: Gate, sqlite_house: House, processor: UnsafeTestProcessor
+):
+    del processor
+    files = {"drive.csv": csv_track(), "front.png": png(80, 60)}
+    recording = cleanse(sqlite_gate, files, attestation="a closed test track")
+    release = candidate(sqlite_gate, sqlite_house, recording, mode=ReleaseMode.APPROVED)
+    with sqlite_gate.database.read() as session:
+        handling = {i.payload["position_handling"] for i in load_built(sqlite_gate, session, release).items}
+    assert handling == {"approved", "stripped"}
+
+
+def _array(values):
+    return np.asarray(values, dtype=np.float64)
