@@ -49,6 +49,7 @@ _TRIP_CLASSES = frozenset(
         DataClass.TRAJ_ABS,
         DataClass.TRAJ_REL,
         DataClass.MAP_VECTOR,
+        DataClass.POSE_IMU,
     }
 )
 _CHUNK = 500

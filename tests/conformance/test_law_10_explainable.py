@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from audit.events import EventType, Outcome
 from audit.query import EntryFilter, find_all
 from conformance.conftest import Commons
-from conformance.drives import track
+from conformance.drives import KEYED, track
 from conformance.wire import caller, serving
 from gateway.errors import DeniedError
 from gateway.flow.dossier import recording_summary, release_summary
@@ -27,7 +27,7 @@ from simulators import PURPOSE, RECIPIENT, VEHICLE, candidate, deliver
 pytestmark = pytest.mark.parametrize("commons", ["sqlite"], indirect=True, scope="session")
 
 
-@pytest.fixture(scope="module", params=ReleaseMode)
+@pytest.fixture(scope="module", params=KEYED)
 def out(commons: Commons, request: pytest.FixtureRequest) -> SimpleNamespace:
     before = commons.gate.clock()
     release = commons.released(request.param)
