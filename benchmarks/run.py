@@ -114,12 +114,12 @@ def positions(answer: Mapping[str, Any]) -> list[Row]:
 
 
 def attacks(answer: Mapping[str, Any]) -> list[Row]:
-    """What attackers recover is told beside what DESIGN.md says; only distortion has limits."""
+    """What attackers recover is told beside what DESIGN.md measured; only distortion has limits."""
     limits = {"greatest distance error over 100 m, %": 0.7, "greatest heading error, degrees": 0.4}
     return [
         Row(
             what=name,
-            against=f"DESIGN.md {answer['design'].get(name, '–')}, drives {answer['drives']}",
+            against=f"DESIGN.md {answer['design'].get(name, '–')}",
             value=value,
             target=limits.get(name),
             least=False,
@@ -267,11 +267,12 @@ def run_one(command: list[str]) -> tuple[Mapping[str, Any] | None, str]:
 
 def table(rows: list[Row]) -> str:
     """The rows for people to read."""
-    lines = [f"{'what':34} {'against':32} {'value':>9}  {'target':>9}"]
+    wide = max([34, *(len(row.what) for row in rows)])
+    lines = [f"{'what':{wide}} {'against':32} {'value':>9}  {'target':9}"]
     for row in rows:
         asked = "–" if row.target is None else f"{'≥' if row.least else '≤'} {row.target:.3g}"
         judged = {True: "reached", False: "missed", None: "–"}[row.reached]
-        lines.append(f"{row.what:34} {row.against:32} {row.value:9.3g}  {asked:9}  {judged}")
+        lines.append(f"{row.what:{wide}} {row.against:32} {row.value:9.3g}  {asked:9}  {judged}")
     return "\n".join(lines)
 
 
