@@ -74,7 +74,7 @@ def read_sites(file: BinaryIO, table: TagTable, *, max_bytes: int = MAX_BYTES) -
     content = file.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise LimitExceededError(f"the extract is too large (expected at most {max_bytes} bytes)")
-    source = osmium.io.FileBuffer(content, _format(content))
+    source = osmium.io.FileBuffer(content, format_of(content))
     try:
         sites, relations = _first_pass(source, table)
         _collect_members(source, relations)
@@ -86,7 +86,8 @@ def read_sites(file: BinaryIO, table: TagTable, *, max_bytes: int = MAX_BYTES) -
     return tuple(sorted(sites, key=lambda site: site.id))
 
 
-def _format(content: bytes) -> str:
+def format_of(content: bytes) -> str:
+    """The name under which osmium reads an extract: by its first bytes."""
     start = content[:_PBF_HEADER_WITHIN]
     if start.startswith(b"\x1f\x8b"):
         return "osm.gz"

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from anonymize.geo.attacks.report import report_lines
 from gateway.app import release_public_jwk
 from gateway.commands.models import figures_line
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
@@ -50,6 +51,10 @@ def release_lines(summary: dict[str, Any]) -> str:
     lines += [line for detection in summary.get("detection", []) for line in _detection_lines(detection)]
     if waits := summary.get("slope_review", {}).get("waiting"):
         lines.append(f"  slopes    {waits} to review, {summary['slope_review']['standing']}")
+    if summary.get("attack"):
+        lines += [f"  attacked  {line}" for line in report_lines(summary["attack"])]
+    elif "attack" in summary:
+        lines.append("  attacked  never (fleetgate geo attack)")
     if "decision" in summary:
         decision = summary["decision"]
         lines.append(

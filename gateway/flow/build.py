@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import rfc8785
@@ -237,7 +237,7 @@ def _build_item(
             "size": sealed.plaintext_length,
             "seal": evidence.seal_digest(sealed.manifest_jws),
         }
-        mask = _copy_mask(gate, terms.release, cleansed, name)
+        mask = _copy_mask(gate, terms.release, cleansed, name, unlinked)
         payload["mask"] = mask.manifest_entry() | {"seal": evidence.seal_digest(mask.seal)} if mask else None
         described = seal_value(
             gate.keystore,
@@ -280,7 +280,9 @@ def _settled(gate: Gate, unlinked: Unlinked, sealed: SealedObject, context: Cont
     return Settled(residual=residual, facts=settled.facts, kept=settled.kept)
 
 
-def _copy_mask(gate: Gate, release: str, cleansed: Cleansed, name: str) -> BuiltMask | None:
+def _copy_mask(
+    gate: Gate, release: str, cleansed: Cleansed, name: str, unlinked: Unlinked
+) -> BuiltMask | None:
     """The mask of an item, sealed for the release beside it; it says nothing but where pixels were destroyed."""
     if cleansed.mask is None:
         return None
@@ -292,8 +294,11 @@ def _copy_mask(gate: Gate, release: str, cleansed: Cleansed, name: str) -> Built
         else ("mask.png", MASK_MEDIA_TYPE)
     )
     mask_name = f"{name}.{ending}"
+    chunks: Iterable[bytes] = gate.vault.open(cleansed.mask, context).chunks()
+    if unlinked.mask is not None:
+        chunks = [unlinked.mask(b"".join(chunks))]
     sealed = gate.vault.seal(
-        gate.vault.open(cleansed.mask, context).chunks(),
+        chunks,
         kek_id=quarantined.kek,
         context=Context(owner=release, object=mask_name, role="release-mask"),
     )

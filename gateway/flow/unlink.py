@@ -198,6 +198,7 @@ def treated_tracks(gate: Gate, cleansed: Cleansed) -> tuple[Track, ...]:
     """The true tracks that a treated item still states."""
     kind: ItemKind = kind_when_treated(cleansed.classified.kind)
     handler = handler_of(kind)
-    if not handler.states_tracks:
+    # A treated video holds no telemetry any more.
+    if not handler.states_tracks or kind is ItemKind.VIDEO:
         return ()
     return handler.tracks(gate, kind, open_treated(gate, cleansed), crs=WGS84)

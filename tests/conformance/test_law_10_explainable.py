@@ -16,7 +16,6 @@ from conformance.wire import caller, serving
 from gateway.errors import DeniedError
 from gateway.flow.dossier import recording_summary, release_summary
 from gateway.flow.lineage import item_lineage
-from gateway.flow.recording import ReleaseMode
 from gateway.flow.records import ReleaseRecordingRow
 from gateway.flow.release import load_approved, load_released
 from gateway.flow.serve import read_item, read_manifest

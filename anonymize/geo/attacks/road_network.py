@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 
 from anonymize.errors import LimitExceededError, MalformedItemError
 from anonymize.geo.ellipsoid import FloatArray, to_enu
-from anonymize.geo.osm_sites import MAX_BYTES, _format
+from anonymize.geo.osm_sites import MAX_BYTES, format_of
 
 IntArray = NDArray[np.int64]
 ComplexArray = NDArray[np.complex128]
@@ -142,7 +142,7 @@ def read_road_network(file: BinaryIO, *, max_bytes: int = MAX_BYTES) -> RoadNetw
     if len(content) > max_bytes:
         raise LimitExceededError(f"the extract is too large (expected at most {max_bytes} bytes)")
     try:
-        ways, lat, lon, number = _collect(osmium.io.FileBuffer(content, _format(content)))
+        ways, lat, lon, number = _collect(osmium.io.FileBuffer(content, format_of(content)))
     except osmium.InvalidLocationError as error:
         raise MalformedItemError("the extract holds a coordinate that is none") from error
     except RuntimeError as error:

@@ -113,6 +113,7 @@ class Unlinked:
         settle: Called with the sealed result after ``chunks`` were read to their end: the residual scan, None
             where the first pass's holds, and measures.
         placed: Where in the release's own time the item lies (``placed``); what its recipient is told beside it.
+        mask: What makes the released mask file of the treated item's; None where it stays as it is.
         searched: What the release's own search looks for in the bytes: true positions and identifiers, or
             identifiers only, where displaced places of the item's own lie on roads that were driven.
         level: The level that a recognised processor lowered the item to; None where its level stays.
@@ -126,6 +127,7 @@ class Unlinked:
     absolute_time: str
     settle: Callable[[BinaryIO], Settled]
     placed: Mapping[str, Any] = field(default_factory=dict)
+    mask: Callable[[bytes], bytes] | None = None
     searched: Literal["everything", "identifiers"] = "everything"
     level: Level | None = None
 

@@ -5,7 +5,6 @@ from typing import BinaryIO, ClassVar
 
 import rfc8785
 
-from anonymize.errors import OutsideReleaseError
 from anonymize.finding import Finding, FindingKind, Treated, Treatment
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
@@ -15,7 +14,7 @@ from anonymize.media.detection import detector_set_digest
 from anonymize.media.video.cleansing import TreatedVideo, cleanse_video
 from anonymize.media.video.evidence import cut_findings
 from anonymize.media.video.facts import inspect_video
-from anonymize.media.video.fragment_cut import fragments_of
+from anonymize.media.video.fragment_cut import cut_fragments, fragments_of, kept_times, scan_cut
 from anonymize.media.video.gpmf import read_gpmf, read_gpmf_track
 from gateway.flow.gate import Gate
 from gateway.flow.kinds.handling import (
@@ -23,6 +22,7 @@ from gateway.flow.kinds.handling import (
     Examination,
     Outcome,
     Progress,
+    Settled,
     Unlinked,
     Unlinking,
     kinds_of,
@@ -34,7 +34,7 @@ from gateway.flow.kinds.surroundings import Surroundings
 from gateway.flow.recording import Classified, Cleansed, DataClass, Level
 from gateway.people.zones import InstalledZones
 from gateway.videos.checkpoint import SealedCheckpoint, basis_of
-from gateway.videos.clips import fragments_within
+from gateway.videos.clips import fragments_within, masks_within
 from gateway.videos.way import WayCheck, check_way
 
 
@@ -118,17 +118,25 @@ class VideoHandler:
         return Cleansing(chunks=video.contents(checkpoint), settle=lambda _: outcome)
 
     def unlink(self, gate: Gate, cleansed: Cleansed, treated: BinaryIO, unlinking: Unlinking) -> Unlinked:
-        """See ``ItemHandler``; a video taken at a known time lies within one clip or kept span, or stays here."""
-        del gate
+        """See ``ItemHandler``; of a video taken at a known time, what lies within one clip or kept span."""
         captured, plan = unlinking.captured, None if unlinking.captured is None else unlinking.plan()
-        if captured is not None and plan is not None:
-            fragments = fragments_of(treated)
-            if len(kept := fragments_within(fragments, plan, captured)) < len(fragments):
-                raise OutsideReleaseError(
-                    f"only a part of the video lies within one clip or kept span "
-                    f"(got {len(kept)} fragments, expected all {len(fragments)})"
-                )
-        return passed_on(cleansed, treated, unlinking, extension="mp4")
+        if captured is None or plan is None:
+            return passed_on(cleansed, treated, unlinking, extension="mp4")
+        fragments = fragments_of(treated)
+        kept = fragments_within(fragments, plan, captured)
+        ends = {(f.times_s[0], f.times_s[-1]) for f in kept}
+        times, sound = kept_times(kept), gate.profile.profile.videos.audio == "keep"
+        # A video says nothing of its time itself: its first frame is shown at 0 and placed in the clip.
+        begins = replace(unlinking, captured=captured + kept[0].times_s[0])
+        return replace(
+            passed_on(cleansed, treated, begins, extension="mp4"),
+            chunks=cut_fragments(treated, lambda begin_s, end_s: (begin_s, end_s) in ends),
+            settle=lambda file: Settled(
+                residual=scan_cut(file, times, sound=sound),
+                facts={"frames": len(times), "fragments_cut": len(fragments) - len(kept)},
+            ),
+            mask=masks_within(fragments, kept),
+        )
 
 
 def _zone_evidence(
