@@ -152,6 +152,7 @@ class OffsetMove:
             "min_shift_m": round(low, 1),
             "max_shift_m": round(high, 1),
             "mean_shift_m": round(total / max(count, 1.0), 1),
+            "max_distance_error": round(self.distortion[0], 6),
             "max_strain": round(self.distortion[0], 6),
             "max_heading_error_deg": round(self.distortion[1], 4),
         }

@@ -14,11 +14,13 @@ from numpy.typing import ArrayLike
 
 from anonymize.formats.track import Track
 from anonymize.geo.hull_area import hull_cells
-from anonymize.geo.swept_area import CELL_KM2, swept_cells
+from anonymize.geo.swept_area import CELL_KM2, swept_ground
 from gateway.flow.gate import Gate
 
 _SECRET = "swept-cells"  # noqa: S105 - the secret's name
 _BYTES = 8
+_COUNTED_KM2 = 100.0
+"""Ground of a release beyond which no cell is kept: more than any limit, so that its number says enough."""
 
 
 def area_evidence(
@@ -41,8 +43,10 @@ def area_evidence(
     ]
     paths += places
     radius_m = max(profile.images.view_distance_m, profile.points.max_range_m)
-    found = [swept_cells(paths, radius_m=radius_m), *(hull_cells(lat, lon) for lat, lon in maps)]
-    cells = np.unique(np.concatenate(found))
+    ground = swept_ground(paths, radius_m=radius_m)
+    if area_km2(ground.count) > _COUNTED_KM2:
+        return {"km2": area_km2(ground.count), "cells": ""}
+    cells = np.unique(np.concatenate([ground.cells(), *(hull_cells(lat, lon) for lat, lon in maps)]))
     secret = gate.keystore.secret(_SECRET)
     digests = sorted(
         hashlib.blake2b(cell.to_bytes(8, "big"), key=secret, digest_size=_BYTES).digest()
@@ -57,6 +61,8 @@ def area_km2(cells: int) -> float:
 
 
 def united_km2(areas: Iterable[Mapping[str, Any]]) -> float:
-    """Area in km² of the union of what ``area_evidence`` kept of several releases."""
-    kept = [np.frombuffer(base64.b64decode(area["cells"]), dtype=f">u{_BYTES}") for area in areas]
-    return area_km2(len(np.unique(np.concatenate([np.zeros(0, f">u{_BYTES}"), *kept]))))
+    """Area in km² of the union of what ``area_evidence`` kept of several releases; what has no cells adds up."""
+    held = list(areas)
+    kept = [np.frombuffer(base64.b64decode(area["cells"]), dtype=f">u{_BYTES}") for area in held]
+    united = area_km2(len(np.unique(np.concatenate([np.zeros(0, f">u{_BYTES}"), *kept]))))
+    return round(united + sum(float(area["km2"]) for area in held if not area["cells"]), 6)

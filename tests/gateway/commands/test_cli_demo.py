@@ -1,5 +1,6 @@
 """``fleetgate demo`` as a new user runs it, in a process of its own; and with a folder of the user's own."""
 
+import gzip
 import json
 import os
 import shutil
@@ -130,7 +131,10 @@ def test_nothing_that_it_keeps_is_open_to_others(shown):
 
 @pytest.mark.timeout(300)
 def test_folder_of_the_user_s_own(shared_data, tmp_path):
-    """A GeoLife track, a photograph with GPS in its EXIF, and a KITTI frame with calibration and labels."""
+    """Days of a GeoLife track, a photograph with GPS in its EXIF, a KITTI frame with calibration and labels.
+
+    All of GeoLife would be 1,200 km² of ground: more than rule 18 lets one recipient hold.
+    """
     kitti, media = shared_data / "formats" / "kitti_object", shared_data / "media" / "exif_gps"
     wanted = [
         shared_data / "formats" / "traj" / "geolife_sample.txt.gz",
@@ -144,7 +148,12 @@ def test_folder_of_the_user_s_own(shared_data, tmp_path):
         if not file.is_file():
             pytest.skip(f"the sample {file.name} is not here")
         (tmp_path / "mine" / file.parent.name).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, tmp_path / "mine" / file.parent.name / file.name)
+        copy = tmp_path / "mine" / file.parent.name / file.name
+        if file.suffix == ".gz":
+            rows = gzip.decompress(file.read_bytes()).splitlines(keepends=True)
+            copy.write_bytes(gzip.compress(b"".join(rows[:5001])))
+        else:
+            shutil.copyfile(file, copy)
     shown = demonstrate(tmp_path / "run", "--input", tmp_path / "mine")
     assert [s["title"] for s in shown["steps"]] == TITLES
     assert set(step(shown, "Received")["items"].values()) == {"cleansed"}
