@@ -31,7 +31,7 @@ _METRES_PER_DEGREE = 111_320.0
 _SPEED_MPS = 12.0
 _FIXES = 540
 # The first clip of a release begins with the drive and is at least 210 m long.
-_FRAMES_AT = (4, 150, 270, 420)
+_FRAMES_AT = (2, 5, 270, 12)
 _CLIP_AT = 8
 _CLIP_SIZE = (640, 360)
 _CLIP_FRAMES, _CLIP_FPS = 12, 6
