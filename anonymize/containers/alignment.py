@@ -73,6 +73,11 @@ class Alignment:
         lat, lon, _ = self.ground.to_wgs84(ground.real, ground.imag, None)
         return lat, lon
 
+    def within(self, x_m: float, y_m: float, reach_m: float) -> bool:
+        """Whether a place in the frame is at most about ``reach_m`` from both centres of the fit."""
+        at = abs((complex(x_m, y_m) - self.terms[0]) / self.terms[1])
+        return bool(at + abs(self.centre) <= reach_m)
+
     def from_wgs84(self, lat: FloatArray, lon: FloatArray) -> tuple[FloatArray, FloatArray]:
         """X and y in the frame in metres of positions in degrees."""
         east, north, _ = self.ground.from_wgs84(np.asarray(lat), np.asarray(lon), None)

@@ -5,10 +5,12 @@ The result keeps true coordinates and times: it is sealed, never released as it 
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anonymize.containers.clear_disc import ClearPlaces
 from anonymize.containers.clear_times import ClearTimes, Verdict
 from anonymize.containers.codec import Codec, Fields, changed, codec_of
 from anonymize.containers.container_pass import ContainerPass, Numbered, PassOutcome, Tally
@@ -16,7 +18,7 @@ from anonymize.containers.frames import BODIES, Frames, frames_of, is_static, ow
 from anonymize.containers.messages.fixes import fixes_of
 from anonymize.containers.messages.images import Images, treat_image
 from anonymize.containers.messages.points import row_numbers, treat_points
-from anonymize.containers.messages.poses import Pose, change_poses
+from anonymize.containers.messages.poses import Pose, change_poses, places_of
 from anonymize.containers.messages.text import Redaction
 from anonymize.containers.messages.transforms import only_edges
 from anonymize.containers.rules import treatments_of
@@ -132,6 +134,7 @@ class _Cleansing:
     tally: Tally = field(default_factory=Tally)
     _open: dict[int, _Open] = field(default_factory=dict)
     _topics: dict[int, str] = field(default_factory=dict)
+    _places: ClearPlaces | None = None
 
     def messages(self) -> Iterator[Message]:
         numbered = Numbered()
@@ -292,11 +295,21 @@ class _Cleansing:
     def _poses(self, fields: Fields, topic: str) -> Fields | None:
         if self.zones is None or self.zones.empty or not self.frames.aligned:
             return fields
+        if self._places is None:
+            self._places = ClearPlaces(self.zones)
+        if all(self._clear(self._places, *place) for place in places_of(fields)):
+            return fields
         clear = _PosesInZones(self.zones, self.frames)
         made = change_poses(fields, clear)
         for kind in sorted(clear.kinds):
             self._in_zone(topic, Verdict.ZONE.value, (kind,))
         return fields if made is not None and not clear.kinds else made
+
+    def _clear(self, places: ClearPlaces, frame: str, x_m: float, y_m: float, z_m: float) -> bool:
+        alignment = self.frames.aligned.get(frame)
+        if alignment is None or not (isfinite(x_m) and isfinite(y_m) and isfinite(z_m)):
+            return True
+        return places.clear(frame, alignment, x_m, y_m)
 
 
 @dataclass(slots=True)

@@ -57,6 +57,14 @@ def poses_of(fields: Fields) -> Iterator[Pose]:
     return _poses(fields, "", "", 0, listed=False)
 
 
+def places_of(fields: Fields) -> Iterator[tuple[str, float, float, float]]:
+    """Frame and x, y and z in metres of all poses of a message, and of any that lie deeper in lists.
+
+    A pose that names a frame of its own is told in that and in the one around it.
+    """
+    return _places(fields, "")
+
+
 def change_poses(fields: Fields, placement: Placement) -> Fields | None:
     """Carry all poses of a message over; poses in lists that must go are left out.
 
@@ -100,9 +108,15 @@ def _is_pose(node: Fields) -> bool:
     return "position" in node and "orientation" in node
 
 
+def _frame(node: Fields, around: str) -> str:
+    """The frame that a node names, or that around it."""
+    if "header" in node or "frame_id" in node or "parent_frame_id" in node:
+        return frame_of(node)
+    return around
+
+
 def _context(node: Fields, frame: str, child: str, stamp: int) -> tuple[str, str, int]:
-    own = frame_of(node) if any(k in node for k in ("header", "frame_id", "parent_frame_id")) else frame
-    return own, child_frame_of(node) or child, stamp_of_message(node) or stamp
+    return _frame(node, frame), child_frame_of(node) or child, stamp_of_message(node) or stamp
 
 
 def _pose(node: Fields, frame: str, child: str, stamp: int, *, listed: bool) -> Pose:
@@ -129,6 +143,25 @@ def _poses(node: Any, frame: str, child: str, stamp: int, *, listed: bool) -> It
         for value in node.values():
             if isinstance(value, dict | list):
                 yield from _poses(value, *own, listed=listed)
+
+
+def _places(node: Any, frame: str) -> Iterator[tuple[str, float, float, float]]:
+    if isinstance(node, dict):
+        own = _frame(node, frame)
+        if _is_pose(node):
+            place = node["position"]
+            x, y, z = (float(place[k]) for k in "xyz") if place is not None else (0.0, 0.0, 0.0)
+            yield own, x, y, z
+            if own != frame:
+                yield frame, x, y, z
+            return
+        for value in node.values():
+            if isinstance(value, dict | list):
+                yield from _places(value, own)
+    elif isinstance(node, list):
+        for value in node:
+            if isinstance(value, dict | list):
+                yield from _places(value, frame)
 
 
 def _changed(node: Any, placement: Placement, frame: str, child: str, stamp: int, *, listed: bool) -> Any:
