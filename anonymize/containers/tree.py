@@ -22,6 +22,9 @@ class Stamp:
         return divmod(self.ns, _PER_S)
 
 
+_STAMPED = (dict, list, Stamp)
+
+
 def stamp_of(seconds: int, nanoseconds: int) -> Stamp:
     """The moment that seconds and nanoseconds name."""
     return Stamp(int(seconds) * _PER_S + int(nanoseconds))
@@ -39,15 +42,9 @@ def is_type_name(name: str) -> bool:
 
 def stamps(node: Any) -> Iterator[Stamp]:
     """All moments of a tree that are set."""
-    if isinstance(node, Stamp):
-        if node.ns:
-            yield node
-    elif isinstance(node, dict):
-        for value in node.values():
-            yield from stamps(value)
-    elif isinstance(node, list) and node and isinstance(node[0], dict | list | Stamp):
-        for value in node:
-            yield from stamps(value)
+    found: list[Stamp] = []
+    _add_stamps(node, found)
+    return iter(found)
 
 
 def map_leaves(node: Any, kind: type, change: Callable[[Any], Any]) -> Any:
@@ -55,12 +52,31 @@ def map_leaves(node: Any, kind: type, change: Callable[[Any], Any]) -> Any:
     if isinstance(node, kind):
         return change(node)
     if isinstance(node, dict):
-        made = {key: map_leaves(value, kind, change) for key, value in node.items()}
-        return node if all(made[key] is node[key] for key in node) else made
+        made = node
+        for key, value in node.items():
+            if isinstance(value, (kind, dict, list)):
+                new = map_leaves(value, kind, change)
+                if new is not value:
+                    made = dict(node) if made is node else made
+                    made[key] = new
+        return made
     if isinstance(node, list) and node and isinstance(node[0], dict | list | str | Stamp):
         items = [map_leaves(value, kind, change) for value in node]
         return node if all(a is b for a, b in zip(items, node, strict=True)) else items
     return node
+
+
+def _add_stamps(node: Any, found: list[Stamp]) -> None:
+    if isinstance(node, dict):
+        for value in node.values():
+            if isinstance(value, _STAMPED):
+                _add_stamps(value, found)
+    elif isinstance(node, Stamp):
+        if node.ns:
+            found.append(node)
+    elif isinstance(node, list) and node and isinstance(node[0], _STAMPED):
+        for value in node:
+            _add_stamps(value, found)
 
 
 def frame_of(fields: Fields) -> str:
