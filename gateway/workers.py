@@ -13,6 +13,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from anonymize.errors import AnonymizeError
+from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
 from anonymize.geo.zones import ZoneSet
 from audit.errors import LedgerError
@@ -24,6 +25,7 @@ from gateway.flow.classify import classify_item, load_classified, readable_origi
 from gateway.flow.cleanse import cleanse_item
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest, load_quarantined
+from gateway.flow.kinds.layouts import dated, joined_fixes
 from gateway.flow.kinds.surroundings import Surroundings
 from gateway.flow.kinds.table import handler_of
 from gateway.flow.recording import ItemState, RecordingState
@@ -235,6 +237,7 @@ def _renewing(gate: Gate, recording: str, owner: str, progress: Progress | None)
 def surroundings_of(gate: Gate, row: RecordingRow, manifest: Manifest) -> Surroundings:
     """Gather what the items of a recording say about one another: tracks, capture times, names."""
     tracks: list[Track] = []
+    fixes: list[Track] = []
     points: list[tuple[float, float]] = []
     captured: dict[str, float] = {}
     with gate.database.read() as session:
@@ -252,9 +255,14 @@ def surroundings_of(gate: Gate, row: RecordingRow, manifest: Manifest) -> Surrou
             handler = handler_of(classified.kind)
             if handler.states_tracks:
                 original = readable_original(gate, classified.quarantined, encoding=classified.encoding)
-                tracks += handler.tracks(gate, classified.kind, original, crs=manifest.crs)
+                stated = handler.tracks(gate, classified.kind, original, crs=manifest.crs)
+                if classified.kind is ItemKind.KITTI_OXTS:
+                    fixes += dated(stated, captured.get(item.id))
+                else:
+                    tracks += stated
             if facts.get("latitude") is not None:
                 points.append((float(facts["latitude"]), float(facts["longitude"])))
+    tracks += joined_fixes(fixes)
     single = np.array(points, dtype=np.float64).reshape(-1, 2).T
     positions = np.concatenate([single, *(np.stack([t.lat, t.lon]) for t in tracks)], axis=1)
     return Surroundings(

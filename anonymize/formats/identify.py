@@ -7,6 +7,7 @@ from typing import Literal
 from anonymize.errors import MalformedItemError, UnknownFormatError, WrongExtensionError
 from anonymize.formats import gzip_member, sniff, strict_json
 from anonymize.formats.sniff import ItemKind
+from anonymize.layouts.sweeps import is_nuscenes_sweep
 from anonymize.maps.sniff import is_opendrive_root, is_osm_root
 
 __all__ = [
@@ -49,7 +50,16 @@ _MEDIA_TYPES = {
     ItemKind.OSM_PBF: "application/octet-stream",
     ItemKind.CAN_ASC: "text/plain",
     ItemKind.CAN_BLF: "application/octet-stream",
+    ItemKind.KITTI_OXTS: "text/plain",
+    ItemKind.KITTI_TIMESTAMPS: "text/plain",
+    ItemKind.KITTI_TIMES: "text/plain",
+    ItemKind.KITTI_POSES: "text/plain",
+    ItemKind.NUSCENES_TABLE: "application/json",
+    ItemKind.NUSCENES_SWEEP: "application/octet-stream",
 }
+_KITTI = frozenset(
+    {ItemKind.KITTI_OXTS, ItemKind.KITTI_TIMESTAMPS, ItemKind.KITTI_TIMES, ItemKind.KITTI_POSES}
+)
 _CLAIMS = {
     "jpg": frozenset({ItemKind.JPEG}),
     "jpeg": frozenset({ItemKind.JPEG}),
@@ -57,8 +67,8 @@ _CLAIMS = {
     "gpx": frozenset({ItemKind.GPX}),
     "csv": frozenset({ItemKind.CSV_TRACK, ItemKind.TEXT}),
     "geojson": frozenset({ItemKind.GEOJSON_TRACK, ItemKind.GEOJSON_MAP, ItemKind.JSON}),
-    "json": frozenset({ItemKind.JSON, ItemKind.GEOJSON_TRACK, ItemKind.GEOJSON_MAP}),
-    "txt": frozenset({ItemKind.TEXT, ItemKind.CSV_TRACK, ItemKind.NMEA}),
+    "json": frozenset({ItemKind.JSON, ItemKind.GEOJSON_TRACK, ItemKind.GEOJSON_MAP, ItemKind.NUSCENES_TABLE}),
+    "txt": frozenset({ItemKind.TEXT, ItemKind.CSV_TRACK, ItemKind.NMEA}) | _KITTI,
     "nmea": frozenset({ItemKind.NMEA}),
     "mcap": frozenset({ItemKind.MCAP}),
     "bag": frozenset({ItemKind.ROS1_BAG}),
@@ -70,7 +80,7 @@ _CLAIMS = {
     "pbf": frozenset({ItemKind.OSM_PBF}),
     "asc": frozenset({ItemKind.CAN_ASC}),
     "blf": frozenset({ItemKind.CAN_BLF}),
-    "bin": frozenset({ItemKind.KITTI_POINTS}),
+    "bin": frozenset({ItemKind.KITTI_POINTS, ItemKind.NUSCENES_SWEEP}),
     "heic": frozenset({ItemKind.HEIC}),
     "heif": frozenset({ItemKind.HEIC}),
     **dict.fromkeys(("mp4", "mov", "mkv", "h264", "264", "hevc", "265"), frozenset({ItemKind.VIDEO})),
@@ -234,6 +244,8 @@ def _points_or_other(body: bytes) -> ItemKind:
     text = sniff.text_of(body)
     if text is not None:
         return sniff.text_kind(text, body)
+    if is_nuscenes_sweep(body):
+        return ItemKind.NUSCENES_SWEEP
     fault = sniff.points_fault(body)
     if fault is not None:
         raise MalformedItemError(

@@ -17,6 +17,8 @@ from anonymize.containers.stream import ContainerKind
 from anonymize.errors import LimitExceededError, MalformedItemError, UnknownFormatError
 from anonymize.formats import strict_json
 from anonymize.formats.nmea import is_nmea
+from anonymize.layouts.kitti import KittiKind, kitti_kind
+from anonymize.layouts.nuscenes import nuscenes_table
 from anonymize.maps.sniff import is_osm_pbf, is_vector_map
 from anonymize.points.kinds import CloudKind, cloud_kind
 
@@ -82,6 +84,12 @@ class ItemKind(StrEnum):
     OSM_PBF = "osm_pbf"
     CAN_ASC = "can_asc"
     CAN_BLF = "can_blf"
+    KITTI_OXTS = "kitti_oxts"
+    KITTI_TIMESTAMPS = "kitti_timestamps"
+    KITTI_TIMES = "kitti_times"
+    KITTI_POSES = "kitti_poses"
+    NUSCENES_TABLE = "nuscenes_table"
+    NUSCENES_SWEEP = "nuscenes_sweep"
 
 
 _CONTAINERS = {
@@ -94,6 +102,12 @@ _CLOUDS = {
     CloudKind.LAS: ItemKind.LAS,
     CloudKind.LAZ: ItemKind.LAZ,
     CloudKind.COPC: ItemKind.COPC,
+}
+_KITTI: dict[KittiKind, ItemKind] = {
+    "oxts": ItemKind.KITTI_OXTS,
+    "timestamps": ItemKind.KITTI_TIMESTAMPS,
+    "times": ItemKind.KITTI_TIMES,
+    "poses": ItemKind.KITTI_POSES,
 }
 
 
@@ -197,7 +211,11 @@ def text_of(content: bytes) -> str | None:
 
 
 def text_kind(text: str, content: bytes) -> ItemKind:
-    """JSON, GeoJSON track or map, CSV track, NMEA log or plain text."""
+    """JSON, GeoJSON track or map, nuScenes or KITTI table, CSV track, NMEA log or plain text.
+
+    Raises:
+        UnknownFormatError: It is a table that may hold a path, in a shape that cannot be treated.
+    """
     if text.lstrip()[:1] in {"{", "["}:
         try:
             return json_kind(strict_json.parse(content, max_depth=MAX_JSON_DEPTH))
@@ -205,11 +223,20 @@ def text_kind(text: str, content: bytes) -> ItemKind:
             return ItemKind.TEXT
     if is_nmea(text):
         return ItemKind.NMEA
-    return ItemKind.CSV_TRACK if has_position_columns(text) else ItemKind.TEXT
+    if has_position_columns(text):
+        return ItemKind.CSV_TRACK
+    table = kitti_kind(content)
+    return ItemKind.TEXT if table is None else _KITTI[table]
 
 
 def json_kind(document: Any) -> ItemKind:
-    """GeoJSON is a map, or a track where it could be one drive; any other JSON is metadata."""
+    """GeoJSON is a map, or a track where it could be one drive; JSON that is no nuScenes table is metadata.
+
+    Raises:
+        UnknownFormatError: It is of nuScenes, and no table that can be treated.
+    """
+    if nuscenes_table(document) is not None:
+        return ItemKind.NUSCENES_TABLE
     types = set(_geometry_types(document))
     if types and is_vector_map(document):
         return ItemKind.GEOJSON_MAP

@@ -22,6 +22,7 @@ from gateway.flow.cleanse import load_cleansed, open_treated
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
 from gateway.flow.kinds.handling import Series, Unlinked, Unlinking
+from gateway.flow.kinds.layouts import joined_fixes
 from gateway.flow.kinds.table import handler_of, kind_when_treated
 from gateway.flow.recording import Cleansed, ItemState, RecordingId, ReleaseMode
 from gateway.flow.records import ItemRow
@@ -169,11 +170,18 @@ def trip_of(gate: Gate, session: ReadSession, recording: RecordingId, terms: Sec
     """
     statement = sa.select(ItemRow).where(ItemRow.recording_id == recording).order_by(ItemRow.position)
     tracks: list[Track] = []
+    fixes: list[Track] = []
     items: dict[str, int] = {}
     for row in session.scalars(statement):
         items[row.id] = row.position
         if row.state == ItemState.CLEANSED:
-            tracks += treated_tracks(gate, load_cleansed(gate, session, row.id))
+            cleansed = load_cleansed(gate, session, row.id)
+            stated = treated_tracks(gate, cleansed)
+            if cleansed.classified.kind is ItemKind.KITTI_OXTS:
+                fixes += stated
+            else:
+                tracks += stated
+    tracks += joined_fixes(fixes)
     manifest = load_manifest(gate, session, recording)
     profile = gate.profile.profile.tracks
     processor = _processor(gate) if terms.mode is ReleaseMode.APPROVED else None

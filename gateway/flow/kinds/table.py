@@ -8,6 +8,7 @@ from gateway.flow.kinds.containers import ContainerHandler
 from gateway.flow.kinds.documents import DocumentHandler
 from gateway.flow.kinds.handling import ItemHandler
 from gateway.flow.kinds.images import ImageHandler
+from gateway.flow.kinds.layouts import OxtsHandler, RefusedLayoutHandler
 from gateway.flow.kinds.maps import MapHandler
 from gateway.flow.kinds.tracks import TrackHandler
 from gateway.flow.kinds.videos import VideoHandler
@@ -16,6 +17,7 @@ _CLOUDS, _DOCUMENTS, _IMAGES, _TRACKS = CloudHandler(), DocumentHandler(), Image
 _MAPS = MapHandler()
 _CONTAINERS = ContainerHandler()
 _CAN_LOGS = CanHandler()
+_REFUSED = RefusedLayoutHandler()
 _HANDLERS: dict[ItemKind, ItemHandler] = {
     ItemKind.JPEG: _IMAGES,
     ItemKind.PNG: _IMAGES,
@@ -38,6 +40,12 @@ _HANDLERS: dict[ItemKind, ItemHandler] = {
     ItemKind.OSM_PBF: _MAPS,
     ItemKind.CAN_ASC: _CAN_LOGS,
     ItemKind.CAN_BLF: _CAN_LOGS,
+    ItemKind.KITTI_OXTS: OxtsHandler(),
+    ItemKind.KITTI_TIMESTAMPS: _REFUSED,
+    ItemKind.KITTI_TIMES: _REFUSED,
+    ItemKind.KITTI_POSES: _REFUSED,
+    ItemKind.NUSCENES_TABLE: _REFUSED,
+    ItemKind.NUSCENES_SWEEP: _REFUSED,
     ItemKind.JSON: _DOCUMENTS,
     ItemKind.TEXT: _DOCUMENTS,
 }

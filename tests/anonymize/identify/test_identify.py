@@ -46,6 +46,12 @@ POLYGON = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 1], [0, 0]]]}
 GPX = b'<?xml version="1.0"?>\n<gpx xmlns="http://www.topografix.com/GPX/1/1" version="1.1"><trk/></gpx>'
 CSV = b"time,Latitude (deg),Longitude (deg)\n1,39.9,116.4\n"
 
+OXTS = b" ".join([b"49.0 8.4", *[b"0.5"] * 23, b"4 9 6 6 6"]) + b"\n"
+STAMPS = b"2011-09-26 13:02:25.964389445\n2011-09-26 13:02:26.074392250\n"
+LABEL = b"Car 0.00 0 -1.58 587.01 173.33 614.12 200.12 1.65 1.67 3.64 -0.65 1.71 46.70 -1.59\n"
+EGO_POSE = b'[{"token": "a", "timestamp": 1, "rotation": [1, 0, 0, 0], "translation": [600.1, 1600.2, 0]}]'
+RINGS = np.array([[1.5, 2.5, 0.5, 7.0, 3.0]] * 4, dtype="<f4").tobytes()
+
 MP4 = b"\x00\x00\x00\x14ftypXXXX\x00\x00\x02\x00isom\x00\x00\x00\x08moov"
 HEIC = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"
 MKV = b"\x1a\x45\xdf\xa3\x93\x42\x82\x88matroska\x42\x87\x81\x04"
@@ -117,6 +123,16 @@ UNDERSTOOD = {
     "text_with_bracket": ("run.txt", b"[info] started", ItemKind.TEXT, "text/plain"),
     "text_unknown_extension": ("drive.log", b"started", ItemKind.TEXT, "text/plain"),
     "kitti": ("000000.bin", sweep(), ItemKind.KITTI_POINTS, "application/octet-stream"),
+    "oxts": ("0000000000.txt", OXTS, ItemKind.KITTI_OXTS, "text/plain"),
+    "oxts_without_extension": ("0000000000", OXTS, ItemKind.KITTI_OXTS, "text/plain"),
+    "timestamps": ("timestamps.txt", STAMPS, ItemKind.KITTI_TIMESTAMPS, "text/plain"),
+    "times": ("times.txt", b"0.0e+00\n1.0e-01\n", ItemKind.KITTI_TIMES, "text/plain"),
+    "poses": ("00.txt", b"1 0 0 0 0 1 0 0 0 0 1 0\n", ItemKind.KITTI_POSES, "text/plain"),
+    "frame_numbers": ("train.txt", b"000001\n000003\n", ItemKind.TEXT, "text/plain"),
+    "kitti_label": ("000000.txt", LABEL, ItemKind.TEXT, "text/plain"),
+    "kitti_calibration": ("calib.txt", b"P0: 7.1e+02 0.0 6.0e+02 0.0\n", ItemKind.TEXT, "text/plain"),
+    "ego_pose": ("ego_pose.json", EGO_POSE, ItemKind.NUSCENES_TABLE, "application/json"),
+    "nuscenes_sweep": ("a.pcd.bin", RINGS, ItemKind.NUSCENES_SWEEP, "application/octet-stream"),
     "heic": ("a.heic", HEIC, ItemKind.HEIC, "image/heic"),
     "heif": ("a.HEIF", HEIC.replace(b"ftypheic", b"ftypmif1"), ItemKind.HEIC, "image/heic"),
     "dotted_folder": ("a.jpg/notes", b"rain", ItemKind.TEXT, "text/plain"),
@@ -153,6 +169,9 @@ REFUSED = {
     "truncated_sweep": ("a.bin", sweep()[:-3], MalformedItemError, "797 bytes, not a multiple of 16"),
     "labels_named_bin": ("a.bin", np.arange(64, dtype="<u4").tobytes(), MalformedItemError, "plausible"),
     "noise_named_bin": ("a.bin", bytes(range(128, 256)) * 4, MalformedItemError, "plausible"),
+    "trajectory": ("tum.txt", b"0.1 1 2 3 0 0 0 1\n", UnknownFormatError, "may hold a path"),
+    "ragged_numbers": ("a.txt", b"1.5 2.5\n3.5\n", UnknownFormatError, "lines of 1 to 2"),
+    "can_bus_of_nuscenes": ("a.json", b'[{"utime": 1, "speed": 2.0}]', UnknownFormatError, "CAN bus"),
     "not_utf8": ("a.txt", b"caf\xe9", MalformedItemError, "0xe9 at offset 3"),
     "control_characters": ("a.txt", b"ab\x07", MalformedItemError, r"U\+0007 at character 2"),
     "xml_of_other_kind": (
