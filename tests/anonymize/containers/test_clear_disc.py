@@ -45,9 +45,8 @@ def test_clear_places_answer_as_the_exact_test_does_for_any_way_zones_and_frame(
         terms=(complex(*rng.uniform(-1e5, 1e5, 2)), cmath.rect(scale, turn), curve)[: 3 if curve else 2],
     )  # fmt: skip
     aside = complex(*rng.uniform(-1e3, 1e3, 2))
-    there = frame.ground.to_wgs84(
-        *(np.array([v]) for v in ((centre + aside).real, (centre + aside).imag)), None
-    )
+    at = np.array([centre + aside])
+    there = frame.ground.to_wgs84(at.real, at.imag, None)
     # Zones that would cross the antimeridian are refused: those stay on one side of it.
     zones = zones_near(rng, float(there[0][0]), float(np.clip(there[1][0], -179.0, 179.0)))
     steps = rng.normal(0, rng.choice([5.0, 60.0, 600.0]), (300, 2)) + rng.normal(0, 20, 2)
