@@ -54,11 +54,10 @@ class CloudHandler:
     ) -> Examination:
         """See ``ItemHandler``."""
         # The first pass reads everything that classification wants to know; what it would write is not taken.
-        found = _first_pass(gate, _KINDS[kind], original, zones=None, place=None, crs=crs)
+        found = _first_pass(gate, _KINDS[kind], original, zones=zones, place=None, crs=crs)
         tags: tuple[str, ...] = ()
         if zones is not None and found.facts["situation"] == _GEOREFERENCED:
-            tested = _first_pass(gate, _KINDS[kind], original, zones=zones, place=None, crs=crs)
-            tags = tuple(sorted({f.label for f in tested.findings if f.label in zones_kinds(zones)}))
+            tags = tuple(sorted({f.label for f in found.findings if f.label in zones_kinds(zones)}))
         return Examination(
             data_class=DataClass.POINT_CLOUD,
             level=Level.S3_SENSITIVE_GEO,
