@@ -4,13 +4,21 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import osmium
 import osmium.io
 from osmium.osm import mutable
 
-from simulators import ORIGIN
+from gateway.flow.build import build_release
+from gateway.flow.gate import Gate
+from gateway.flow.recording import ReleaseMode
+from gateway.flow.records import ReleaseRow
+from gateway.flow.request import ReleaseRequest, request_release
+from gateway.review.slope_evidence import Verdict
+from gateway.review.slopes import decide_slopes, sign_review
+from simulators import ORIGIN, PURPOSE, RECIPIENT, House
 
 PLANTED = (b"zhangsan", b"4.2", b"17.5", b"Third Garrison", b"2024-01-02", b"777123", b"osmium")
 EDITED: dict[str, Any] = {
@@ -93,3 +101,29 @@ def geojson_town() -> bytes:
     garrison = feature("Polygon", [inside], landuse="military", name="Third Garrison")
     features = [{**each, "id": i} for i, each in enumerate((street, hill, garrison), start=777123)]
     return json.dumps({"type": "FeatureCollection", "features": features}, ensure_ascii=False).encode()
+
+
+def built(gate: Gate, house: House, recording: str, mode: ReleaseMode = ReleaseMode.OFFSET) -> str:
+    request = ReleaseRequest(
+        recordings=(recording,),
+        purpose=PURPOSE,
+        recipient=RECIPIENT,
+        mode=mode,
+        expires_at=gate.clock() + timedelta(days=30),
+    )
+    made = request_release(gate, request, actor=house.people["submitter"].actor)
+    build_release(gate, made)
+    return made
+
+
+def decide(
+    gate: Gate, house: House, release: str, verdict: Verdict = Verdict.APPROVE, person: str = "officer"
+) -> None:
+    who = house.people[person]
+    statement = sign_review(gate, release, verdict, "ordinary roads", reviewer=person, key=who.key)
+    decide_slopes(gate, release, statement, actor=who.actor)
+
+
+def state_of(gate: Gate, release: str) -> str:
+    with gate.database.read() as session:
+        return session.get_one(ReleaseRow, release).state

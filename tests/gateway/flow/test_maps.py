@@ -3,7 +3,6 @@
 import gzip
 import json
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +18,17 @@ from gateway.errors import (
     InvalidRequestError,
     ReviewPendingError,
 )
-from gateway.flow.build import build_release
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.dossier import release_summary
 from gateway.flow.gate import Gate
 from gateway.flow.judge import judge_release
 from gateway.flow.recording import Cleansed, ItemState, ReleaseMode, ReleaseState
 from gateway.flow.records import ItemRow, ReleaseRow
-from gateway.flow.request import ReleaseRequest, request_release
 from gateway.flow.serve import read_item
 from gateway.people.records import ZoneFileRow
-from gateway.review.slope_evidence import Verdict
-from gateway.review.slopes import decide_slopes, sign_review
 from gateway.workers import advance
 from simulators import (
     PURPOSE,
-    RECIPIENT,
     House,
     candidate,
     cleanse,
@@ -44,7 +38,7 @@ from simulators import (
     publish,
     zone_file,
 )
-from town_maps import GARRISON, PLANTED, Tags, at, geojson_town, osm, town
+from town_maps import GARRISON, PLANTED, Tags, at, built, decide, geojson_town, osm, state_of, town
 
 
 @pytest.fixture
@@ -59,32 +53,6 @@ def cleansed_of(gate: Gate, recording: str) -> Cleansed:
     with gate.database.read() as session:
         (item,) = session.scalars(sa.select(ItemRow).where(ItemRow.recording_id == recording))
         return load_cleansed(gate, session, item.id)
-
-
-def built(gate: Gate, house: House, recording: str, mode: ReleaseMode = ReleaseMode.OFFSET) -> str:
-    request = ReleaseRequest(
-        recordings=(recording,),
-        purpose=PURPOSE,
-        recipient=RECIPIENT,
-        mode=mode,
-        expires_at=gate.clock() + timedelta(days=30),
-    )
-    made = request_release(gate, request, actor=house.people["submitter"].actor)
-    build_release(gate, made)
-    return made
-
-
-def decide(
-    gate: Gate, house: House, release: str, verdict: Verdict = Verdict.APPROVE, person: str = "officer"
-) -> None:
-    who = house.people[person]
-    statement = sign_review(gate, release, verdict, "ordinary roads", reviewer=person, key=who.key)
-    decide_slopes(gate, release, statement, actor=who.actor)
-
-
-def state_of(gate: Gate, release: str) -> str:
-    with gate.database.read() as session:
-        return session.get_one(ReleaseRow, release).state
 
 
 def content_of(gate: Gate, house: House, release: str) -> tuple[dict[str, Any], bytes]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
@@ -21,28 +21,24 @@ from gateway.errors import (
     ReviewPendingError,
     StageOrderError,
 )
-from gateway.flow.build import build_release
 from gateway.flow.dossier import release_summary
 from gateway.flow.gate import Gate
 from gateway.flow.judge import judge_release
-from gateway.flow.recording import ReleaseMode, ReleaseState
+from gateway.flow.recording import ReleaseState
 from gateway.flow.records import ReleaseRow, SlopeReviewRow
 from gateway.flow.release import load_approved
-from gateway.flow.request import ReleaseRequest, request_release
 from gateway.people.records import PersonRow
 from gateway.review.slope_evidence import Verdict, review_context
 from gateway.review.slopes import decide_slopes, list_waiting, sign_review
 from gateway.vault.values import seal_value
 from simulators import (
     ORIGIN,
-    PURPOSE,
-    RECIPIENT,
     House,
     cleanse,
     sign,
     zone_file,
 )
-from town_maps import GARRISON, town
+from town_maps import GARRISON, built, decide, state_of, town
 
 
 @pytest.fixture
@@ -51,32 +47,6 @@ def zoned(sqlite_house: House) -> Iterator[Gate]:
     with sqlite_house.opened() as gate:
         sqlite_house.furnish(gate, zone_file(("MIL", *GARRISON, 100.0)))
         yield gate
-
-
-def built(gate: Gate, house: House, recording: str, mode: ReleaseMode = ReleaseMode.OFFSET) -> str:
-    request = ReleaseRequest(
-        recordings=(recording,),
-        purpose=PURPOSE,
-        recipient=RECIPIENT,
-        mode=mode,
-        expires_at=gate.clock() + timedelta(days=30),
-    )
-    made = request_release(gate, request, actor=house.people["submitter"].actor)
-    build_release(gate, made)
-    return made
-
-
-def decide(
-    gate: Gate, house: House, release: str, verdict: Verdict = Verdict.APPROVE, person: str = "officer"
-) -> None:
-    who = house.people[person]
-    statement = sign_review(gate, release, verdict, "ordinary roads", reviewer=person, key=who.key)
-    decide_slopes(gate, release, statement, actor=who.actor)
-
-
-def state_of(gate: Gate, release: str) -> str:
-    with gate.database.read() as session:
-        return session.get_one(ReleaseRow, release).state
 
 
 @pytest.fixture
