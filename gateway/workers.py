@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 import sqlalchemy as sa
@@ -26,6 +27,7 @@ from gateway.flow.cleanse import cleanse_item
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest, load_quarantined
 from gateway.flow.kinds.layouts import dated, joined_fixes
+from gateway.flow.kinds.siblings import Sibling, Siblings
 from gateway.flow.kinds.surroundings import Surroundings
 from gateway.flow.kinds.table import handler_of
 from gateway.flow.recording import ItemState, RecordingState
@@ -240,9 +242,14 @@ def surroundings_of(gate: Gate, row: RecordingRow, manifest: Manifest) -> Surrou
     fixes: list[Track] = []
     points: list[tuple[float, float]] = []
     captured: dict[str, float] = {}
+    siblings: list[Sibling] = []
     with gate.database.read() as session:
         zones = zones_in_force(gate, session)
-        items = list(session.scalars(sa.select(ItemRow).where(ItemRow.recording_id == row.id)))
+        items = list(
+            session.scalars(
+                sa.select(ItemRow).where(ItemRow.recording_id == row.id).order_by(ItemRow.position)
+            )
+        )
         known = (ItemState.CLASSIFIED, ItemState.CLEANSED, ItemState.CUT)
         for item in items:
             moment = manifest.items[item.position].captured_at
@@ -253,8 +260,18 @@ def surroundings_of(gate: Gate, row: RecordingRow, manifest: Manifest) -> Surrou
             classified = load_classified(gate, session, item.id)
             facts = classified.facts
             handler = handler_of(classified.kind)
+            opened = partial(readable_original, gate, classified.quarantined, encoding=classified.encoding)
+            siblings.append(
+                Sibling(
+                    item=item.id,
+                    name=manifest.items[item.position].name,
+                    kind=classified.kind,
+                    captured=captured.get(item.id),
+                    open=opened,
+                )
+            )
             if handler.states_tracks:
-                original = readable_original(gate, classified.quarantined, encoding=classified.encoding)
+                original = opened()
                 stated = handler.tracks(gate, classified.kind, original, crs=manifest.crs)
                 if classified.kind is ItemKind.KITTI_OXTS:
                     fixes += dated(stated, captured.get(item.id))
@@ -272,6 +289,7 @@ def surroundings_of(gate: Gate, row: RecordingRow, manifest: Manifest) -> Surrou
         captured=captured,
         attested=zone_attestation_of(gate, row) is not None,
         planted=(*(item.name.rsplit("/", 1)[-1] for item in manifest.items), row.source_id),
+        siblings=Siblings(items=tuple(siblings)),
     )
 
 

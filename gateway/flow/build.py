@@ -1,7 +1,6 @@
 """Build a release candidate: request, then unlink every cleansed item under secrets of this release (law 7)."""
 
 import hashlib
-import hmac
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -49,7 +48,7 @@ from gateway.flow.records import (
     ReleaseRow,
 )
 from gateway.flow.request import terms_of, unlink_context
-from gateway.flow.unlink import Secrets, Trip, trip_of
+from gateway.flow.unlink import Secrets, Trip, released_stem, trip_of
 from gateway.people.registry import GATE_ACTOR
 from gateway.vault.seekable import SealedFile
 from gateway.vault.store import Context, SealedObject
@@ -211,8 +210,7 @@ def _build_item(
         unlinking = trips[quarantined.recording].unlinking(item)
         handler = handler_of(cleansed.classified.kind)
         unlinked = handler.unlink(gate, cleansed, open_treated(gate, cleansed), unlinking)
-        token = hmac.new(secrets.key, f"name/{item}".encode(), hashlib.sha256).hexdigest()[:24]
-        name = f"{token}.{unlinked.extension}"
+        name = f"{released_stem(secrets.key, item)}.{unlinked.extension}"
         payload: dict[str, Any] = {
             "source": item,
             "recording": quarantined.recording,

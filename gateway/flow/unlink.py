@@ -1,8 +1,10 @@
 """Unlink: what the second pass over the items of a recording works with, under secrets of one release (law 7)."""
 
+import hashlib
+import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import sqlalchemy as sa
@@ -23,6 +25,7 @@ from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
 from gateway.flow.kinds.handling import Series, Unlinked, Unlinking
 from gateway.flow.kinds.layouts import joined_fixes
+from gateway.flow.kinds.siblings import ALONE, Sibling, Siblings
 from gateway.flow.kinds.table import handler_of, kind_when_treated
 from gateway.flow.recording import Cleansed, ItemState, RecordingId, ReleaseMode
 from gateway.flow.records import ItemRow
@@ -60,6 +63,7 @@ class Trip:
         terms: Secrets,
         profile: TrackProfile,
         processor: ApprovedDisplacement | None = None,
+        siblings: Siblings = ALONE,
     ) -> None:
         """Take what the recording states.
 
@@ -71,13 +75,14 @@ class Trip:
             terms: Mode and secret of the release.
             profile: Limits of the modes.
             processor: The recognised processor, for APPROVED.
+            siblings: Its cleansed items.
         """
         self.recording = recording
         self.tracks = tuple(tracks)
         timed = [t for t in tracks if np.isfinite(t.time_s).any()]
         self.reference = max(timed, key=lambda t: t.path_length_m(), default=None)
         self._manifest, self._items, self._terms, self._profile = manifest, items, terms, profile
-        self._processor = processor
+        self._processor, self._siblings = processor, siblings
 
     @cached_property
     def plan(self) -> ClipPlan | OffsetPlan | None:
@@ -153,7 +158,13 @@ class Trip:
                 sensor=f"{self.recording}/{folder}".encode(), index=alike.index(position), count=len(alike)
             ),
             crs=self._manifest.crs,
+            siblings=self._siblings,
         )
+
+
+def released_stem(key: bytes, item: str) -> str:
+    """Stem of an item's name in a release: a keyed one, so that two releases share no name (law 7)."""
+    return hmac.new(key, f"name/{item}".encode(), hashlib.sha256).hexdigest()[:24]
 
 
 def _folder(name: str) -> str:
@@ -172,20 +183,41 @@ def trip_of(gate: Gate, session: ReadSession, recording: RecordingId, terms: Sec
     tracks: list[Track] = []
     fixes: list[Track] = []
     items: dict[str, int] = {}
+    siblings: list[Sibling] = []
+    manifest = load_manifest(gate, session, recording)
     for row in session.scalars(statement):
         items[row.id] = row.position
         if row.state == ItemState.CLEANSED:
             cleansed = load_cleansed(gate, session, row.id)
+            announced = manifest.items[row.position]
+            siblings.append(
+                Sibling(
+                    item=row.id,
+                    name=announced.name,
+                    kind=cleansed.classified.kind,
+                    captured=announced.captured_at.timestamp() if announced.captured_at else None,
+                    open=partial(open_treated, gate, cleansed),
+                    released=released_stem(terms.key, row.id),
+                )
+            )
             stated = treated_tracks(gate, cleansed)
             if cleansed.classified.kind is ItemKind.KITTI_OXTS:
                 fixes += stated
             else:
                 tracks += stated
     tracks += joined_fixes(fixes)
-    manifest = load_manifest(gate, session, recording)
     profile = gate.profile.profile.tracks
     processor = _processor(gate) if terms.mode is ReleaseMode.APPROVED else None
-    return Trip(recording, manifest, items, tracks, terms=terms, profile=profile, processor=processor)
+    return Trip(
+        recording,
+        manifest,
+        items,
+        tracks,
+        terms=terms,
+        profile=profile,
+        processor=processor,
+        siblings=Siblings(items=tuple(siblings)),
+    )
 
 
 def _processor(gate: Gate) -> ApprovedDisplacement:

@@ -17,6 +17,7 @@ from anonymize.geo.zones import ZoneSet
 from anonymize.media.detection import Detector
 from anonymize.residual import ResidualReport
 from gateway.flow.gate import Gate
+from gateway.flow.kinds.siblings import Siblings
 from gateway.flow.kinds.surroundings import Surroundings
 from gateway.flow.recording import Classified, Cleansed, DataClass, Level, ReleaseMode
 
@@ -161,6 +162,7 @@ class Unlinking:
         captured: POSIX seconds at which the item was taken, from the signed manifest; None where unknown.
         series: Its place among the items of its sensor.
         crs: Reference system that the manifest declares.
+        siblings: The recording's cleansed items, as the first pass left them.
     """
 
     mode: ReleaseMode
@@ -172,6 +174,7 @@ class Unlinking:
     captured: float | None
     series: Series
     crs: str
+    siblings: Siblings
 
 
 def keyed_mode(unlinking: Unlinking, what: str) -> Literal["LOCAL", "OFFSET"]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from anonymize.formats.track import Track
 from gateway.errors import HeldError
+from gateway.flow.kinds.siblings import ALONE, Siblings
 from gateway.flow.recording import Classified
 from gateway.people.zones import InstalledZones
 
@@ -23,6 +24,7 @@ class Surroundings:
         captured: POSIX seconds at which an item was taken, by item id, from the signed manifest.
         attested: Whether a compliance officer attested that items without a position lie outside the zones.
         planted: Strings that must not leave: file names and the collector's id.
+        siblings: The recording's items that were classified, as originals.
     """
 
     zones: InstalledZones | None
@@ -31,6 +33,7 @@ class Surroundings:
     captured: Mapping[str, float]
     attested: bool
     planted: tuple[str, ...]
+    siblings: Siblings = ALONE
 
     @property
     def reference(self) -> Track | None:
