@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from anonymize.errors import MalformedItemError, OutsideReleaseError
-from anonymize.finding import FindingKind, Treated, Treatment, TreatmentKind
+from anonymize.finding import Finding, FindingKind, IndexSpan, Treated, Treatment, TreatmentKind
 from anonymize.formats.track import Track, check_count
 from anonymize.geo.approved_displacement import measured
 from anonymize.geo.clips import ClipPlan, check_clip_paths
@@ -151,24 +151,32 @@ def place_poses(poses: FloatArray, *, time_s: ArrayLike, track: Track) -> Placed
 def cleanse_poses(poses: PlacedPoses, *, zones: ZoneSet, profile: TrackProfile) -> Treated:
     """First pass: poses in zones go, and heights unless the profile keeps elevations.
 
-    The result is an intermediate form of ours (:func:`read_stored_poses`). It still holds true positions.
+    A pose may lie off the track that it was laid on: ``MAX_MISFIT_M`` are added to the margin of every zone. The
+    result is an intermediate form of ours (:func:`read_stored_poses`). It still holds true positions.
     """
-    hits = zones.test(poses.lat, poses.lon)
+    hits = zones.test(poses.lat, poses.lon, extra_margin_m=MAX_MISFIT_M)
     kept = poses.take(np.flatnonzero(~hits.inside))
-    if not profile.keep_elevation:
+    findings, treatments = list(zone_findings(hits, zones)), []
+    if cut := int(hits.inside.sum()):
+        treatments.append(
+            Treatment(
+                kind=TreatmentKind.CUT,
+                of=FindingKind.RESTRICTED_ZONE,
+                count=cut,
+                parameters={"zone_file": zones.digest, "zone_file_version": zones.version},
+            )
+        )
+    heights = np.flatnonzero(poses.height_m)
+    if len(heights) and not profile.keep_elevation:
         kept = replace(kept, height_m=np.zeros(len(kept)))
-    cut = int(hits.inside.sum())
-    treatment = Treatment(
-        kind=TreatmentKind.CUT,
-        of=FindingKind.RESTRICTED_ZONE,
-        count=cut,
-        parameters={"zone_file": zones.digest, "zone_file_version": zones.version},
-    )
+        span = IndexSpan(start=int(heights[0]), end=int(heights[-1]) + 1)
+        findings.append(Finding(kind=FindingKind.ELEVATION, where=span, confidence=1.0, detector="poses"))
+        treatments.append(Treatment(kind=TreatmentKind.DROP, of=FindingKind.ELEVATION, count=len(heights)))
     return Treated(
         content=write_stored_poses(kept) if len(kept) else b"",
         media_type=MEDIA_TYPE,
-        findings=tuple(zone_findings(hits, zones)),
-        treatments=(treatment,) if cut else (),
+        findings=tuple(findings),
+        treatments=tuple(treatments),
         facts={"poses_in": len(poses), "poses_out": len(kept)},
         dropped=not len(kept),
     )

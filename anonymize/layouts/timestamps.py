@@ -1,13 +1,17 @@
 """Times of KITTI folders, a line per frame of a sensor: ``timestamps.txt`` absolute, ``times.txt`` from 0.
 
 Absolute times have no zone; KITTI's are those of the recording computer. The caller says by how much it differs
-from UTC. What a release leaves out has no line in it, so that lines no longer number the frames.
+from UTC (:func:`clock_ahead_s`). What a release leaves out has no line in it, so that lines no longer number the
+frames.
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from anonymize.errors import LimitExceededError, MalformedItemError, OutsideReleaseError
 from anonymize.geo.clips import ClipPlan
@@ -16,8 +20,13 @@ from anonymize.geo.offset_plan import OffsetPlan
 from anonymize.layouts.kitti import NUMBER, STAMP, lines_of
 from anonymize.profile import TrackProfile
 
+STORED_HEADER = "time_s"
 LOCAL_HEADER = "clip,t_s"
-MEDIA_TYPE_LOCAL, MEDIA_TYPE_OFFSET = "text/csv", "text/plain"
+MEDIA_TYPE_STORED = MEDIA_TYPE_LOCAL = "text/csv"
+MEDIA_TYPE_OFFSET = "text/plain"
+
+MAX_CLOCK_ERROR_S = 0.5
+"""Greatest difference of one known time from what the others say of a clock: 18 m of way at 130 km/h."""
 
 _LONGEST_S = 30 * 86400.0
 
@@ -72,6 +81,81 @@ def read_times(content: bytes, *, begin_s: float, profile: TrackProfile) -> Floa
     return np.asarray(since + begin_s)
 
 
+def states_zone(content: bytes) -> bool:
+    """Whether the lines of ``timestamps.txt`` state their zone, so that nothing else has to say it.
+
+    Raises:
+        MalformedItemError: Some do and others don't, or a line is no date and time.
+        UnknownFormatError: It is no text.
+    """
+    stated = {bool(_zone(_stamp_of(" ".join(row), number))) for number, row in enumerate(lines_of(content))}
+    if len(stated) > 1:
+        raise MalformedItemError("either all lines state a zone or none does (got some of each)")
+    return stated == {True}
+
+
+def numbered_lines(stems: Sequence[str], count: int) -> NDArray[np.intp] | None:
+    """Which of ``count`` lines, from 0, each file of a sensor belongs to, by the stem of its name.
+
+    1. Stems are numbers below ``count``, each but once: a number is that of its line, and a line may be without a
+    file. 2. There are as many files as lines: in the order of their names. None where neither holds.
+    """
+    if stems and all(stem.isascii() and stem.isdigit() for stem in stems):
+        numbers = np.array([int(stem) for stem in stems], dtype=object)
+        if numbers.max() < count and len(set(numbers.tolist())) == len(stems):
+            return numbers.astype(np.intp)
+    if len(stems) != count:
+        return None
+    lines = np.empty(count, dtype=np.intp)
+    lines[np.array(sorted(range(count), key=lambda index: stems[index]), dtype=np.intp)] = np.arange(count)
+    return lines
+
+
+def clock_ahead_s(clock_s: ArrayLike, known_s: ArrayLike) -> float:
+    """By how many seconds a clock was ahead: the median over moments of which both times are known.
+
+    Args:
+        clock_s: What the clock showed, read as UTC.
+        known_s: POSIX seconds of the same moments, at least one.
+
+    Raises:
+        MalformedItemError: A moment differs from the others by more than ``MAX_CLOCK_ERROR_S``.
+    """
+    ahead = np.atleast_1d(np.asarray(clock_s, np.float64)) - np.atleast_1d(np.asarray(known_s, np.float64))
+    middle = float(np.median(ahead))
+    apart = float(np.abs(ahead - middle).max())
+    if not apart <= MAX_CLOCK_ERROR_S:
+        raise MalformedItemError(
+            f"the times of lines and of the items that they number disagree "
+            f"(got {apart:.3f} s between them, expected at most {MAX_CLOCK_ERROR_S:g} s)"
+        )
+    return middle
+
+
+def write_stored_times(time_s: FloatArray) -> bytes:
+    """The intermediate form, of ours: a header and POSIX seconds, a line each."""
+    return "\n".join([STORED_HEADER, *map(repr, time_s.tolist()), ""]).encode()
+
+
+def read_stored_times(content: bytes, *, profile: TrackProfile) -> FloatArray:
+    """The inverse of :func:`write_stored_times`.
+
+    Raises:
+        MalformedItemError: It is not of that form.
+        LimitExceededError: There are more lines than the profile permits.
+    """
+    header, *rows = content.decode("ascii", "replace").splitlines() or [""]
+    _require_count(len(rows), profile)
+    if header != STORED_HEADER or not rows or not all(map(NUMBER.fullmatch, rows)):
+        raise MalformedItemError(
+            f"stored times have a header {STORED_HEADER!r} and numbers (got another form)"
+        )
+    times = np.array(rows, dtype=np.float64)
+    if not np.isfinite(times).all():
+        raise MalformedItemError("stored times are finite (got others)")
+    return times
+
+
 def write_timestamps(time_s: FloatArray) -> bytes:
     """Write KITTI's form with microseconds, UTC, without a zone."""
     return "".join(f"{_stamp(time)}000\n" for time in time_s.tolist()).encode()
@@ -113,18 +197,27 @@ def _require_count(count: int, profile: TrackProfile) -> None:
 
 
 def _posix(line: str, number: int, utc_offset_s: float) -> float:
-    match = STAMP.fullmatch(line)
-    if match is None:
-        raise MalformedItemError(
-            f"line {number}: no timestamp (got {line[:40]!r}, expected a date and a time)"
-        )
-    zone = line[match.end(3) if match[3] else match.end(2) :]
+    match = _stamp_of(line, number)
+    zone = _zone(match)
     try:
         moment = datetime.fromisoformat(f"{match[1]}T{match[2]}{zone or '+00:00'}")
     except ValueError as error:
         raise MalformedItemError(f"line {number}: no such date or time (got {line[:40]!r})") from error
     whole = moment.timestamp() - (0.0 if zone else utc_offset_s)
     return whole + int((match[3] or "0").ljust(9, "0")) / 1e9
+
+
+def _stamp_of(line: str, number: int) -> re.Match[str]:
+    match = STAMP.fullmatch(line)
+    if match is None:
+        raise MalformedItemError(
+            f"line {number}: no timestamp (got {line[:40]!r}, expected a date and a time)"
+        )
+    return match
+
+
+def _zone(match: re.Match[str]) -> str:
+    return match.string[match.end(3) if match[3] else match.end(2) :]
 
 
 def _stamp(time_s: float) -> str:
