@@ -51,6 +51,7 @@ class TreatmentKind(StrEnum):
     CUT = "cut"
     LOCAL_FRAME = "local_frame"
     KEYED_OFFSET = "keyed_offset"
+    SECRECY_PROCESSOR = "secrecy_processor"
     TIME_SHIFT = "time_shift"
     DROP_AUDIO = "drop_audio"
     DROP_STREAM = "drop_stream"

@@ -24,6 +24,7 @@ from anonymize.geo.approved_checks import (
     release_checks,
     require_passed,
 )
+from anonymize.geo.approved_gradient import gradient_checks
 from anonymize.geo.crs import Crs, from_wgs84, kind_of, to_wgs84
 from anonymize.geo.ellipsoid import FloatArray
 from anonymize.geo.secrecy_processor import ProcessorAttestation, SecrecyProcessor, require_attested
@@ -110,8 +111,8 @@ def approve_track(
     """Process a track.
 
     1. The attestation is complete and in force. 2. Positions are processed, and pass every check of
-    ``anonymize.geo.approved_checks``. 3. Elevations are processed where there are some, and agree with that.
-    4. Every time is shifted.
+    ``approved_checks`` and ``approved_gradient``. 3. Elevations are processed where there are some, and agree
+    with that. 4. Every time is shifted.
 
     Args:
         track: The cleansed track; ends are trimmed by the caller, as in OFFSET (``plan_offset(...).kept``).
@@ -226,7 +227,7 @@ def _processed(
 ) -> tuple[ApprovedEvidence, Processed]:
     attestation = require_attested(processor, now=now, certificate_sha256=certificate_sha256)
     out = ask(processor, sample)
-    checks = release_checks(processor, sample, out)
+    checks = (*release_checks(processor, sample, out), *gradient_checks(processor, sample))
     require_passed(checks)
     evidence = ApprovedEvidence(
         attestation=attestation, checks=tuple(c.name for c in checks), positions=len(sample.lat)

@@ -35,6 +35,7 @@ from anonymize.geo.approved_checks import (
     independent_of_order,
     not_public,
 )
+from anonymize.geo.approved_gradient import gradient_checks
 from anonymize.geo.crs import geodesic_m
 from anonymize.geo.ellipsoid import from_enu
 from anonymize.geo.secrecy_processor import SecrecyProcessor, require_attested, require_processor
@@ -83,8 +84,8 @@ def conformance(
     """Run every check on generated positions over China.
 
     1. The attestation is complete and in force. 2. It answers for none, one and many positions, with heights and
-    without. 3. The checks of a release (``anonymize.geo.approved_checks``), on drives with steps of 1, 10 and
-    100 m and on a grid. 4. No linear map gives its output. 5. Several threads get the same answers. 6. Another
+    without. 3. The checks of a release (``approved_checks``, ``approved_gradient``), on drives with steps of 1, 10
+    and 100 m and on a grid. 4. No linear map gives its output. 5. Several threads get the same answers. 6. Another
     instance gives the same answers.
 
     Args:
@@ -108,6 +109,7 @@ def conformance(
         _run("independent of batch", lambda: independent_of_batch(processor, drives, out)),
         _run("independent of heights", lambda: independent_of_heights(processor, drives, out)),
         _run("continuous", lambda: continuous(drives, out)),
+        *_gradients(processor, drives),
         *not_public(grid, out_grid),
         _run("not linear", lambda: _not_linear(grid, out_grid)),
         _run("same in threads", lambda: _same_in_threads(processor, drives, out)),
@@ -170,6 +172,14 @@ def _run(name: str, check: Callable[[], Check]) -> Check:
         return check()
     except AnonymizeError as error:
         return Check(name=name, passed=False, figure=1.0, limit=0.0, unit="errors", reason=str(error))
+
+
+def _gradients(processor: SecrecyProcessor, sample: Sample) -> tuple[Check, ...]:
+    try:
+        return gradient_checks(processor, sample)
+    except AnonymizeError as error:
+        name, reason = "continuous about each position", str(error)
+        return (Check(name=name, passed=False, figure=1.0, limit=0.0, unit="errors", reason=reason),)
 
 
 def _attested(processor: SecrecyProcessor, now: datetime) -> Check:
