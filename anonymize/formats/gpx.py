@@ -17,14 +17,15 @@ from anonymize.errors import LimitExceededError, MalformedItemError
 from anonymize.formats.track import (
     Track,
     check_count,
-    check_positions,
     format_times,
     list_dropped,
     number_segments,
     parse_numbers,
     parse_times,
+    require_degrees_crs,
+    to_positions,
 )
-from anonymize.geo.crs import WGS84, require_crs, to_wgs84
+from anonymize.geo.crs import WGS84
 from anonymize.profile import TrackProfile
 
 _NAMESPACES = ("", "http://www.topografix.com/GPX/1/0", "http://www.topografix.com/GPX/1/1")
@@ -97,31 +98,32 @@ def read_gpx(content: bytes, *, profile: TrackProfile, crs: str | None = WGS84) 
     Args:
         content: The document.
         profile: Limits.
-        crs: The reference system; GPX is WGS-84 by its specification, so anything else is a contradiction.
+        crs: The geographic reference system that the operator declared; WGS-84 by the format's specification,
+            but what is made in China is often in GCJ-02.
 
     Raises:
         MalformedItemError: The document is truncated, no GPX, has a DTD, no track points or impossible
-            values.
+            values, or a fix lies at 0, 0.
         LimitExceededError: There are too many points, or elements nest too deeply.
-        UnknownCrsError: ``crs`` is unknown.
+        UnknownCrsError: ``crs`` is unknown or not geographic.
     """
-    require_crs(crs)
+    known = require_degrees_crs(crs, "GPX")
     found = _parse(content, profile.max_points)
     check_count(len(found.starts), profile.max_points)
     place = "trkpt {}".format
     lat = parse_numbers(found.values["lat"], "latitude", place)
     lon = parse_numbers(found.values["lon"], "longitude", place)
-    check_positions(lat, lon, place)
-    lat, lon = to_wgs84(lat, lon, require_crs(crs))
+    elevation = parse_numbers(found.values["ele"], "elevation", place)
+    lat, lon, elevation = to_positions(lat, lon, elevation, crs=known, place=place)
     time_s = parse_times(found.values["time"], place)
     return Track(
         lat=lat,
         lon=lon,
         time_s=time_s,
-        elevation_m=parse_numbers(found.values["ele"], "elevation", place),
+        elevation_m=elevation,
         speed_mps=parse_numbers(found.values["speed"], "speed", place),
         segment=number_segments(np.array(found.starts, dtype=bool), time_s),
-        crs=require_crs(crs),
+        crs=known,
         dropped=list_dropped(found.dropped),
     )
 

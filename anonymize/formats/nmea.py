@@ -30,8 +30,15 @@ from anonymize.formats.nmea_sentences import (
     time_of_day,
     valid_fix,
 )
-from anonymize.formats.track import Track, check_count, check_positions, list_dropped, number_segments
-from anonymize.geo.crs import WGS84, require_crs, to_wgs84
+from anonymize.formats.track import (
+    Track,
+    check_count,
+    list_dropped,
+    number_segments,
+    require_degrees_crs,
+    to_positions,
+)
+from anonymize.geo.crs import WGS84
 from anonymize.geo.ellipsoid import FloatArray
 from anonymize.profile import TrackProfile
 
@@ -77,7 +84,7 @@ def read_nmea(content: bytes, *, profile: TrackProfile, crs: str | None = WGS84)
     Args:
         content: ASCII lines, each one sentence with a checksum, with or without a tag block before it.
         profile: Limits.
-        crs: The reference system that the operator declared; receivers give WGS-84.
+        crs: The geographic reference system that the operator declared; receivers give WGS-84.
 
     Returns:
         One fix per time of day. A fix has no time when no sentence of the log gives a date. Fixes that the
@@ -85,26 +92,30 @@ def read_nmea(content: bytes, *, profile: TrackProfile, crs: str | None = WGS84)
 
     Raises:
         MalformedItemError: Names the line that is no sentence, has a wrong or no checksum or an impossible
-            value; or no line is a position.
+            value; or no line is a position, or a valid fix lies at 0, 0.
         LimitExceededError: There are more fixes than the profile permits.
-        UnknownCrsError: ``crs`` is unknown, or a DTM sentence names another datum than WGS-84.
+        UnknownCrsError: ``crs`` is unknown or not geographic, or a DTM sentence names another datum than WGS-84.
     """
-    known = require_crs(crs)
+    known = require_degrees_crs(crs, "an NMEA log")
     reader = _Reader(profile.max_points)
     for number, line in _lines(content):
         reader.take(number, parse_sentence(number, line))
     reader.finish()
     fixes = reader.fixes
     check_count(len(fixes), profile.max_points)
-    lat, lon = np.array([f.lat for f in fixes]), np.array([f.lon for f in fixes])
-    check_positions(lat, lon)
-    lat, lon = to_wgs84(lat, lon, known)
+    lat, lon, elevation = to_positions(
+        np.array([f.lat for f in fixes]),
+        np.array([f.lon for f in fixes]),
+        np.array([f.elevation_m for f in fixes]),
+        crs=known,
+        place="fix {}".format,
+    )
     time_s = np.array(reader.times, dtype=np.float64)
     return Track(
         lat=lat,
         lon=lon,
         time_s=time_s,
-        elevation_m=np.array([f.elevation_m for f in fixes]),
+        elevation_m=elevation,
         speed_mps=np.array([f.speed_mps for f in fixes]),
         segment=number_segments(np.array([f.starts for f in fixes], dtype=bool), time_s),
         crs=known,

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from anonymize.errors import LimitExceededError, MalformedItemError
-from anonymize.geo.crs import geodesic_m, kind_of, steps_m, to_wgs84
+from anonymize.errors import LimitExceededError, MalformedItemError, UnknownCrsError
+from anonymize.geo.crs import geodesic_m, kind_of, require_crs, steps_m, to_wgs84
 from anonymize.geo.ellipsoid import FloatArray, wrap_degrees
 
 _NO_FIX_DEG = 1e-6
@@ -22,6 +22,7 @@ _EARLIEST_S = -59e9
 _LATEST_S = 250e9
 _AGREEMENT_M = 5.0
 _LEAST_COURSE_M = 1.0
+_COURSE_WITHIN_S = 2.0
 _EPOCH_UNITS = ((1e8, 1e11, 1.0), (1e11, 1e14, 1e3), (1e14, 1e17, 1e6), (1e17, 1e20, 1e9))
 
 
@@ -100,9 +101,10 @@ class Track:
                 interpolated.
 
         Returns:
-            Latitude, longitude and course in degrees clockwise from north (None below 1 m of movement); None
-            when no segment covers the time, the pause is longer, or two segments answer with different
-            places.
+            Latitude, longitude and course in degrees clockwise from north; None when no segment covers the time,
+            the pause is longer, or two segments answer with different places. The course is that between the
+            fixes before and after; where these are not 1 m apart, between the nearest around them within 2 s
+            that are; None where there are none: what stands has no course.
         """
         answers = [p for p in (self._within(part, time_s, max_gap_s) for part in self.segments()) if p]
         if not answers:
@@ -128,8 +130,21 @@ class Track:
         share = (time_s - self.time_s[a]) / pause if pause > 0 else 0.0
         lat = self.lat[a] + share * (self.lat[b] - self.lat[a])
         lon = self.lon[a] + share * wrap_degrees(self.lon[b] - self.lon[a])
+        return float(lat), float(wrap_degrees(lon)), self._course(known, after)
+
+    def _course(self, known: NDArray[np.intp], after: int) -> float | None:
+        """The course over the fixes before and after, or the next ones around them that lie far enough apart."""
+        times, before = self.time_s[known], max(after - 1, 0)
+        first = int(np.searchsorted(times, times[after] - _COURSE_WITHIN_S, side="left"))
+        last = int(np.searchsorted(times, times[before] + _COURSE_WITHIN_S, side="right")) - 1
+        step = np.arange(max(before - first, last - after, 0) + 1)
+        a = known[np.maximum(before - step, min(first, before))]
+        b = known[np.minimum(after + step, max(last, after))]
+        near = (step == 0) | (self.time_s[b] - self.time_s[a] <= _COURSE_WITHIN_S)
+        a, b = a[near], b[near]
         moved, course = geodesic_m(self.lat[a], self.lon[a], self.lat[b], self.lon[b])
-        return float(lat), float(wrap_degrees(lon)), float(course) if moved >= _LEAST_COURSE_M else None
+        apart = np.flatnonzero(moved >= _LEAST_COURSE_M)
+        return float(course[apart[0]]) if len(apart) else None
 
 
 _ARRAYS = ("lat", "lon", "time_s", "elevation_m", "speed_mps", "segment")
@@ -189,6 +204,18 @@ def to_positions(
     lat, lon, elevation = to_wgs84(first, second, crs, third)
     check_fixes(lat, lon, place)
     return lat, lon, elevation
+
+
+def require_degrees_crs(crs: str | None, what: str) -> str:
+    """The declared system, for formats that hold degrees only.
+
+    Raises:
+        UnknownCrsError: It is missing or unknown, or its coordinates are no degrees.
+    """
+    known = require_crs(crs)
+    if kind_of(known) != "geographic":
+        raise UnknownCrsError(f"{what} holds degrees (got {known!r}, expected a geographic reference system)")
+    return known
 
 
 def check_count(count: int, max_points: int) -> None:

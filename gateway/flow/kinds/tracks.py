@@ -64,7 +64,7 @@ def read_track(gate: Gate, kind: ItemKind, content: bytes, *, crs: str) -> Track
     """
     profile = gate.profile.profile.tracks
     if kind is ItemKind.GPX:
-        return read_gpx(content, profile=profile)
+        return read_gpx(content, profile=profile, crs=crs)
     if kind is ItemKind.NMEA:
         return read_nmea(content, profile=profile, crs=crs)
     if kind is ItemKind.CSV_TRACK:

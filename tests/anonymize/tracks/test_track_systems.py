@@ -8,6 +8,8 @@ import pytest
 from anonymize.errors import MalformedItemError, UnknownCrsError
 from anonymize.formats.csv_track import read_csv_track
 from anonymize.formats.geojson_track import read_geojson_track
+from anonymize.formats.gpx import read_gpx
+from anonymize.formats.nmea import read_nmea, write_nmea
 from anonymize.geo.crs import from_wgs84, geodesic_m, kind_of
 
 LAT, LON, HEIGHT = np.array([39.9, 39.9001, 39.9003]), np.array([116.9, 116.9002, 116.9001]), np.full(3, 43.5)
@@ -56,6 +58,31 @@ def test_a_geojson_track_in_any_system_is_the_same_ground(crs, profile):
     assert np.abs(read.elevation_m - HEIGHT).max() < 1e-3
 
 
+DEGREES = [crs for crs in SYSTEMS if kind_of(crs) == "geographic"]
+
+
+@pytest.mark.parametrize("crs", DEGREES)
+def test_gpx_and_nmea_declared_in_a_system_of_degrees_are_the_same_ground(crs, profile):
+    lat, lon, _ = np.array(rows(crs)).T
+    points = "".join(
+        f'<trkpt lat="{y!r}" lon="{x!r}"/>' for y, x in zip(lat.tolist(), lon.tolist(), strict=True)
+    )
+    gpx = f'<gpx version="1.1"><trk><trkseg>{points}</trkseg></trk></gpx>'.encode()
+    nmea = write_nmea(read_gpx(gpx, profile=profile))
+    for read in (read_gpx(gpx, profile=profile, crs=crs), read_nmea(nmea, profile=profile, crs=crs)):
+        assert geodesic_m(read.lat, read.lon, LAT, LON)[0].max() < 1e-3
+        assert read.crs == ("EPSG:4326" if crs == "EPSG:4326" else crs)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32650", "EPSG:4978", "LOCAL", None])
+def test_gpx_and_nmea_hold_degrees_only(crs, profile):
+    gpx = b'<gpx version="1.1"><trk><trkseg><trkpt lat="39.9" lon="116.9"/></trkseg></trk></gpx>'
+    nmea = write_nmea(read_gpx(gpx, profile=profile))
+    for read, content in ((read_gpx, gpx), (read_nmea, nmea)):
+        with pytest.raises(UnknownCrsError, match=repr(crs)):
+            read(content, profile=profile, crs=crs)
+
+
 def test_columns_that_contradict_the_declared_system_are_refused(profile):
     with pytest.raises(UnknownCrsError, match="contradicts 'EPSG:32650'"):
         read_csv_track(b"lat,lon\n39.9,116.9\n", profile=profile, crs="EPSG:32650")
@@ -95,6 +122,12 @@ def test_a_row_without_a_fix_is_refused_by_name(crs, profile):
     point = {"type": "LineString", "coordinates": [[116.9, 39.9], [0.0, -0.0]]}
     with pytest.raises(MalformedItemError, match="position 1: no fix"):
         read_geojson_track(json.dumps(point).encode(), profile=profile, crs=crs)
+    gpx = b'<gpx version="1.1"><trk><trkseg><trkpt lat="0" lon="0"/></trkseg></trk></gpx>'
+    with pytest.raises(MalformedItemError, match="trkpt 0: no fix"):
+        read_gpx(gpx, profile=profile, crs=crs)
+    void = b"$GPGLL,0000.0000,N,00000.0000,E,120000.00,A*07\r\n"
+    with pytest.raises(MalformedItemError, match="fix 0: no fix"):
+        read_nmea(void, profile=profile, crs=crs)
 
 
 def test_a_missing_third_coordinate_in_a_geocentric_system_is_refused(profile):

@@ -79,6 +79,25 @@ def test_position_across_the_antimeridian_and_while_standing():
     assert made.position_at(15.0)[2] is None
 
 
+def test_ten_fixes_a_second_at_walking_speed_have_a_course():
+    """1.4 m/s is 0.14 m from fix to fix, north for 10 s and then east."""
+    step, count = 0.14 / 110_574, 100
+    lat = np.r_[np.arange(count) * step, np.full(count, (count - 1) * step)]
+    lon = np.r_[np.zeros(count), np.arange(count) * step * 110_574 / 111_320]
+    made = track(lat.tolist(), lon.tolist(), (np.arange(2 * count) / 10.0).tolist())
+    north = [made.position_at(t)[2] for t in (0.05, 0.5, 5.0, 9.0)]
+    assert all(min(course, 360.0 - course) < 1.0 for course in north)
+    assert [made.position_at(t)[2] for t in (11.0, 15.0, 19.9)] == pytest.approx([90.0] * 3, abs=1.0)
+
+
+def test_what_creeps_or_stands_has_no_course():
+    """Less than 1 m in 2 s: a course over a longer time would be that of another street."""
+    creeping = track([i * 0.04 / 110_574 for i in range(200)], [0.0] * 200, [i / 10.0 for i in range(200)])
+    assert creeping.position_at(10.0)[2] is None
+    assert track([5.0] * 50, [6.0] * 50, [i / 10.0 for i in range(50)]).position_at(2.5)[2] is None
+    assert track([5.0], [6.0], [1.0]).position_at(1.0) == (5.0, 6.0, None)
+
+
 def test_length_and_time_span_ignore_the_gaps_between_segments():
     made = track([0.0, 0.001, 50.0], [0.0, 0.0, 50.0], [1.0, 2.0, float("nan")], [0, 0, 1])
     assert made.path_length_m() == pytest.approx(110.574, abs=0.01)
