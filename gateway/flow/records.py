@@ -24,7 +24,7 @@ class RecordingRow(Base):
     manifest_sealed: Mapped[bytes]
     item_count: Mapped[int]
     region: Mapped[str] = mapped_column(sa.String(6))
-    crs: Mapped[str] = mapped_column(sa.String(32))
+    crs: Mapped[str] = mapped_column(sa.String(64))
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime]
     zone_attestation: Mapped[str | None] = mapped_column(sa.Text())

@@ -50,7 +50,7 @@ SCHEMA: Final[Mapping[str, Any]] = {
         "started_at": {"type": "string"},
         "ended_at": {"type": "string"},
         "region": {"type": "string", "pattern": r"^[1-9][0-9]{5}\Z"},
-        "crs": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9:._-]{0,31}\Z"},
+        "crs": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9:._-]{0,63}\Z"},
         "collection": {
             "type": "object",
             "additionalProperties": False,

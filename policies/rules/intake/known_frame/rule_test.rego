@@ -19,6 +19,8 @@ cases := {
 	"passes carrier": {"passes": true, "question": base.carrier},
 	"passes eu": {"passes": true, "question": base.eu},
 	"denies: unknown coordinate system": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/crs", "value": "BEIJING54"}])},
+	"passes a map of nuScenes": {"passes": true, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/crs", "value": "nuscenes:singapore-hollandvillage"}])},
+	"denies: an unknown map of nuScenes": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/crs", "value": "nuscenes:beijing-haidian"}])},
 	"denies: unknown class": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/classes_declared/0", "value": "RADAR_CUBE"}])},
 	"denies: no classes": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/classes_declared", "value": []}])},
 	"denies: a clock before all law": {"passes": false, "question": json.patch(base.carrier, [{"op": "replace", "path": "/context/time", "value": "2015-01-01T00:00:00Z"}])},

@@ -24,6 +24,8 @@ cases := {
 	"denies: unknown level": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/0/level_in", "value": "SX_UNKNOWN"}, {"op": "replace", "path": "/resource/items/0/level_out", "value": "SX_UNKNOWN"}])},
 	"denies: unknown source level though processed": {"passes": false, "question": json.patch(base.approved, [{"op": "replace", "path": "/resource/items/1/level_in", "value": "SX_UNKNOWN"}])},
 	"denies: unknown coordinate system": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/crs", "value": "BEIJING54"}])},
+	"passes a map of nuScenes": {"passes": true, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/crs", "value": "nuscenes:boston-seaport"}])},
+	"denies: an unknown map of nuScenes": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/crs", "value": "nuscenes:beijing-haidian"}])},
 	"denies: unknown tag": {"passes": false, "question": json.patch(base.local, [{"op": "replace", "path": "/resource/items/1/tags", "value": ["TRACK", "DRAGON"]}])},
 	"denies without resource.items": {"passes": false, "question": json.patch(base.local, [{"op": "remove", "path": "/resource/items"}])},
 }
