@@ -140,15 +140,19 @@ def swept_view_hits(
     *,
     view: View,
     zones: ZoneSet,
+    spread_deg: FloatArray | None = None,
 ) -> ZoneHits:
     """Which zones a camera may have seen on each step of a way.
 
     ``astray_m`` is how far off the straight line it may have been at each step, the error of its pose included.
+    ``spread_deg`` is how far to either side of its heading it may have looked at each place besides.
     """
     first, last = ends_of_steps(len(lat))
     turn = wrap_degrees(course_deg[last] - course_deg[first])
     opening = 2.0 * _HALF_TURN_DEG if view.fov_deg is None else view.fov_deg
     half = opening / 2.0 + view.heading_error_deg + np.abs(turn) / 2.0
+    if spread_deg is not None:
+        half = half + np.maximum(spread_deg[first], spread_deg[last])
     bow = lengths_m(lat, lon) / 2.0 * np.tan(np.radians(np.nan_to_num(np.abs(turn))) / 4.0)
     return sweep_hits(
         lat,

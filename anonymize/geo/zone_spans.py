@@ -117,6 +117,7 @@ def view_spans(
     *,
     view: View,
     zones: ZoneSet,
+    spread_deg: ArrayLike | None = None,
     greatest_speed_mps: float = GREATEST_SPEED_MPS,
 ) -> tuple[ZoneSpan, ...]:
     """When a camera on its way may have seen a zone; as :func:`zone_spans`, with its sector for the disc.
@@ -128,6 +129,8 @@ def view_spans(
         course_deg: Where the optical axis points, in degrees clockwise from north; NaN where unknown.
         view: How far the camera sees and how well its pose is known.
         zones: The restricted zones.
+        spread_deg: How far to either side of each heading the camera may have looked besides the error of the
+            view, in degrees; NaN where unknown. None: no farther.
         greatest_speed_mps: No vehicle goes faster, in metres per second.
 
     Raises:
@@ -140,8 +143,14 @@ def view_spans(
         raise MalformedItemError(
             f"a way has one finite or unknown heading per fix (got {len(course)} for {len(t)})"
         )
+    spread = np.zeros(len(t)) if spread_deg is None else np.atleast_1d(np.asarray(spread_deg, np.float64))
+    if len(spread) != len(t) or np.isinf(spread).any() or (spread < 0.0).any():
+        raise MalformedItemError(
+            f"a way has one spread of headings per fix, not negative (got {len(spread)} for {len(t)})"
+        )
     astray = _astray_m(t, y, x, view.pose_error_m, greatest_speed_mps)
-    return _spans(t, swept_view_hits(y, x, course[order], astray, view=view, zones=zones))
+    hits = swept_view_hits(y, x, course[order], astray, view=view, zones=zones, spread_deg=spread[order])
+    return _spans(t, hits)
 
 
 def _in_order(
