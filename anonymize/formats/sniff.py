@@ -17,6 +17,7 @@ from anonymize.containers.stream import ContainerKind
 from anonymize.errors import LimitExceededError, MalformedItemError, UnknownFormatError
 from anonymize.formats import strict_json
 from anonymize.formats.nmea import is_nmea
+from anonymize.formats.number_table import has_grid_columns, is_number_table
 from anonymize.layouts.kitti import KittiKind, kitti_kind
 from anonymize.layouts.nuscenes import nuscenes_table
 from anonymize.maps.sniff import is_osm_pbf, is_vector_map
@@ -223,9 +224,14 @@ def text_kind(text: str, content: bytes) -> ItemKind:
             return ItemKind.TEXT
     if is_nmea(text):
         return ItemKind.NMEA
-    if has_position_columns(text):
+    if has_position_columns(text) or has_grid_columns(text):
         return ItemKind.CSV_TRACK
     table = kitti_kind(content)
+    if table is None and is_number_table(text):
+        raise UnknownFormatError(
+            "a table of numbers may hold a path and is of no known shape (got no columns of positions, expected "
+            "latitude and longitude, easting and northing, or x, y and z)"
+        )
     return ItemKind.TEXT if table is None else _KITTI[table]
 
 
