@@ -25,6 +25,10 @@ class SignatureError(LedgerError):
     """A signed note is malformed or carries no valid signature of the expected key."""
 
 
+class WitnessError(LedgerError):
+    """A witness cannot be reached or does not answer as C2SP tlog-witness says, or a quorum of them is missing."""
+
+
 class VerificationError(LedgerError):
     """Recomputing the ledger found an entry that does not verify.
 

@@ -224,6 +224,15 @@ class Ledger:
             found = snapshot.connection.execute(query.order_by(entries.c.entry_index)).scalars().all()
             return [snapshot.entry(index) for index in found]
 
+    @property
+    def engine(self) -> Engine:
+        """Its engine, for what keeps tables of its own beside the entries: cosignatures."""
+        return self._engine
+
+    def stop(self, cause: BaseException) -> None:
+        """Take no further entry in this process: what was found out means that no effect may follow (law 2)."""
+        self._writer.stop(cause)
+
     def close(self) -> None:
         """Commit what is queued, stop the writer and close all connections."""
         self._writer.close()

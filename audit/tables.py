@@ -84,6 +84,14 @@ checkpoints = Table(
     Column("note", Text, nullable=False),
 )
 
+cosignatures = Table(
+    "ledger_cosignature",
+    metadata,
+    Column("size", _index_type, primary_key=True, autoincrement=False),
+    Column("witness", String(300), primary_key=True),
+    Column("line", Text, nullable=False),
+)
+
 details = Table(
     "ledger_detail",
     metadata,

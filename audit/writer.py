@@ -75,6 +75,10 @@ class GroupCommitWriter:
             raise LedgerUnavailableError("the writer gave no receipt")
         return pending.receipt
 
+    def stop(self, cause: BaseException) -> None:
+        """Refuse every further append, and what is queued, because of ``cause``."""
+        self._refuse(self._drain(poison=cause), cause)
+
     def close(self) -> None:
         """Commit what is queued, stop the thread and refuse further appends."""
         with self._lock:
