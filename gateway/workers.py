@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -239,7 +240,7 @@ def _renewing(gate: Gate, recording: str, owner: str, progress: Progress | None)
 def surroundings_of(gate: Gate, row: RecordingRow, manifest: Manifest) -> Surroundings:
     """Gather what the items of a recording say about one another: tracks, capture times, names."""
     tracks: list[Track] = []
-    fixes: list[Track] = []
+    fixes: defaultdict[str, list[Track]] = defaultdict(list)
     points: list[tuple[float, float]] = []
     captured: dict[str, float] = {}
     siblings: list[Sibling] = []
@@ -274,12 +275,13 @@ def surroundings_of(gate: Gate, row: RecordingRow, manifest: Manifest) -> Surrou
                 original = opened()
                 stated = handler.tracks(gate, classified.kind, original, crs=manifest.crs)
                 if classified.kind is ItemKind.KITTI_OXTS:
-                    fixes += dated(stated, captured.get(item.id))
+                    fixes[siblings[-1].folder] += dated(stated, captured.get(item.id))
                 else:
                     tracks += stated
             if facts.get("latitude") is not None:
                 points.append((float(facts["latitude"]), float(facts["longitude"])))
-    tracks += joined_fixes(fixes)
+    for folder in fixes.values():
+        tracks += joined_fixes(folder)
     single = np.array(points, dtype=np.float64).reshape(-1, 2).T
     positions = np.concatenate([single, *(np.stack([t.lat, t.lon]) for t in tracks)], axis=1)
     return Surroundings(

@@ -2,7 +2,8 @@
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
+from anonymize.geo.approved import ApprovedTrack, approve_track
 from anonymize.geo.approved_displacement import ApprovedDisplacement, plan_approved
 from anonymize.geo.clips import ClipPlan, plan_clips
 from anonymize.geo.displacement import KeyedOffset
@@ -44,6 +46,19 @@ class Secrets:
     key: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognised:
+    """The processor of an APPROVED release, attested when it began.
+
+    Attributes:
+        displacement: What it does to positions.
+        approve: Has it process a track under a shift of time, and checks it (``approve_track``).
+    """
+
+    displacement: ApprovedDisplacement
+    approve: Callable[..., ApprovedTrack]
+
+
 class Trip:
     """What the items of one recording share in one release.
 
@@ -62,7 +77,7 @@ class Trip:
         *,
         terms: Secrets,
         profile: TrackProfile,
-        processor: ApprovedDisplacement | None = None,
+        processor: Recognised | None = None,
         siblings: Siblings = ALONE,
     ) -> None:
         """Take what the recording states.
@@ -103,8 +118,25 @@ class Trip:
             key=key,
             context=context,
             profile=self._profile,
-            displacement=self._processor,
+            displacement=self._processor.displacement,
         )
+
+    @cached_property
+    def approved(self) -> ApprovedTrack | None:
+        """What is kept of the reference track as the processor places it; None in other modes.
+
+        Items of a few positions each pass no check of a way by themselves: their recording's passes it for them.
+
+        Raises:
+            LimitExceededError: Nothing of the track is left.
+            ProcessorError: The processor fails a check.
+        """
+        plan = self.plan
+        if self.reference is None or self._processor is None or not isinstance(plan, OffsetPlan):
+            return None
+        numbers = [np.full(len(inner), span, np.int32) for span, inner in enumerate(plan.kept)]
+        source = self.reference.take(np.concatenate(plan.kept), np.concatenate(numbers))
+        return self._processor.approve(source, shift_s=plan.shift_s)
 
     def search(self, unlinked: Unlinked) -> ReleasedScan:
         """The search that every output of the recording must pass, whatever its kind (COMPLIANCE rule 10).
@@ -158,6 +190,8 @@ class Trip:
                 sensor=f"{self.recording}/{folder}".encode(), index=alike.index(position), count=len(alike)
             ),
             crs=self._manifest.crs,
+            approved=lambda: self.approved,
+            processor=None if self._processor is None else self._processor.displacement,
             siblings=self._siblings,
         )
 
@@ -181,7 +215,7 @@ def trip_of(gate: Gate, session: ReadSession, recording: RecordingId, terms: Sec
     """
     statement = sa.select(ItemRow).where(ItemRow.recording_id == recording).order_by(ItemRow.position)
     tracks: list[Track] = []
-    fixes: list[Track] = []
+    fixes: defaultdict[str, list[Track]] = defaultdict(list)
     items: dict[str, int] = {}
     siblings: list[Sibling] = []
     manifest = load_manifest(gate, session, recording)
@@ -202,10 +236,12 @@ def trip_of(gate: Gate, session: ReadSession, recording: RecordingId, terms: Sec
             )
             stated = treated_tracks(gate, cleansed)
             if cleansed.classified.kind is ItemKind.KITTI_OXTS:
-                fixes += stated
+                fixes[siblings[-1].folder] += stated
             else:
                 tracks += stated
-    tracks += joined_fixes(fixes)
+    # Two receivers are two tracks, as two files of tracks are: joined, they would jump between their antennas.
+    for folder in fixes.values():
+        tracks += joined_fixes(folder)
     profile = gate.profile.profile.tracks
     processor = _processor(gate) if terms.mode is ReleaseMode.APPROVED else None
     return Trip(
@@ -220,17 +256,19 @@ def trip_of(gate: Gate, session: ReadSession, recording: RecordingId, terms: Sec
     )
 
 
-def _processor(gate: Gate) -> ApprovedDisplacement:
+def _processor(gate: Gate) -> Recognised:
     """The installed processor, attested now.
 
     Raises:
         ProcessorError: None or several are installed, or its attestation is not in force.
     """
-    return ApprovedDisplacement(
-        installed_processor(),
-        gate.profile.profile.tracks,
-        now=gate.clock(),
-        certificate_sha256=gate.settings.processor_certificate_sha256,
+    processor, now = installed_processor(), gate.clock()
+    certificate = gate.settings.processor_certificate_sha256
+    return Recognised(
+        displacement=ApprovedDisplacement(
+            processor, gate.profile.profile.tracks, now=now, certificate_sha256=certificate
+        ),
+        approve=partial(approve_track, processor=processor, now=now, certificate_sha256=certificate),
     )
 
 

@@ -11,6 +11,7 @@ from anonymize.errors import OutsideReleaseError, ReleaseModeError
 from anonymize.finding import Finding, FindingKind, Treated, Treatment, TreatmentKind
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
+from anonymize.geo.approved import ApprovedTrack
 from anonymize.geo.clips import ClipPlan
 from anonymize.geo.offset_plan import OffsetPlan
 from anonymize.geo.zones import ZoneSet
@@ -162,6 +163,7 @@ class Unlinking:
         captured: POSIX seconds at which the item was taken, from the signed manifest; None where unknown.
         series: Its place among the items of its sensor.
         crs: Reference system that the manifest declares.
+        approved: What is kept of that track as the recognised processor places it, checked; None in other modes.
         siblings: The recording's cleansed items, as the first pass left them.
     """
 
@@ -174,6 +176,7 @@ class Unlinking:
     captured: float | None
     series: Series
     crs: str
+    approved: Callable[[], ApprovedTrack | None]
     siblings: Siblings
 
 
