@@ -73,6 +73,12 @@ class ThinnedError(AnonymizeError):
     reason = "thinned"
 
 
+class CompanionError(AnonymizeError):
+    """The item is read with other items of its folder, of which one is missing, held or there twice."""
+
+    reason = "companion_missing"
+
+
 class ReleaseModeError(AnonymizeError):
     """Items of this kind cannot leave in the mode of the release."""
 

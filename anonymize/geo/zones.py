@@ -9,7 +9,7 @@ import hashlib
 import math
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -82,6 +82,17 @@ class ZoneSet:
         """
         name, version, zones = read_zones(content)
         made = cls(zones=zones, name=name, version=version, digest=hashlib.sha256(content).hexdigest())
+        made.shapes()
+        return made
+
+    def widened(self, margin_m: float) -> "ZoneSet":
+        """The same zones with metres added to every margin, for places that are known less well.
+
+        Raises:
+            ZoneFileError: A zone with the margin comes near a pole or crosses the antimeridian.
+        """
+        zones = tuple(replace(zone, margin_m=zone.margin_m + margin_m) for zone in self.zones)
+        made = ZoneSet(zones=zones, name=self.name, version=self.version, digest=self.digest)
         made.shapes()
         return made
 

@@ -204,7 +204,12 @@ def _redacted(
 
 
 def _require_plausible(name: str, rows: tuple[Mapping[str, Any], ...]) -> None:
-    """Members whose meaning depends on the table: what else stands there might be a name or a place."""
+    """Tokens are unique; members whose meaning depends on the table might else be a name or a place."""
+    seen: set[str] = set()
+    for number, row in enumerate(rows):
+        if row["token"] in seen:
+            raise MalformedItemError(f"row {number} of {name}: its token is that of an earlier row")
+        seen.add(row["token"])
     if name not in _PLAUSIBLE:
         return
     member, check, expected = _PLAUSIBLE[name]

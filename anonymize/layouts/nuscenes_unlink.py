@@ -5,10 +5,8 @@ puts that time; the others only change their tokens. In LOCAL the tokens of samp
 differ from clip to clip, so that they join nothing beyond one, and the tables of scenes and instances stay behind.
 """
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,29 +22,23 @@ from anonymize.geo.offset_plan import OffsetPlan
 from anonymize.geo.rotation import multiply_quaternions, up_quaternion
 from anonymize.geo.time_spans import IntArray
 from anonymize.layouts.nuscenes import Tokens, map_frame
+from anonymize.layouts.nuscenes_links import (
+    JOINS_CLIPS,
+    NOTHING_KNOWN,
+    Companions,
+    companions,
+    is_timed,
+    parts_of,
+    relinked,
+    renamed,
+    times_of,
+)
 from anonymize.layouts.nuscenes_rows import PLACED, TIMED, NuscenesTable, places_of, write_table
 from anonymize.profile import TrackProfile
 
-Row = Mapping[str, Any]
+__all__ = ["Companions", "UnlinkedTable", "companions", "local_table", "offset_table"]
 
 _MICRO = 1e6
-_JOINS_CLIPS = frozenset({"scene", "instance"})
-_IN_CLIP = frozenset({"token", "sample_token", "ego_pose_token", "scene_token", "instance_token"})
-_LASTING = frozenset({"calibrated_sensor_token", "category_token", "sensor_token", "visibility_token"})
-_SUFFIX = re.compile(r"(\.pcd\.bin|\.bin|\.pcd|\.jpg|\.jpeg|\.png)$")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Companions:
-    """What other tables of the recording say of the rows of one.
-
-    Attributes:
-        sample_times: POSIX seconds by token of ``sample``.
-        categories: Token of the category by token of ``instance``.
-    """
-
-    sample_times: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}), repr=False)
-    categories: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,13 +56,6 @@ class UnlinkedTable:
     source: NuscenesTable = field(repr=False)
     time_s: FloatArray = field(repr=False)
     evidence: OffsetEvidence | None = None
-
-
-def companions(*tables: NuscenesTable) -> Companions:
-    """What ``sample`` and ``instance`` tables say of annotations."""
-    samples = {r["token"]: r["timestamp"] / _MICRO for t in tables if t.name == "sample" for r in t.rows}
-    categories = {r["token"]: r["category_token"] for t in tables if t.name == "instance" for r in t.rows}
-    return Companions(sample_times=samples, categories=categories)
 
 
 def local_table(
@@ -102,15 +87,15 @@ def local_table(
         UnknownCrsError: The table has places and the location is missing or unknown.
         UnknownFormatError: Annotations come without the times of their samples or the categories of instances.
     """
-    if table.name in _JOINS_CLIPS:
+    if table.name in JOINS_CLIPS:
         raise OutsideReleaseError(f"the table {table.name} joins clips (got LOCAL, expected OFFSET)")
-    times = _times(table, known)
-    if not np.isfinite(times).any() and not _is_timed(table):
-        return _renamed(table, tokens, local=True)
-    source, numbers, times = _sorted(table, plan.clip_of(times), times)
+    known = known or NOTHING_KNOWN
+    if not is_timed(table):
+        return _renamed(table, tokens, known, local=True)
+    source, numbers, times = _sorted(table, parts_of(table, plan, known), times_of(table, known))
     part_of = dict(zip((r["token"] for r in source.rows), numbers.tolist(), strict=True))
     rows = [
-        {**_relinked(row, tokens, part_of, clip, file_name), "clip": clip}
+        {**relinked(row, tokens, part_of, clip, known, file_name), "clip": clip}
         for row, clip in zip(source.rows, numbers.tolist(), strict=True)
     ]
     if table.name == "sample_annotation":
@@ -144,33 +129,17 @@ def offset_table(
         UnknownCrsError: The table has places and the location is missing or unknown.
         UnknownFormatError: Annotations come without the times of their samples.
     """
-    times = _times(table, known)
-    if not np.isfinite(times).any() and not _is_timed(table):
-        return _renamed(table, tokens, local=False)
-    source, numbers, times = _sorted(table, plan.span_of(times), times)
+    known = known or NOTHING_KNOWN
+    if not is_timed(table):
+        return _renamed(table, tokens, known, local=False)
+    source, numbers, times = _sorted(table, parts_of(table, plan, known), times_of(table, known))
     part_of = dict(zip((r["token"] for r in source.rows), numbers.tolist(), strict=True))
-    rows = [_relinked(row, tokens, part_of, None, file_name) for row in source.rows]
+    rows = [relinked(row, tokens, part_of, None, known, file_name) for row in source.rows]
     if table.name in TIMED:
         for row, time in zip(rows, plan.times(times).tolist(), strict=True):
             row["timestamp"] = round(time * _MICRO)
     evidence = _put_displaced(rows, source, plan, location, profile) if table.name in PLACED else None
     return UnlinkedTable(content=write_table(rows), source=source, time_s=times, evidence=evidence)
-
-
-def _is_timed(table: NuscenesTable) -> bool:
-    return table.name in TIMED or table.name == "sample_annotation"
-
-
-def _times(table: NuscenesTable, known: Companions | None) -> FloatArray:
-    if table.name in TIMED:
-        return table.times()
-    if table.name != "sample_annotation":
-        return np.full(len(table.rows), np.nan)
-    if known is None or not known.sample_times:
-        raise UnknownFormatError(
-            "annotations cannot be placed in time (got no samples, expected sample.json)"
-        )
-    return np.array([known.sample_times.get(row["sample_token"], np.nan) for row in table.rows])
 
 
 def _sorted(
@@ -184,46 +153,11 @@ def _sorted(
     return table.take(order), numbers[order], times[order]
 
 
-def _relinked(
-    row: Row,
-    tokens: Tokens,
-    part_of: Mapping[str, int],
-    clip: int | None,
-    file_name: Callable[[str], str] | None,
-) -> dict[str, Any]:
-    """A row with new tokens; links to rows that lie elsewhere, or nowhere, are empty."""
-    made = dict(row)
-    own = part_of[row["token"]]
-    for member in made:
-        if member in _IN_CLIP:
-            made[member] = tokens.of(row[member], clip)
-        elif member in _LASTING:
-            made[member] = tokens.of(row[member])
-        elif member in {"prev", "next"}:
-            made[member] = tokens.of(row[member], clip) if part_of.get(row[member]) == own else ""
-        elif member == "attribute_tokens":
-            made[member] = sorted(tokens.of(token) for token in row[member])
-        elif member == "filename":
-            name = row[member]
-            made[member] = file_name(name) if file_name else _keyed_name(name, tokens)
-    return made
-
-
-def _keyed_name(name: str, tokens: Tokens) -> str:
-    suffix = _SUFFIX.search(name)
-    return tokens.of(name) + (suffix[1] if suffix else "") if name else ""
-
-
-def _renamed(table: NuscenesTable, tokens: Tokens, *, local: bool) -> UnlinkedTable:
+def _renamed(table: NuscenesTable, tokens: Tokens, known: Companions, *, local: bool) -> UnlinkedTable:
     """Tables without times and places: new tokens, in the order of those, so that rows keep no place."""
     made = []
     for index, row in enumerate(table.rows):
-        new = dict(row)
-        for member, value in row.items():
-            if member == "token" or member.endswith("_token"):
-                new[member] = tokens.of(value)
-            elif member.endswith("_tokens"):
-                new[member] = sorted(tokens.of(token) for token in value)
+        new = renamed(row, tokens, known)
         if table.name == "map":
             new["filename"] = ""
         if table.name == "log" and local:
@@ -236,15 +170,15 @@ def _renamed(table: NuscenesTable, tokens: Tokens, *, local: bool) -> UnlinkedTa
 
 
 def _put_categories(
-    rows: list[dict[str, Any]], source: NuscenesTable, tokens: Tokens, known: Companions | None
+    rows: list[dict[str, Any]], source: NuscenesTable, tokens: Tokens, known: Companions
 ) -> None:
     for row, true in zip(rows, source.rows, strict=True):
-        category = known.categories.get(true["instance_token"]) if known else None
+        category = known.categories.get(true["instance_token"])
         if category is None:
             raise UnknownFormatError(
                 "annotations have no category (got an unknown instance, expected instance.json)"
             )
-        row["category_token"] = tokens.of(category)
+        row["category_token"] = tokens.of(category) if known.leaves("category_token", category, None) else ""
 
 
 def _put_in_clips(
