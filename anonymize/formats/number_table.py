@@ -9,7 +9,8 @@ import re
 from anonymize.layouts.kitti import NUMBER
 
 _DELIMITERS = ",;\t|"
-_APART = re.compile(r"[\s,;|]+")
+_APART = re.compile(r'[\s,;|"]+')
+_PERHAPS = re.compile(r'[\s\d.,;:|+/"eETZinfatyINFATY-]*')
 _MOMENT = re.compile(r"\d{1,4}[-/.:]\d\d?[-/.:]\d[\dT:./Z+-]*")
 _LEAST_SHARE = 0.5
 _LEAST_NUMBERS = 2
@@ -41,8 +42,8 @@ def is_number_table(text: str) -> bool:
 
 
 def _is_row(line: str) -> bool:
-    cells = [cell for cell in _APART.split(line.replace('"', " ").strip()) if cell]
-    numbers = [cell for cell in cells if NUMBER.fullmatch(cell)]
-    return len(numbers) >= _LEAST_NUMBERS and all(
-        NUMBER.fullmatch(cell) or _MOMENT.fullmatch(cell) for cell in cells
-    )
+    if not _PERHAPS.fullmatch(line):
+        return False
+    cells = [cell for cell in _APART.split(line) if cell]
+    numbers = sum(1 for cell in cells if NUMBER.fullmatch(cell))
+    return numbers >= _LEAST_NUMBERS and all(NUMBER.fullmatch(c) or _MOMENT.fullmatch(c) for c in cells)
