@@ -42,6 +42,7 @@ from gateway.settings import Settings
 from gateway.vault.jws import generate_person_key, public_text
 from gateway.vault.keys import Keystore
 from gateway.vault.root import INSECURE_TEST_ARGON2, Argon2Cost
+from gateway.vehicles.cameras import Camera
 from gateway.vehicles.manifest import Manifest, ManifestItem, parse_manifest
 from gateway.workers import Advance, advance
 
@@ -181,8 +182,8 @@ class House:
         self.people[person] = Person(actor=prove(gate, person, key, "test"), key=key)
         return self.people[person]
 
-    def furnish(self, gate: Gate, zones: bytes | None = None) -> None:
-        """Everybody and everything that a release needs."""
+    def furnish(self, gate: Gate, zones: bytes | None = None, *, zoned: bool = True) -> None:
+        """Everybody and everything that a release needs; without a zone file where it is not to be ``zoned``."""
         admin = self.enrol(gate, "admin", "administrator").actor
         register_recipient(gate, RECIPIENT, country="CN", contract="C-1", actor=admin)
         for person, role in (
@@ -210,7 +211,8 @@ class House:
             ),
             actor=officer.actor,
         )
-        install_zones(gate, zones or zone_file(), actor=officer.actor, key=officer.key)
+        if zoned:
+            install_zones(gate, zones or zone_file(), actor=officer.actor, key=officer.key)
         enrol_vehicle(gate, VEHICLE, public_text(self.vehicle_key), actor=officer.actor)
 
 
@@ -224,6 +226,7 @@ def manifest_of(
     recording: str | None = None,
     captured: Mapping[str, datetime] | None = None,
     crs: str = "EPSG:4326",
+    cameras: tuple[Camera, ...] = (),
 ) -> Manifest:
     items = tuple(
         ManifestItem(
@@ -244,6 +247,7 @@ def manifest_of(
         cabin=False,
         audio=False,
         items=items,
+        cameras=cameras,
     )
     return parse_manifest(manifest.payload())
 
@@ -255,9 +259,10 @@ def deliver(
     recording: str | None = None,
     captured: Mapping[str, datetime] | None = None,
     attestation: str | None = None,
+    cameras: tuple[Camera, ...] = (),
 ) -> str:
     """Announce and deliver as an enrolled vehicle does; nothing is classified yet."""
-    manifest = manifest_of(files, recording=recording, captured=captured)
+    manifest = manifest_of(files, recording=recording, captured=captured, cameras=cameras)
     delivery = Delivery(
         manifest=manifest, source="vehicle", manifest_signed=True, zone_attestation=attestation
     )

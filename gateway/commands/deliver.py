@@ -22,6 +22,7 @@ from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, receive_item
 from gateway.people.registry import Actor, check_in_carrier
 from gateway.scheduler import JOBS, run_job
+from gateway.vehicles.cameras import Camera, read_cameras
 from gateway.vehicles.manifest import Manifest, ManifestItem, parse_manifest
 from gateway.workers import Advance, Progress, advance, stalled
 
@@ -69,14 +70,23 @@ def _announced(name: str, path: Path) -> ManifestItem:
     return ManifestItem(name=name, size=size, sha256=digest.hexdigest(), captured_at=None)
 
 
-def carrier_manifest(gate: Gate, carrier: str, files: dict[str, Path], *, region: str, crs: str) -> Manifest:
-    """A manifest for what a carrier holds; the same files give the same recording again.
+def carrier_manifest(
+    gate: Gate,
+    carrier: str,
+    files: dict[str, Path],
+    *,
+    region: str,
+    crs: str,
+    cameras: Sequence[Camera] = (),
+) -> Manifest:
+    """A manifest for what a carrier holds; the same files and cameras give the same recording again.
 
     Raises:
-        ManifestError: A name, region or CRS is not acceptable.
+        ManifestError: A name, region, CRS or camera is not acceptable.
     """
     items = [_announced(name, path) for name, path in files.items()]
-    named = json.dumps([carrier, region, crs, [(i.name, i.sha256) for i in items]])
+    described = [[camera.payload() for camera in cameras]] if cameras else []
+    named = json.dumps([carrier, region, crs, [(i.name, i.sha256) for i in items], *described])
     keyed = hashlib.blake2b(named.encode(), key=gate.keystore.secret("digest"), digest_size=16).digest()
     times = [datetime.fromtimestamp(path.stat().st_mtime, UTC) for path in files.values()]
     manifest = Manifest(
@@ -89,6 +99,7 @@ def carrier_manifest(gate: Gate, carrier: str, files: dict[str, Path], *, region
         cabin=False,
         audio=False,
         items=tuple(items),
+        cameras=tuple(cameras),
     )
     return parse_manifest(manifest.payload())
 
@@ -129,14 +140,23 @@ def ingest(
         str | None,
         typer.Option(help="Attest, with the reason, that items without a position lie outside every zone."),
     ] = None,
+    cameras: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="Calibration file (JSON) of the cameras that took the pictures and videos.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Ingest files from a carrier that a compliance officer checks in; safe to repeat after an interruption."""
     files = collect(paths)
+    described = () if cameras is None else read_cameras(cameras.read_bytes())
     with opened() as gate, _progress(quiet=as_json) as progress:
         actor, private = acting(gate, person, key, key_passphrase_file, "ingest", "compliance_officer")
         check_in_carrier(gate, carrier, actor=actor, key=private)
-        manifest = carrier_manifest(gate, carrier, files, region=region, crs=crs)
+        manifest = carrier_manifest(gate, carrier, files, region=region, crs=crs, cameras=described)
         ingest_files(gate, manifest, files, actor=actor, attestation=attest_outside_zones, progress=progress)
         summary = recording_summary(gate, manifest.recording)
     report(summary, as_json=as_json, line=recording_lines(summary))

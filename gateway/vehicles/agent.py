@@ -5,7 +5,7 @@ Within an item a delivery starts over; an item's ``href`` is the resource on whi
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -19,6 +19,7 @@ from joserfc.jwk import OKPKey
 
 from gateway.api.signatures import content_digest
 from gateway.api.signing import SignatureAuth
+from gateway.vehicles.cameras import Camera
 from gateway.vehicles.errors import DeliveryError
 from gateway.vehicles.manifest import Manifest, ManifestItem, parse_manifest, sign_manifest
 from gateway.vehicles.receipts import ItemReceipt, Receipt, read_receipt, read_refusal
@@ -116,6 +117,7 @@ class VehicleAgent:
         sources: Mapping[str, Path],
         collection: Collection,
         captured_at: Mapping[str, datetime] | None = None,
+        cameras: Sequence[Camera] = (),
     ) -> Manifest:
         """Read every file once and announce it.
 
@@ -123,9 +125,10 @@ class VehicleAgent:
             sources: Item name to file.
             collection: What the recording says of itself.
             captured_at: Item name to time of capture, with time zone, where it is known.
+            cameras: The vehicle's cameras, as ``read_cameras`` reads them from a calibration file.
 
         Raises:
-            ManifestError: A name, time or other value breaks the rules of manifests.
+            ManifestError: A name, time, camera or other value breaks the rules of manifests.
             OSError: A file cannot be read.
         """
         times = captured_at or {}
@@ -140,6 +143,7 @@ class VehicleAgent:
             cabin=collection.cabin,
             audio=collection.audio,
             items=items,
+            cameras=tuple(cameras),
         )
         return parse_manifest(manifest.payload())
 

@@ -13,6 +13,7 @@ from joserfc.jwk import OKPKey
 from anonymize.formats.names import UnsafeNameError, check_name
 from gateway.vault.errors import StatementError
 from gateway.vault.jws import sign_statement, verify_statement
+from gateway.vehicles.cameras import Camera, cameras_by_item, parse_cameras
 from gateway.vehicles.errors import ManifestError
 
 MANIFEST_TYP: Final = "fleetgate-manifest+jwt"
@@ -58,6 +59,8 @@ SCHEMA: Final[Mapping[str, Any]] = {
             "properties": {"cabin": {"type": "boolean"}, "audio": {"type": "boolean"}},
         },
         "items": {"type": "array", "minItems": 1, "maxItems": MAX_ITEMS},
+        # Optional: a manifest without it is the same, byte for byte, as before there were cameras.
+        "cameras": {"type": "array"},
     },
 }
 _VALIDATOR: Final = jsonschema.Draft202012Validator(SCHEMA)
@@ -94,6 +97,7 @@ class Manifest:
         cabin: Whether the cabin was recorded (COMPLIANCE.md rule 20).
         audio: Whether sound was recorded (rule 20).
         items: At least one, no two of the same name however spelt.
+        cameras: What the vehicle says of its cameras; no item has two. Empty where it says nothing.
     """
 
     vehicle: str
@@ -105,10 +109,17 @@ class Manifest:
     cabin: bool
     audio: bool
     items: tuple[ManifestItem, ...]
+    cameras: tuple[Camera, ...] = ()
+
+    def camera_of(self) -> dict[str, Camera]:
+        """The camera that took each item, by the item's name; items without one are not in it."""
+        return cameras_by_item(self.cameras, (item.name for item in self.items))
 
     def payload(self) -> dict[str, Any]:
         """The JSON object that is signed; ``parse_manifest`` reads it back."""
+        described = {"cameras": [camera.payload() for camera in self.cameras]} if self.cameras else {}
         return {
+            **described,
             "version": VERSION,
             "vehicle": self.vehicle,
             "recording": self.recording,
@@ -162,6 +173,7 @@ def parse_manifest(payload: Mapping[str, Any]) -> Manifest:
     2. Times carry their zone, and the drive does not end before it starts.
     3. Each item has exactly its fields, each of its form.
     4. No two names are the same in normal form C without regard to case.
+    5. Cameras, where there are any, are possible, and no item has two.
 
     Raises:
         ManifestError: A check fails; it names the field and the value.
@@ -175,6 +187,8 @@ def parse_manifest(payload: Mapping[str, Any]) -> Manifest:
         raise ManifestError("ended_at", payload["ended_at"], f"not before started_at {payload['started_at']}")
     items = tuple(_item(f"items[{i}]", item) for i, item in enumerate(payload["items"]))  # 3
     _check_distinct(items)  # 4
+    cameras = parse_cameras(payload["cameras"]) if "cameras" in payload else ()  # 5
+    cameras_by_item(cameras, (item.name for item in items))
     return Manifest(
         vehicle=payload["vehicle"],
         recording=payload["recording"],
@@ -185,6 +199,7 @@ def parse_manifest(payload: Mapping[str, Any]) -> Manifest:
         cabin=payload["collection"]["cabin"],
         audio=payload["collection"]["audio"],
         items=items,
+        cameras=cameras,
     )
 
 
@@ -194,8 +209,10 @@ def _schema_error(violation: jsonschema.ValidationError) -> ManifestError:
     schema: Any = violation.schema
     match violation.validator:
         case "required" | "additionalProperties":
+            optional = sorted(set(schema["properties"]) - set(schema["required"]))
+            fields = f"exactly the fields {sorted(schema['required'])}"
             return ManifestError(
-                field, sorted(map(str, got)), f"exactly the fields {sorted(schema['required'])}"
+                field, sorted(map(str, got)), f"{fields} and at most {optional}" if optional else fields
             )
         case "minItems" | "maxItems":
             return ManifestError(field, f"{len(got)} entries", f"1 to {MAX_ITEMS}")
