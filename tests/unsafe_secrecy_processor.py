@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from anonymize.geo.secrecy_processor import ProcessorAttestation
+from anonymize.geo.secrecy_processor import GROUP, ProcessorAttestation, installed_processor
 
 ALLOWED = "FLEETGATE_UNSAFE_TEST_PROCESSOR"
 """Environment variable that a test sets to ``1`` before it makes one."""
@@ -40,3 +40,14 @@ class UnsafeTestProcessor:
 def _require_test():
     if os.environ.get(ALLOWED) != "1" or "PYTEST_CURRENT_TEST" not in os.environ:
         raise RuntimeError(f"a test double ran outside tests (expected {ALLOWED}=1 within pytest)")
+
+
+def install(folder, monkeypatch, made="UnsafeTestProcessor"):
+    """Install a stand-in of this module as a package with the one entry point, and allow it to run."""
+    info = folder / "double-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: double\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[{GROUP}]\none = unsafe_secrecy_processor:{made}\n")
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv(ALLOWED, "1")
+    installed_processor.cache_clear()

@@ -4,7 +4,8 @@ LOCAL: clip k of the plan runs from k · stride seconds on, in the order of the 
 own time begins at its multiple of the stride; nothing lies between. The stride is a whole number of hundreds of
 seconds and at least ten seconds longer than the longest clip. The log tells no date.
 
-OFFSET: frames within the kept spans, moved by the recording's shift; the log starts at a whole second.
+OFFSET and APPROVED: frames within the kept spans, moved by the recording's shift; the log starts at a whole
+second.
 """
 
 import math
@@ -19,6 +20,7 @@ from anonymize.can.frame import Frame, LogKind
 from anonymize.can.log import Block, blocks, measure, read_block, start_of, write_can
 from anonymize.errors import MalformedItemError
 from anonymize.finding import FindingKind, Treatment, TreatmentKind
+from anonymize.geo.approved_displacement import is_approved
 from anonymize.geo.clips import ClipFrame, ClipPlan
 from anonymize.geo.offset_plan import OffsetPlan
 from anonymize.geo.time_spans import IntArray
@@ -136,13 +138,14 @@ def _of_clip(
 
 
 def _offset(file: BinaryIO, kind: LogKind, plan: OffsetPlan, start_ns: int) -> CanReleased:
+    mode = "APPROVED" if is_approved(plan) else "OFFSET"
     first_ns = min(
         (frame.time_ns for frame in _within(file, kind, plan, start_ns)),
         default=None,
     )
     if first_ns is None:
         return CanReleased(
-            chunks=iter(()), media_type=MEDIA_TYPES[kind], treatments=(), facts={"mode": "OFFSET", "frames": 0},
+            chunks=iter(()), media_type=MEDIA_TYPES[kind], treatments=(), facts={"mode": mode, "frames": 0},
             dropped=True,
         )  # fmt: skip
     shift_ns = round(plan.shift_s * _NS)
@@ -161,7 +164,7 @@ def _offset(file: BinaryIO, kind: LogKind, plan: OffsetPlan, start_ns: int) -> C
             Treatment(kind=TreatmentKind.CUT, of=FindingKind.POSITION, count=totals.objects),
             Treatment(kind=TreatmentKind.TIME_SHIFT, of=FindingKind.TIMESTAMP, count=totals.objects),
         ),
-        facts={"mode": "OFFSET", "frames": totals.objects},
+        facts={"mode": mode, "frames": totals.objects},
         dropped=False,
     )
 

@@ -8,12 +8,14 @@ finding. Rules are matched anew without regular expressions.
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import BinaryIO, Literal
 
 import numpy as np
 
 from anonymize.errors import ResidualError
 from anonymize.finding import FieldPath, Finding, FindingKind
+from anonymize.geo.approved_displacement import ApprovedDisplacement
 from anonymize.geo.crs import geodesic_m, to_wgs84
 from anonymize.geo.ellipsoid import FloatArray
 from anonymize.geo.positions import find_positions
@@ -36,6 +38,7 @@ _READERS: Mapping[MapKind, Callable[[BinaryIO], MapReading]] = {
     MapKind.OSM_PBF: read_released_pbf,
 }
 _MOST_FINDINGS = 1000
+_EQUAL_M = 0.01
 _TEXT_AT_ONCE = 1 << 22
 _NUMBER = re.compile(r"\d+")
 _A_PAIR = 2
@@ -81,14 +84,17 @@ def scan_released_map(
     *,
     source_lat: FloatArray,
     source_lon: FloatArray,
-    mode: Literal["LOCAL", "OFFSET"],
+    mode: Literal["LOCAL", "OFFSET", "APPROVED"],
     profile: Profile,
+    processor: ApprovedDisplacement | None = None,
 ) -> ResidualReport:
     """Scan a map as it is released.
 
     1. The grammar holds and no attribute meets a rule, as in the cleansed map.
     2. There is one position per true one, in the same order.
     3. ``OFFSET``: none is near its truth. ``LOCAL``: all lie within a clip's size about 0° N 0° E.
+    ``APPROVED``: all are where the processor, asked once more, puts them, to 1 cm; no elevation is left whatever
+    the profile.
     4. No attribute holds a position near a true one, in whatever notation.
 
     Args:
@@ -98,20 +104,31 @@ def scan_released_map(
         source_lon: True longitudes.
         mode: The release mode.
         profile: Rules and limits.
+        processor: What placed the positions of an ``APPROVED`` release.
 
     Raises:
-        ResidualError: There is no scan for the kind or mode.
+        ProcessorError: The processor does not answer.
+        ResidualError: There is no scan for the kind or mode, or the mode lacks its processor.
         MalformedItemError: The content cannot be read at all.
     """
-    if mode not in {"LOCAL", "OFFSET"}:
-        raise ResidualError(f"no scan for this release (got mode {mode!r})")
+    if mode not in {"LOCAL", "OFFSET", "APPROVED"} or (mode == "APPROVED") != (processor is not None):
+        raise ResidualError(
+            f"no scan for this release (got mode {mode!r} and {'a' if processor else 'no'} processor)"
+        )
+    if mode == "APPROVED":
+        profile = replace(profile, maps=replace(profile.maps, keep_elevation=False))
     reading = _read(file, kind)
     findings = [*_faults(reading, profile.maps), *_rule_findings(reading, profile.maps)]
     lat, lon = reading.positions()
     if len(lat) != len(source_lat):
         findings.append(_finding(FindingKind.POSITION, "positions", "not aligned with the original"))
     elif len(lat):
-        findings += _place_findings(lat, lon, source_lat, source_lon, mode=mode, profile=profile)
+        source = (source_lat, source_lon)
+        findings += (
+            _place_findings(lat, lon, *source, mode=mode, profile=profile)
+            if processor is None
+            else _processed_findings(lat, lon, *processor.displace(*source))
+        )
     findings += _text_findings(reading, source_lat, source_lon)
     return _report(findings, reading, mode)
 
@@ -205,6 +222,13 @@ def _place_findings(
         away, _ = geodesic_m(np.zeros(len(lat)), np.zeros(len(lon)), lat, lon)
         if not (away <= profile.tracks.local_clip_m).all():
             yield _finding(FindingKind.POSITION, "positions", "outside the map's frame")
+
+
+def _processed_findings(
+    lat: FloatArray, lon: FloatArray, expected_lat: FloatArray, expected_lon: FloatArray
+) -> Iterator[Finding]:
+    if not (geodesic_m(expected_lat, expected_lon, lat, lon)[0] <= _EQUAL_M).all():
+        yield _finding(FindingKind.POSITION, "positions", "not the processor's position")
 
 
 def _text_findings(reading: MapReading, lat: FloatArray, lon: FloatArray) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from anonymize.errors import LimitExceededError, ProfileError
 from anonymize.finding import FindingKind, Treatment, TreatmentKind
+from anonymize.geo.approved_displacement import ApprovedDisplacement
 from anonymize.geo.crs import geodesic_m, require_crs, to_wgs84
 from anonymize.geo.ellipsoid import FloatArray, from_enu, to_enu
 from anonymize.geo.offset import KeyedOffset
@@ -26,9 +27,14 @@ from anonymize.profile import Profile
 
 __all__ = ["MapUnlinked", "unlink_map"]
 
-MapMode = Literal["LOCAL", "OFFSET"]
+MapMode = Literal["LOCAL", "OFFSET", "APPROVED"]
 Move = Callable[[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]
 
+_TREATMENTS: Mapping[MapMode, TreatmentKind] = {
+    "LOCAL": TreatmentKind.LOCAL_FRAME,
+    "OFFSET": TreatmentKind.KEYED_OFFSET,
+    "APPROVED": TreatmentKind.SECRECY_PROCESSOR,
+}
 _DECIMALS = 7
 _ID_RANGE = 2**40
 _FARTHEST_ORIGIN_SHARE = 0.5
@@ -73,7 +79,8 @@ def unlink_map(
 ) -> MapUnlinked:
     """Move a cleansed map under a release's key, number its features anew and put them in a keyed order.
 
-    ``OFFSET`` displaces every vertex by the release's field, the same as for everything else in it. ``LOCAL``
+    ``OFFSET`` displaces every vertex by the release's field, the same as for everything else in it, ``APPROVED``
+    by a secrecy processor; elevations of vertices then go, as they are none of the processor's. ``LOCAL``
     takes only maps that fit within a clip: their positions become metres in a frame of keyed origin and
     direction, written as degrees about 0° N 0° E so that the format stays what it is. Positions are rounded to
     7 decimals (about 1 cm).
@@ -82,15 +89,16 @@ def unlink_map(
         file: The cleansed map, seekable.
         kind: Its kind.
         mode: The release mode.
-        offset: The release's displacement; needed for ``OFFSET``.
+        offset: The release's displacement; needed for ``OFFSET``, and for ``APPROVED``, where it is a processor's.
         key: The release's key, 32 bytes.
         context: Names the item within the release.
         profile: Limits.
-        crs: The declared reference system of the map; what is released in ``OFFSET`` mode is EPSG:4326.
+        crs: The declared reference system of the map; what leaves otherwise than in ``LOCAL`` stands in EPSG:4326.
 
     Raises:
         LimitExceededError: The map is wider than a clip (``LOCAL``), or a vertex stays near its place.
-        ProfileError: The key has another length, or ``OFFSET`` has no displacement.
+        ProcessorError: A secrecy processor does not answer as it has to, or fails a check.
+        ProfileError: The key has another length, or the mode has no displacement of its own.
         MalformedItemError: The content violates its format.
         UnknownCrsError: The reference system is missing or unknown.
         UnknownFormatError: The kind cannot be treated.
@@ -106,8 +114,12 @@ def unlink_map(
 def _mover(mode: MapMode, offset: KeyedOffset | None, own: bytes, profile: Profile) -> Move:
     if mode == "LOCAL":
         return lambda lat, lon: _local(lat, lon, own, profile)
-    if mode != "OFFSET" or offset is None:
-        raise ProfileError(f"a map is released with an offset or locally (got mode {mode!r} and no offset)")
+    approved = isinstance(offset, ApprovedDisplacement)
+    if mode not in {"OFFSET", "APPROVED"} or offset is None or approved != (mode == "APPROVED"):
+        raise ProfileError(
+            f"a map is released locally or with a displacement of its mode "
+            f"(got mode {mode!r} and {type(offset).__name__})"
+        )
     return offset.displace
 
 
@@ -138,7 +150,7 @@ def _geojson(
     del found
     moved = move(lat, lon) if len(lat) else (lat, lon)
     facts = _measure(lat, lon, *moved, mode=mode, profile=profile)
-    # LOCAL drops elevations whatever the profile: they tell where a place is.
+    # Others drop elevations whatever the profile: they tell where a place is, and are none of a processor's.
     keep_elevation = profile.maps.keep_elevation and mode == "OFFSET"
     features = _moved_features(file, source, order, moved, keep_elevation=keep_elevation)
     ranks, first = _order(own, "order ids", len(source.identities)), _first_id(own)
@@ -199,7 +211,9 @@ def _measure(
     if not len(lat):
         return facts
     shift, _ = geodesic_m(lat, lon, np.round(new_lat, _DECIMALS), np.round(new_lon, _DECIMALS))
-    least, expected = float(shift.min()), profile.tracks.offset_min_shift_m
+    # Nothing is demanded of a processor, and nothing is told of it.
+    least = float(shift.min())
+    expected = 0.0 if mode == "APPROVED" else profile.tracks.offset_min_shift_m
     if least < expected:
         raise LimitExceededError(
             f"a vertex stays near its place (got {least:.1f} m, expected at least {expected} m)"
@@ -221,11 +235,10 @@ def _unlinked(
     lon: FloatArray,
     facts: dict[str, Any],
 ) -> MapUnlinked:
-    done = TreatmentKind.LOCAL_FRAME if mode == "LOCAL" else TreatmentKind.KEYED_OFFSET
     return MapUnlinked(
         chunks=chunks,
         media_type=MEDIA_TYPES[kind],
-        treatments=(Treatment(kind=done, of=FindingKind.POSITION, count=len(lat)),),
+        treatments=(Treatment(kind=_TREATMENTS[mode], of=FindingKind.POSITION, count=len(lat)),),
         source_lat=lat,
         source_lon=lon,
         facts=facts,

@@ -7,17 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anonymize.errors import LimitExceededError
+from anonymize.geo.approved_displacement import ApprovedDisplacement, least_shift_m, measured
 from anonymize.geo.clips import ClipFrame
 from anonymize.geo.displacement import KeyedOffset
 from anonymize.geo.ellipsoid import FloatArray, to_enu
-from anonymize.geo.offset import measure_positions, require_limits
 from anonymize.geo.prf import require_key, subkey, uniform
 from anonymize.points.frame import cloud_frame
 from anonymize.points.georeference import Georeference
 from anonymize.points.registered import released_system
 from anonymize.profile import TrackProfile
 
-Mode = Literal["LOCAL", "OFFSET"]
+Mode = Literal["LOCAL", "OFFSET", "APPROVED"]
 
 _STEP_M, _STEP_DEG = 0.001, 1e-8
 _BASE_M, _BASE_DEG = 1000.0, 0.01
@@ -53,8 +53,10 @@ def chosen_index(count: int, *, key: bytes, context: bytes) -> int:
 class OffsetMove:
     """Displaces points by the function that displaces tracks; heights become heights above the lowest point.
 
+    With a secrecy processor heights are never kept, and nothing is measured.
+
     Attributes:
-        offset: The displacement of the release.
+        offset: The displacement of the release, or a secrecy processor.
         source: System of the cloud.
         target: System in which it leaves.
         base: What steps of x and y are counted from in a LAS file; it tells of displaced places only.
@@ -97,15 +99,22 @@ class OffsetMove:
         step = _BASE_DEG if target.geographic else _BASE_M
         moved = target.from_wgs84(lat, lon)
         unit = 1.0 if target is source else source.height_unit_m(float(x), float(y))
+        # True heights are none of a processor's.
+        keeps = profile.keep_elevation and not isinstance(offset, ApprovedDisplacement)
         return cls(
             offset=offset,
             source=source,
             target=target,
             base=(float(np.floor(moved[0][0] / step) * step), float(np.floor(moved[1][0] / step) * step)),
-            floor=0.0 if profile.keep_elevation else float(extent.low[2]),
+            floor=0.0 if keeps else float(extent.low[2]),
             height_unit=unit,
             profile=profile,
         )
+
+    @property
+    def geographic(self) -> bool:
+        """Whether x and y leave in degrees."""
+        return self.target.geographic
 
     @property
     def scale(self) -> tuple[float, float, float]:
@@ -119,15 +128,16 @@ class OffsetMove:
         Raises:
             MalformedItemError: A point lies outside its system's area, before or after.
             LimitExceededError: A point would stay near its place, or the ground is distorted too much.
+            ProcessorError: A secrecy processor does not answer as it has to, or fails a check.
         """
         lat, lon = self.source.to_wgs84(xyz[:, 0], xyz[:, 1])
         moved_lat, moved_lon = self.offset.displace(lat, lon)
         shift = np.hypot(*to_enu(moved_lat, moved_lon, lat, lon))
         least = float(shift.min(initial=np.inf))
-        if least < self.profile.offset_min_shift_m:
+        expected = least_shift_m(self.offset, profile=self.profile)
+        if least < expected:
             raise LimitExceededError(
-                f"the offset leaves a point near its place "
-                f"(got {least:.1f} m, expected at least {self.profile.offset_min_shift_m} m)"
+                f"the offset leaves a point near its place (got {least:.1f} m, expected at least {expected} m)"
             )
         low, high, total, count = self.shifts
         greatest = max(high, float(shift.max(initial=0.0)))
@@ -139,13 +149,16 @@ class OffsetMove:
 
     def _measure(self, lat: FloatArray, lon: FloatArray) -> None:
         some = slice(None, None, max(len(lat) // _MEASURED, 1))
-        evidence = measure_positions(self.offset, lat[some], lon[some])
-        require_limits(evidence, self.profile)
+        evidence = measured(self.offset, lat[some], lon[some], profile=self.profile)
+        if evidence is None:
+            return
         strain, heading = self.distortion
         self.distortion = (max(strain, evidence.max_strain), max(heading, evidence.max_heading_error_deg))
 
     def facts(self) -> dict[str, Any]:
-        """JSON-ready measures."""
+        """JSON-ready measures; of a processor nothing but the system."""
+        if isinstance(self.offset, ApprovedDisplacement):
+            return {"crs": self.target.shown}
         low, high, total, count = self.shifts
         return {
             "crs": self.target.shown,
@@ -215,6 +228,11 @@ class LocalMove:
             floor=float(extent.low[2]),
             height_unit=source.height_unit_m(float(x), float(y)),
         )
+
+    @property
+    def geographic(self) -> bool:
+        """Points leave in metres."""
+        return False
 
     @property
     def scale(self) -> tuple[float, float, float]:

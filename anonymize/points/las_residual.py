@@ -13,8 +13,9 @@ from anonymize.errors import MalformedItemError
 from anonymize.points.attributes import is_listed
 from anonymize.points.registered import DEFINITIONS
 
-Stage = Literal["CLEANSED", "LOCAL", "OFFSET"]
+Stage = Literal["CLEANSED", "LOCAL", "OFFSET", "APPROVED"]
 
+_MOVED = frozenset({"OFFSET", "APPROVED"})
 _HEADER_BYTES = {2: 227, 3: 235, 4: 375}
 _BLANK = {"file_source_id": (4, 6), "guid": (8, 24), "system_identifier": (26, 58),
           "generating_software": (58, 90), "creation_date": (90, 94)}  # fmt: skip
@@ -110,7 +111,7 @@ def _scan_record(
             yield from _scan_extra_bytes(payload, allowed)
             known = True
         case "LASF_Projection", 2112:
-            known = stage == "CLEANSED" or (stage == "OFFSET" and payload in DEFINITIONS)
+            known = stage == "CLEANSED" or (stage in _MOVED and payload in DEFINITIONS)
         case "LASF_Projection", 34735:
             known = stage != "LOCAL" and len(payload) == _GEO_KEYS_BYTES
         case _:

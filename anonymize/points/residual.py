@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from anonymize.errors import MalformedItemError, ResidualError
 from anonymize.finding import FieldPath, Finding, FindingKind, IndexSpan
+from anonymize.geo.approved_displacement import ApprovedDisplacement
 from anonymize.geo.ellipsoid import FloatArray, to_enu
 from anonymize.geo.zones import ZoneSet
 from anonymize.points.cloud import Place
@@ -33,6 +34,7 @@ _LAS_KINDS = frozenset({CloudKind.LAS, CloudKind.LAZ})
 _KITTI_POINT_BYTES = 16
 _LONGEST_S = 86_400.0
 _ROUNDING_M = 0.01
+_EQUAL_M = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +47,9 @@ class CloudCheck:
         crs: System of a georeferenced cloud that cannot state it itself, as it is now.
         zones: The restricted zones, for ``CLEANSED``; None where none are in force.
         place: Where the sensor of a sweep was, for ``CLEANSED``.
-        original: The cleansed cloud of which an ``OFFSET`` release was made.
+        original: The cleansed cloud of which an ``OFFSET`` or ``APPROVED`` release was made.
         original_crs: Its system, where it cannot state it itself.
+        processor: What placed the points of an ``APPROVED`` release.
     """
 
     stage: Stage
@@ -56,6 +59,7 @@ class CloudCheck:
     place: Place | None = None
     original: BinaryIO | None = None
     original_crs: str | None = None
+    processor: ApprovedDisplacement | None = None
 
 
 def scan_cloud(
@@ -65,8 +69,9 @@ def scan_cloud(
 
     1. Nothing is in the file but points and what is listed. 2. Attributes that are not listed are zero, times
     are no dates. 3. ``CLEANSED``: no point lies in a zone. 4. ``OFFSET``: every point of a georeferenced cloud
-    is at least ``offset_min_shift_m`` from its true place. 5. ``LOCAL``: no point of it is farther from the
-    origin than a clip is long. 6. No point of a sweep is out of range.
+    is at least ``offset_min_shift_m`` from its true place. ``APPROVED``: every one is where the processor, asked
+    once more, puts it, to 1 cm. 5. ``LOCAL``: no point of it is farther from the origin than a clip is long. 6. No
+    point of a sweep is out of range.
 
     Args:
         file: The cloud as it left.
@@ -76,8 +81,10 @@ def scan_cloud(
         tracks: Limits of both modes.
 
     Raises:
-        ResidualError: The kind is none that leaves a pass, or an offset cloud comes without its original.
+        ResidualError: The kind is none that leaves a pass, or a moved cloud comes without its original, or without
+            its processor.
         MalformedItemError: The file cannot be read again.
+        ProcessorError: The processor does not answer.
         UnknownCrsError: The system of a georeferenced cloud is missing.
     """
     if kind not in _SCANNERS:
@@ -119,9 +126,13 @@ class _Places:
         if not check.georeferenced or check.stage == "LOCAL":
             return
         self._now = _system(file, kind, check.crs)
-        if check.stage == "OFFSET":
+        if check.stage != "CLEANSED":
             if check.original is None:
                 raise ResidualError("an offset cloud is held against its original (got none)")
+            if (check.stage == "APPROVED") != (check.processor is not None):
+                raise ResidualError(
+                    f"a processed cloud, and no other, is held against its processor (got {check.stage!r})"
+                )
             self._before = _system(check.original, kind, check.original_crs)
             self._true = (c.xyz for c in _points(check.original, kind, profile))
 
@@ -137,7 +148,8 @@ class _Places:
                 for zone_kind in hits.kinds():
                     yield zone_kind.value, FindingKind.RESTRICTED_ZONE, hits.of_kind(zone_kind)
         elif self._now is not None and self._before is not None:
-            yield "offset", FindingKind.POSITION, self._near(xyz, self._now, self._before)
+            label = "offset" if self._check.processor is None else "not the processor's position"
+            yield label, FindingKind.POSITION, self._misplaced(xyz, self._now, self._before)
 
     def _sweep(self, xyz: FloatArray) -> Flagged:
         zones = self._check.zones if self._check.stage == "CLEANSED" else None
@@ -146,12 +158,16 @@ class _Places:
         for label, flags in found.zone_hits.items():
             yield label, FindingKind.RESTRICTED_ZONE, flags
 
-    def _near(self, xyz: FloatArray, now: Georeference, before: Georeference) -> NDArray[np.bool_]:
+    def _misplaced(self, xyz: FloatArray, now: Georeference, before: Georeference) -> NDArray[np.bool_]:
         true = next(self._true, np.zeros((0, 3)))
         if len(true) != len(xyz):
             return np.ones(len(xyz), dtype=bool)
         lat, lon = now.to_wgs84(xyz[:, 0], xyz[:, 1])
-        shift = np.hypot(*to_enu(lat, lon, *before.to_wgs84(true[:, 0], true[:, 1])))
+        before_lat, before_lon = before.to_wgs84(true[:, 0], true[:, 1])
+        if self._check.processor is not None:
+            expected = self._check.processor.displace(before_lat, before_lon)
+            return np.asarray(~(np.hypot(*to_enu(lat, lon, *expected)) <= _EQUAL_M), dtype=bool)
+        shift = np.hypot(*to_enu(lat, lon, before_lat, before_lon))
         return np.asarray(shift < self._tracks.offset_min_shift_m - _ROUNDING_M, dtype=bool)
 
 

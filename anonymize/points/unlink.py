@@ -3,7 +3,7 @@
 Sweeps in the frame of their sensor stay as the first pass left them: they say nothing of a place.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from anonymize.errors import LimitExceededError, ProfileError
 from anonymize.finding import FindingKind, Treatment, TreatmentKind
+from anonymize.geo.approved_displacement import ApprovedDisplacement
 from anonymize.geo.clips import ClipFrame
 from anonymize.geo.displacement import KeyedOffset
 from anonymize.geo.ellipsoid import FloatArray
@@ -28,10 +29,17 @@ from anonymize.points.kinds import CloudKind
 from anonymize.points.las_layout import LasLayout, read_las_layout
 from anonymize.points.las_points import LasTarget, coordinates, read_records, summarise, write_las
 from anonymize.points.las_records import Records
-from anonymize.points.pcd import read_pcd, write_pcd
+from anonymize.points.pcd import PcdHeader, read_pcd, write_pcd
 from anonymize.points.registered import crs_records
 from anonymize.profile import PointProfile, TrackProfile
 
+_TREATMENTS: Mapping[Mode, TreatmentKind] = {
+    "LOCAL": TreatmentKind.LOCAL_FRAME,
+    "OFFSET": TreatmentKind.KEYED_OFFSET,
+    "APPROVED": TreatmentKind.SECRECY_PROCESSOR,
+}
+_EQUAL_M = 0.01
+_METRES_PER_DEGREE = 111_320.0
 _PIECE = 1 << 20
 _STEPS = 2**31 - 1
 
@@ -41,10 +49,11 @@ class CloudRelease:
     """How the clouds of one recording leave.
 
     Attributes:
-        mode: ``OFFSET`` displaces, ``LOCAL`` brings into a frame without a place.
+        mode: ``OFFSET`` and ``APPROVED`` displace, ``LOCAL`` brings into a frame without a place.
         key: The release's key, 32 bytes.
         context: Names the cloud within the release.
-        offset: The displacement that the release's tracks take; needed for ``OFFSET``.
+        offset: The displacement that the release's tracks take; needed for ``OFFSET``, and for ``APPROVED``, where
+            it is that of a secrecy processor.
         frame: The frame of the clip that a cloud belongs to, for ``LOCAL``; None for one of its own.
     """
 
@@ -67,7 +76,7 @@ def unlink_cloud(
     """Take the place from a cloud that the first pass cleansed.
 
     1. A sweep passes as it is. 2. A first run finds the extent. 3. Points are displaced, or brought into a
-    frame and cut to ``tracks.local_clip_m``; heights begin at 0 (``keep_elevation`` keeps those of offset
+    frame and cut to ``tracks.local_clip_m``; heights begin at 0 (``keep_elevation`` keeps those of ``OFFSET``
     clouds). 4. LAS: steps and their base are chosen anew; the reference system is named in its registered
     form, or in ``LOCAL`` not at all.
 
@@ -82,8 +91,10 @@ def unlink_cloud(
     Raises:
         MalformedItemError: The file is none that the first pass writes.
         UnknownCrsError: A georeferenced cloud's system is missing or unknown.
-        LimitExceededError: A point would stay near its place, or a limit is exceeded.
-        ProfileError: The key has another length, or ``OFFSET`` lacks its displacement.
+        LimitExceededError: A point would stay near its place, a limit is exceeded, or the numbers of a PCD are too
+            coarse for a processor's places.
+        ProcessorError: A secrecy processor does not answer as it has to, or fails a check.
+        ProfileError: The key has another length, or the mode lacks its displacement.
     """
     if kind is CloudKind.KITTI:
         return _passed_on(file, kind)
@@ -106,8 +117,23 @@ def _unlink_pcd(
     records = cloud.records[keep].copy()
     for column, name in enumerate(("x", "y", "z")):
         records[str(cloud.header.index(name))] = moved[keep, column]
+    if release.mode == "APPROVED":
+        _require_fine(records, cloud.header, moved[keep], geographic=move.geographic)
     content = write_pcd(cloud.header.fields, records, compressed=cloud.header.encoding == "binary_compressed")
     return _treated(CloudKind.PCD, iter([content]), move, len(xyz), len(records), release)
+
+
+def _require_fine(records: Records, header: PcdHeader, places: FloatArray, *, geographic: bool) -> None:
+    """Refuse numbers that cannot hold a processor's places to a centimetre."""
+    unit = _METRES_PER_DEGREE if geographic else 1.0
+    for column, name in enumerate("xy"):
+        field = str(header.index(name))
+        off = float(np.abs(records[field] - places[:, column]).max(initial=0.0)) * unit
+        if off > _EQUAL_M:
+            raise LimitExceededError(
+                f"the field {name} of the cloud cannot hold the processor's places "
+                f"(got {records[field].dtype}, {off:.3f} m off, expected at most {_EQUAL_M} m: float64)"
+            )
 
 
 def _unlink_las(
@@ -159,8 +185,10 @@ def _move_of(
             context=release.context,
             profile=profile,
         )
-    if release.offset is None:
-        raise ProfileError("an offset release has a displacement (got none)")
+    approved = isinstance(release.offset, ApprovedDisplacement)
+    if release.offset is None or approved != (release.mode == "APPROVED"):
+        got = type(release.offset).__name__
+        raise ProfileError(f"a release in mode {release.mode} has a displacement of its own (got {got})")
     return OffsetMove.of(source, extent, offset=release.offset, wkt=wkt, profile=profile)
 
 
@@ -197,8 +225,7 @@ def _treated(
     kept: int,
     release: CloudRelease,
 ) -> CloudTreated:
-    how = TreatmentKind.KEYED_OFFSET if release.mode == "OFFSET" else TreatmentKind.LOCAL_FRAME
-    treatments = [Treatment(kind=how, of=FindingKind.POSITION, count=kept)]
+    treatments = [Treatment(kind=_TREATMENTS[release.mode], of=FindingKind.POSITION, count=kept)]
     if kept < points:
         treatments.append(Treatment(kind=TreatmentKind.CUT, of=FindingKind.POSITION, count=points - kept))
     facts = {"mode": release.mode, "points_in": points, "points_out": kept, "situation": "georeferenced"}

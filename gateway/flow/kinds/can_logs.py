@@ -21,6 +21,7 @@ from anonymize.geo.zones import ZoneSet
 from anonymize.residual import ResidualReport
 from gateway.errors import HeldError
 from gateway.flow.gate import Gate
+from gateway.flow.kinds.approving import mode_of
 from gateway.flow.kinds.can_way import hold_against, require_same_clock, spans_to_cut, zone_kinds
 from gateway.flow.kinds.handling import (
     Cleansing,
@@ -30,7 +31,6 @@ from gateway.flow.kinds.handling import (
     Settled,
     Unlinked,
     Unlinking,
-    keyed_mode,
     ready,
 )
 from gateway.flow.kinds.surroundings import Surroundings
@@ -131,7 +131,7 @@ class CanHandler:
     def unlink(self, gate: Gate, cleansed: Cleansed, treated: BinaryIO, unlinking: Unlinking) -> Unlinked:
         """See ``ItemHandler``."""
         kind, profile = _KINDS[cleansed.classified.kind], gate.profile.profile.can
-        local = keyed_mode(unlinking, "a CAN log") == "LOCAL"
+        local = mode_of(unlinking) == "LOCAL"
         # The DBC that the log was treated with, also when another is in force by now.
         dbc = require_dbc(gate, str(cleansed.payload["facts"]["dbc"]))
         plan = unlinking.plan()
@@ -153,7 +153,8 @@ class CanHandler:
             extension=kind,
             media_type=moved.media_type,
             data_class=DataClass.POSE_IMU,
-            # Of an offset release nothing in a log is displaced: it states no position any more.
+            # Otherwise nothing in a log is displaced, nor does a processor see it: it states no position any more,
+            # and its motion keeps its level.
             position_handling="local" if local else "stripped",
             absolute_time="stripped" if local else "shifted",
             settle=settle,

@@ -8,7 +8,6 @@ from anonymize.finding import Treated
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
 from anonymize.geo.clips import ClipPlan
-from anonymize.geo.displacement import KeyedOffset
 from anonymize.geo.zones import ZoneSet
 from anonymize.points.cleanse import cleanse_cloud
 from anonymize.points.cloud import CloudTreated, Place
@@ -17,6 +16,7 @@ from anonymize.points.residual import CloudCheck, scan_cloud
 from anonymize.points.thinning import keep_sweep
 from anonymize.points.unlink import CloudRelease, unlink_cloud
 from gateway.flow.gate import Gate
+from gateway.flow.kinds.approving import displacement_of, mode_of, settled
 from gateway.flow.kinds.handling import (
     Cleansing,
     Examination,
@@ -26,7 +26,6 @@ from gateway.flow.kinds.handling import (
     Unlinked,
     Unlinking,
     cut_whole,
-    keyed_mode,
     passed_on,
     placed,
 )
@@ -121,10 +120,10 @@ class CloudHandler:
         """See ``ItemHandler``."""
         facts = cleansed.payload["facts"]
         kind = CloudKind(facts["stored"])
-        _require_kept(gate, unlinking)
+        require_kept(gate, unlinking)
         if facts["situation"] != _GEOREFERENCED:
             return passed_on(cleansed, treated, unlinking, extension=_EXTENSIONS[kind])
-        mode = keyed_mode(unlinking, "a georeferenced cloud")
+        mode, displacement = mode_of(unlinking), displacement_of(gate, unlinking)
         profile, declared = gate.profile.profile, str(facts["declared_crs"])
         where = placed(unlinking)
         plan = unlinking.plan() if "clip" in where else None
@@ -135,7 +134,7 @@ class CloudHandler:
                 mode=mode,
                 key=unlinking.key,
                 context=unlinking.item,
-                offset=KeyedOffset(unlinking.key, profile.tracks),
+                offset=displacement,
                 frame=plan.clips[where["clip"]["number"]] if isinstance(plan, ClipPlan) else None,
             ),
             crs=declared,
@@ -153,22 +152,24 @@ class CloudHandler:
                 crs=str(moved.facts["crs"]),
                 original=treated,
                 original_crs=declared,
+                processor=unlinking.processor,
             )
             residual = scan_cloud(
                 sealed, moved.kind, check=check, profile=profile.points, tracks=profile.tracks
             )
-            return Settled(residual=residual, facts=dict(moved.facts))
+            return settled(displacement, residual, moved.facts)
 
         return Unlinked(
             chunks=moved.chunks,
             extension=_EXTENSIONS[moved.kind],
             media_type=MEDIA_TYPES[moved.kind],
             data_class=DataClass.POINT_CLOUD,
-            position_handling="local" if local else "offset",
+            position_handling=mode.lower(),
             absolute_time="stripped" if local else "shifted",
             settle=settle,
             placed=where,
             searched="everything" if local else "identifiers",
+            level=Level.S1_PROCESSED if mode == "APPROVED" else None,
         )
 
 
@@ -192,7 +193,7 @@ def zones_kinds(zones: ZoneSet) -> frozenset[str]:
     return frozenset(zone.kind.value for zone in zones.zones)
 
 
-def _require_kept(gate: Gate, unlinking: Unlinking) -> None:
+def require_kept(gate: Gate, unlinking: Unlinking) -> None:
     """Thin the sweeps of a sensor (点云抽帧); of fewer than the profile's step one is kept.
 
     Raises:

@@ -12,6 +12,7 @@ from anonymize.finding import Finding, FindingKind, Treated, Treatment, Treatmen
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
 from anonymize.geo.approved import ApprovedTrack
+from anonymize.geo.approved_displacement import ApprovedDisplacement
 from anonymize.geo.clips import ClipPlan
 from anonymize.geo.offset_plan import OffsetPlan
 from anonymize.geo.zones import ZoneSet
@@ -94,11 +95,13 @@ class Settled:
         residual: The residual scan; None where the first pass's holds.
         facts: Measures, for policy and dossier.
         kept: What only the operator keeps, sealed with the release and shown to nobody else.
+        level: The level that a recognised processor lowered the item to, where only the whole pass tells.
     """
 
     residual: ResidualReport | None
     facts: Mapping[str, Any] = field(default_factory=dict)
     kept: Mapping[str, Any] = field(default_factory=dict)
+    level: Level | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +167,7 @@ class Unlinking:
         series: Its place among the items of its sensor.
         crs: Reference system that the manifest declares.
         approved: What is kept of that track as the recognised processor places it, checked; None in other modes.
+        processor: The recognised processor of an ``APPROVED`` release; None in other modes.
         siblings: The recording's cleansed items, as the first pass left them.
     """
 
@@ -177,6 +181,7 @@ class Unlinking:
     series: Series
     crs: str
     approved: Callable[[], ApprovedTrack | None]
+    processor: ApprovedDisplacement | None
     siblings: Siblings
 
 

@@ -3,17 +3,16 @@
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, ClassVar, Literal
+from typing import Any, BinaryIO, ClassVar
 
-from anonymize.errors import ProfileError
 from anonymize.finding import Treated
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
+from anonymize.geo.approved_displacement import measured
 from anonymize.geo.crs import require_crs, to_wgs84
 from anonymize.geo.displacement import KeyedOffset
 from anonymize.geo.ellipsoid import FloatArray
 from anonymize.geo.hull_area import require_countable
-from anonymize.geo.offset import OffsetEvidence, measure_positions, require_limits
 from anonymize.geo.zones import ZoneSet
 from anonymize.maps.cleanse import MapTreated, cleanse_map
 from anonymize.maps.residual import scan_cleansed_map, scan_released_map
@@ -24,6 +23,7 @@ from anonymize.maps.residual_xml import read_released_xml
 from anonymize.maps.sniff import MapKind
 from anonymize.maps.unlink import MapUnlinked, unlink_map
 from gateway.flow.gate import Gate
+from gateway.flow.kinds.approving import displacement_of, mode_of, settled
 from gateway.flow.kinds.handling import (
     Cleansing,
     Examination,
@@ -35,7 +35,7 @@ from gateway.flow.kinds.handling import (
     cut_whole,
 )
 from gateway.flow.kinds.surroundings import Surroundings
-from gateway.flow.recording import Classified, Cleansed, DataClass, Level, ReleaseMode
+from gateway.flow.recording import Classified, Cleansed, DataClass, Level
 
 MAP_KINDS = {
     ItemKind.GEOJSON_MAP: MapKind.GEOJSON,
@@ -53,7 +53,6 @@ _READERS: Mapping[MapKind, Callable[[BinaryIO], MapReading]] = {
     MapKind.OSM_XML: read_released_xml,
     MapKind.OSM_PBF: read_released_pbf,
 }
-_Mode = Literal["LOCAL", "OFFSET"]
 
 
 class MapHandler:
@@ -120,8 +119,8 @@ class MapHandler:
     def unlink(self, gate: Gate, cleansed: Cleansed, treated: BinaryIO, unlinking: Unlinking) -> Unlinked:
         """See ``ItemHandler``."""
         kind = MAP_KINDS[cleansed.classified.kind]
-        profile, mode = gate.profile.profile, _mode(unlinking)
-        offset = KeyedOffset(unlinking.key, profile.tracks) if mode == "OFFSET" else None
+        profile, mode = gate.profile.profile, mode_of(unlinking)
+        offset = displacement_of(gate, unlinking)
         moved = unlink_map(
             treated,
             kind,
@@ -134,7 +133,7 @@ class MapHandler:
         )
         # Rule 18 counts the ground within a map; what cannot be counted does not leave.
         require_countable(moved.source_lat, moved.source_lon)
-        facts = {**moved.facts, **_measured(gate, offset, moved)}
+        facts, placed = {**moved.facts, **_measured(gate, offset, moved)}, bool(len(moved.source_lat))
 
         def settle(sealed: BinaryIO) -> Settled:
             residual = scan_released_map(
@@ -144,8 +143,11 @@ class MapHandler:
                 source_lon=moved.source_lon,
                 mode=mode,
                 profile=profile,
+                processor=unlinking.processor,
             )
-            return Settled(residual=residual, facts=facts)
+            if not placed:
+                return Settled(residual=residual, facts=facts)
+            return settled(offset, residual, facts)
 
         return Unlinked(
             chunks=moved.chunks,
@@ -153,12 +155,13 @@ class MapHandler:
             media_type=moved.media_type,
             data_class=DataClass.MAP_VECTOR,
             # Features without geometries leave nothing to be moved, and nothing to measure.
-            position_handling=mode.lower() if len(moved.source_lat) else "stripped",
+            position_handling=mode.lower() if placed else "stripped",
             absolute_time="stripped",
             settle=settle,
             # Displaced streets lie across streets that were driven; the map's own scan holds each vertex against
             # its true place, and every attribute against all of them.
             searched="everything" if mode == "LOCAL" else "identifiers",
+            level=Level.S1_PROCESSED if mode == "APPROVED" and placed else None,
         )
 
 
@@ -196,27 +199,21 @@ def _reviews(treated: MapTreated) -> dict[str, Any]:
     }
 
 
-def _mode(unlinking: Unlinking) -> _Mode:
-    if unlinking.mode is ReleaseMode.LOCAL:
-        return "LOCAL"
-    if unlinking.mode is ReleaseMode.OFFSET:
-        return "OFFSET"
-    raise ProfileError(f"a map has no such release mode (got {unlinking.mode.value!r})")
-
-
 def _measured(gate: Gate, offset: KeyedOffset | None, moved: MapUnlinked) -> dict[str, float]:
-    """What the offset does to the vertices; empty where there is no offset or no vertex.
+    """What the offset does to the vertices; empty of a processor, and where there is no offset or no vertex.
 
     Raises:
         LimitExceededError: It distorts more, or moves less, than the profile permits.
     """
     if offset is None or not len(moved.source_lat):
         return {}
-    measured: OffsetEvidence = measure_positions(offset, moved.source_lat, moved.source_lon)
-    require_limits(measured, gate.profile.profile.tracks)
+    lat, lon = moved.source_lat, moved.source_lon
+    found = measured(offset, lat, lon, profile=gate.profile.profile.tracks)
+    if found is None:
+        return {}
     return {
-        "max_distance_error": measured.max_distance_error,
-        "min_shift_m": measured.min_shift_m,
-        "mean_shift_m": measured.mean_shift_m,
-        "max_heading_error_deg": measured.max_heading_error_deg,
+        "max_distance_error": found.max_distance_error,
+        "min_shift_m": found.min_shift_m,
+        "mean_shift_m": found.mean_shift_m,
+        "max_heading_error_deg": found.max_heading_error_deg,
     }

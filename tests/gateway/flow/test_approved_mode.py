@@ -1,13 +1,12 @@
 """APPROVED: tracks leave through the one installed and attested processor, at the level that only it can lower."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from anonymize.geo.crs import geodesic_m
-from anonymize.geo.secrecy_processor import GROUP, installed_processor
+from anonymize.geo.secrecy_processor import installed_processor
 from gateway.errors import InvalidRequestError
 from gateway.flow.build import load_built
 from gateway.flow.dossier import release_summary
@@ -15,22 +14,15 @@ from gateway.flow.gate import Gate
 from gateway.flow.recording import Level, ReleaseMode
 from gateway.flow.serve import read_item, read_manifest
 from simulators import PURPOSE, House, candidate, cleanse, csv_track, grant, png, publish, route
-from unsafe_secrecy_processor import ALLOWED, ATTESTATION, UnsafeTestProcessor
+from unsafe_secrecy_processor import ATTESTATION, UnsafeTestProcessor, install
 
 
 @pytest.fixture
 def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The test double, installed as a package with the one entry point."""
-    info = tmp_path / "double-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: double\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{GROUP}]\none = unsafe_secrecy_processor:UnsafeTestProcessor\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv(ALLOWED, "1")
-    installed_processor.cache_clear()
+    install(tmp_path, monkeypatch)
     yield UnsafeTestProcessor()
     installed_processor.cache_clear()
-    sys.modules.pop("double", None)
 
 
 def test_a_track_leaves_where_the_processor_puts_it_and_lowered(
