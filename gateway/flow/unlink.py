@@ -192,7 +192,6 @@ class Trip:
             crs=self._manifest.crs,
             approved=lambda: self.approved,
             processor=None if self._processor is None else self._processor.displacement,
-            processor=None if self._processor is None else self._processor.displacement,
             siblings=self._siblings,
         )
 
