@@ -30,19 +30,23 @@ class ExportSummary:
     digest: str
 
 
-def export_ledger(ledger: Ledger, stream: BinaryIO, *, wanted: EntryFilter | None = None) -> ExportSummary:
+def export_ledger(
+    ledger: Ledger, stream: BinaryIO, *, wanted: EntryFilter | None = None, note: str | None = None
+) -> ExportSummary:
     """Write an export of all entries, or of those that match, up to a fresh checkpoint.
 
     Args:
         ledger: What to export.
         stream: Where to write; JSON lines, UTF-8.
         wanted: Filter; None exports every entry.
+        note: The checkpoint to export up to, cosigned or not; a fresh one where None.
 
     Raises:
+        SignatureError: if ``note`` is no checkpoint of this ledger.
         LedgerCorruptError: if the ledger contradicts its latest checkpoint.
         VerificationError: if a stored leaf does not verify; the export then lacks its footer and is refused.
     """
-    note = ledger.checkpoint()
+    note = ledger.checkpoint() if note is None else note
     size = verify_checkpoint(note, ledger.signer.vkey).size
     digest = hashlib.sha256()
     count = -1

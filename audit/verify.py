@@ -1,11 +1,13 @@
 """Stand-alone verifier of ledger exports: this file, the standard library and ``cryptography`` only.
 
-Usage: ``python -m audit.verify EXPORT --vkey VKEY`` or ``python verify.py EXPORT --key-file FILE [--json]``.
+Usage: ``python -m audit.verify EXPORT --vkey VKEY`` or ``python verify.py EXPORT --key-file FILE [--json]``, with
+``--witness VKEY`` for each witness that is trusted and ``--quorum N`` for how many of them are needed (all).
 Exit status: 0 the export verifies, 1 it does not, 2 the call was wrong.
 
 1. The verifier key is well-formed (C2SP signed-note, Ed25519).
 2. The header is canonical, of a known format, and names the given key.
-3. The checkpoint is validly signed by the given key and states the key's origin (C2SP tlog-checkpoint).
+3. The checkpoint is validly signed by the given key and states the key's origin (C2SP tlog-checkpoint); enough of
+   the given witnesses cosigned it, each counted once (C2SP tlog-cosignature).
 4. Each entry line is canonical, its index follows the one before and lies in the tree.
 5. Each leaf is canonical JSON (RFC 8785) that says the same index.
 6. Each inclusion proof leads from the leaf to the checkpoint's root (RFC 9162, 2.1.3.2).
@@ -27,6 +29,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,6 +38,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 FORMAT = "fleetgate-ledger-export"
 VERSION = 1
+ALGORITHM_ED25519 = 1
+ALGORITHM_COSIGNATURE = 4
 MAX_LINE_BYTES = 4 * 1024 * 1024
 
 _HEADER_FIELDS = {"format", "version", "origin", "vkey", "checkpoint", "filter"}
@@ -88,6 +93,7 @@ class VerifiedExport:
         complete: Whether the export holds the whole tree.
         filter: Criteria of a filtered export, as its writer states and signs them.
         findings: Intents that nothing settled, where the export is complete.
+        witnesses: POSIX seconds at which each given witness cosigned the checkpoint, by its name.
     """
 
     origin: str
@@ -97,10 +103,11 @@ class VerifiedExport:
     complete: bool
     filter: dict[str, Any] | None
     findings: tuple[Finding, ...]
+    witnesses: dict[str, int] = field(default_factory=dict)
 
 
-def parse_vkey(text: str) -> Key:
-    """Read ``name+hash+base64`` (signed-note, Ed25519); raises ``BadKeyError``."""
+def parse_vkey(text: str, algorithm: int = ALGORITHM_ED25519) -> Key:
+    """Read ``name+hash+base64`` (signed-note, Ed25519 or its cosignatures); raises ``BadKeyError``."""
     parts = text.strip().split("+", 2)
     if len(parts) != 3:  # noqa: PLR2004 - name, hash, key
         raise BadKeyError(f"verifier key is malformed (got {text!r}, expected name+hash+base64)")
@@ -109,26 +116,36 @@ def parse_vkey(text: str) -> Key:
         blob = base64.b64decode(encoded.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError) as exc:
         raise BadKeyError(f"verifier key holds no base64 (got {encoded!r})") from exc
-    if len(blob) != 33 or blob[0] != 1 or not name or " " in name:  # noqa: PLR2004 - algorithm byte and key
-        raise BadKeyError(f"verifier key is no Ed25519 key (got {text!r})")
+    if len(blob) != 33 or blob[0] != algorithm or not name or " " in name:  # noqa: PLR2004 - algorithm, key
+        raise BadKeyError(f"verifier key is no Ed25519 key of algorithm {algorithm} (got {text!r})")
     key_hash = hashlib.sha256(name.encode() + b"\n" + blob).digest()[:4]
     if key_hash.hex() != hash_hex:
         raise BadKeyError(f"verifier key has the wrong hash (got {hash_hex!r}, expected {key_hash.hex()!r})")
     return Key(name=name, key_hash=key_hash, public=blob[1:], vkey=text.strip())
 
 
-def verify_export(stream: BinaryIO, vkey: str) -> VerifiedExport:
+def verify_export(
+    stream: BinaryIO, vkey: str, *, witnesses: Sequence[str] = (), quorum: int | None = None
+) -> VerifiedExport:
     """Verify an export line by line, in constant memory but for open intents.
 
+    Args:
+        stream: The export.
+        vkey: The ledger's verifier key, got by a way that does not pass the gateway.
+        witnesses: Verifier keys of the witnesses that are trusted.
+        quorum: How many of them must have cosigned the checkpoint; None for all.
+
     Raises:
-        BadKeyError: if the key is malformed.
+        BadKeyError: if a key is malformed or given twice, or the quorum is impossible.
         BadExportError: at the first thing that does not verify.
     """
     # 1.
     key = parse_vkey(vkey)
+    trusted = _parse_witnesses(witnesses, quorum)
     lines = _Lines(stream)
     # 2. and 3.
     header, size, root = _check_header(lines.next(), key)
+    times = _check_witnesses(header["checkpoint"], trusted, len(trusted) if quorum is None else quorum)
     chain = _Chain(size, root)
     while (record := lines.next()).keys() != _FOOTER_FIELDS:
         # 4. to 7.
@@ -153,6 +170,7 @@ def verify_export(stream: BinaryIO, vkey: str) -> VerifiedExport:
         findings=tuple(
             Finding(index=index, finding=f"intent {kind} never settled") for index, kind in open_intents
         ),
+        witnesses=times,
     )
 
 
@@ -335,6 +353,44 @@ def _open_note(note: object, key: Key, what: str) -> str:
     return text
 
 
+def _parse_witnesses(vkeys: Sequence[str], quorum: int | None) -> list[Key]:
+    keys = [parse_vkey(vkey, ALGORITHM_COSIGNATURE) for vkey in vkeys]
+    if len({key.public for key in keys}) != len(keys):
+        raise BadKeyError(f"a witness is given twice (got {[key.name for key in keys]})")
+    if quorum is not None and not 0 <= quorum <= len(keys):
+        raise BadKeyError(f"impossible quorum (got {quorum}, expected 0 to {len(keys)})")
+    return keys
+
+
+def _check_witnesses(note: str, witnesses: list[Key], quorum: int) -> dict[str, int]:
+    # 3.
+    text, _, block = note.rpartition("\n\n")
+    found: dict[str, int] = {}
+    for line in block[:-1].split("\n"):
+        name, _, encoded = line.removeprefix(_SIGNATURE_MARK).partition(" ")
+        blob = _base64(encoded, "cosignature")
+        for key in witnesses:
+            if (name, blob[:4]) == (key.name, key.key_hash):
+                found[name] = max(found.get(name, 0), _cosigned_at(blob[4:], f"{text}\n", key))
+    if len(found) < quorum:
+        raise BadExportError(
+            f"too few witnesses cosigned the checkpoint (got {len(found)}, expected at least {quorum})"
+        )
+    return found
+
+
+def _cosigned_at(signature: bytes, text: str, key: Key) -> int:
+    time_s = int.from_bytes(signature[:8], "big")
+    if len(signature) != 72 or time_s >= 2**63:  # noqa: PLR2004 - time and Ed25519 signature
+        raise BadExportError(f"cosignature of {key.name} is malformed (got {len(signature)} bytes)")
+    message = f"cosignature/v1\ntime {time_s}\n{text}".encode()
+    try:
+        Ed25519PublicKey.from_public_bytes(key.public).verify(signature[8:], message)
+    except InvalidSignature as exc:
+        raise BadExportError(f"cosignature does not verify under the given key of {key.name}") from exc
+    return time_s
+
+
 def _root_from_inclusion(leaf_hash: bytes, index: int, size: int, proof: list[bytes]) -> bytes:
     fn, sn, current = index, size - 1, leaf_hash
     for sibling in proof:
@@ -420,7 +476,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         vkey = options.vkey if options.key_file is None else options.key_file.read_text(encoding="utf-8")
         with options.export.open("rb") as stream:
-            outcome = _judge(stream, vkey)
+            outcome = _judge(stream, vkey, options.witness, options.quorum)
     except (BadKeyError, OSError, UnicodeDecodeError) as exc:
         sys.stderr.write(f"verify: {exc}\n")
         return 2
@@ -428,9 +484,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return outcome.status
 
 
-def _judge(stream: BinaryIO, vkey: str) -> _Outcome:
+def _judge(stream: BinaryIO, vkey: str, witnesses: Sequence[str], quorum: int | None) -> _Outcome:
     try:
-        verified = verify_export(stream, vkey)
+        verified = verify_export(stream, vkey, witnesses=witnesses, quorum=quorum)
     except BadExportError as exc:
         where = "export" if exc.index is None else f"entry {exc.index}"
         record: dict[str, Any] = {"ok": False, "index": exc.index, "reason": exc.reason}
@@ -441,6 +497,7 @@ def _judge(stream: BinaryIO, vkey: str) -> _Outcome:
         f"OK {verified.count} entries of {verified.size} ({scope})",
         f"origin {verified.origin}",
         f"root {verified.root}",
+        *(f"cosigned by {name} at {_instant(time_s)}" for name, time_s in sorted(verified.witnesses.items())),
         *(f"finding: entry {item.index}: {item.finding}" for item in verified.findings),
     ]
     record = {
@@ -452,8 +509,16 @@ def _judge(stream: BinaryIO, vkey: str) -> _Outcome:
         "complete": verified.complete,
         "filter": verified.filter,
         "findings": findings,
+        "witnesses": {name: _instant(time_s) for name, time_s in verified.witnesses.items()},
     }
     return _Outcome(status=0, record=record, text="\n".join(lines))
+
+
+def _instant(time_s: int) -> str:
+    try:
+        return datetime.fromtimestamp(time_s, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return f"{time_s} s"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -462,6 +527,10 @@ def _parser() -> argparse.ArgumentParser:
     key = parser.add_mutually_exclusive_group(required=True)
     key.add_argument("--vkey", help="verifier key, name+hash+base64")
     key.add_argument("--key-file", type=Path, metavar="F", help="file that holds the verifier key")
+    parser.add_argument(
+        "--witness", action="append", default=[], metavar="VKEY", help="verifier key of a witness; repeat"
+    )
+    parser.add_argument("--quorum", type=int, metavar="N", help="witnesses that must have cosigned (all)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
 

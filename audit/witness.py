@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from audit import merkle, note
-from audit.checkpoint import Checkpoint, open_note, parse_checkpoint
+from audit.checkpoint import ALGORITHM_ED25519, Checkpoint, open_note, parse_checkpoint
 from audit.cosignature import Cosigner
 from audit.errors import ProofError, SignatureError
 from audit.tables import prepare_engine, read_connection, write_connection
@@ -94,11 +94,42 @@ class Conflict:
     held: str
 
 
-class Witness:
-    """A witness with its state in a SQLite file of its own.
+class WitnessMemory:
+    """What a witness remembers, in a SQLite file of its own; reading it needs no key.
 
     Args:
         path: The file; made where it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._engine = create_engine(f"sqlite:///{path}")
+        prepare_engine(self._engine)
+        with write_connection(self._engine) as connection, connection.begin():
+            _metadata.create_all(connection)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._engine.dispose()
+
+    def latest(self) -> list[Witnessed]:
+        """The newest cosigned checkpoint of each log."""
+        with read_connection(self._engine) as connection:
+            rows = connection.execute(select(_witnessed).order_by(_witnessed.c.origin)).mappings()
+            return [Witnessed(**row) for row in rows]
+
+    def conflicts(self) -> list[Conflict]:
+        """Every signed checkpoint that was refused as a fork, or because its proof failed, oldest first."""
+        columns = [column for column in _conflicts.c if column.name != "id"]
+        with read_connection(self._engine) as connection:
+            rows = connection.execute(select(*columns).order_by(_conflicts.c.id)).mappings()
+            return [Conflict(**row) for row in rows]
+
+
+class Witness(WitnessMemory):
+    """A witness with its memory.
+
+    Args:
+        path: File of its memory; made where it is missing.
         cosigner: Its key.
         trusted: Verifier keys of the logs that it cosigns for, by origin; several where a log changed its key.
         clock: Gives the present as an aware datetime.
@@ -117,41 +148,21 @@ class Witness:
     ) -> None:
         for origin, vkeys in trusted.items():
             for vkey in vkeys:
-                key = note.parse_vkey(vkey, 1)
+                key = note.parse_vkey(vkey, ALGORITHM_ED25519)
                 if key.name != origin:
                     raise SignatureError(
                         f"verifier key of another log (got {key.name!r}, expected {origin!r})"
                     )
+        super().__init__(path)
         self._trusted = {origin: tuple(vkeys) for origin, vkeys in trusted.items()}
         self._cosigner = cosigner
         self._clock = clock
         self._lock = threading.Lock()
-        self._engine = create_engine(f"sqlite:///{path}")
-        prepare_engine(self._engine)
-        with write_connection(self._engine) as connection, connection.begin():
-            _metadata.create_all(connection)
 
     @property
     def vkey(self) -> str:
         """The key that its cosignatures verify under."""
         return self._cosigner.vkey
-
-    def close(self) -> None:
-        """Close the file."""
-        self._engine.dispose()
-
-    def latest(self) -> list[Witnessed]:
-        """The newest cosigned checkpoint of each log."""
-        with read_connection(self._engine) as connection:
-            rows = connection.execute(select(_witnessed).order_by(_witnessed.c.origin)).mappings()
-            return [Witnessed(**row) for row in rows]
-
-    def conflicts(self) -> list[Conflict]:
-        """Every signed checkpoint that was refused as a fork, or because its proof failed, oldest first."""
-        columns = [column for column in _conflicts.c if column.name != "id"]
-        with read_connection(self._engine) as connection:
-            rows = connection.execute(select(*columns).order_by(_conflicts.c.id)).mappings()
-            return [Conflict(**row) for row in rows]
 
     def add_checkpoint(self, body: bytes) -> Answer:
         """Answer ``POST /add-checkpoint``.

@@ -27,6 +27,7 @@ from gateway.vault.jws import thumbprint
 from gateway.vault.keys import Keystore
 from gateway.vault.store import Vault
 from gateway.vault.values import open_value, seal_value
+from gateway.witnessing import cosigning_of
 from policies.bundle import VerifiedBundle, shipped_bundle, sign_bundle, verify_bundle
 from policies.embedded import EmbeddedEngine
 from policies.engine import Engine, start_engine
@@ -151,14 +152,15 @@ def open_gate(
 ) -> Iterator[Gate]:
     """Open a gate and close it again.
 
-    1. The keystore opens. 2. The databases are there at the newest schema. 3. The ledger has entries and its
-    tail verifies.
+    1. The keystore opens. 2. The databases are there at the newest schema. 3. The ledger has entries, its tail
+    verifies, and its witnesses have seen no other tree and none that is larger.
     4. A signed statement puts the installed policy bundle into force now. 5. The engine answers every golden
     vector as written. Any failure stops start-up.
 
     Raises:
         NotInitialisedError: ``fleetgate init`` was not run.
-        LedgerCorruptError: The ledger's tail does not verify.
+        LedgerCorruptError: The ledger's tail does not verify, or it was rolled back.
+        WitnessError: No quorum of witnesses cosigned within the grace.
         BundleError: No statement, or none in force, for the installed bundle.
         VectorMismatchError: The engine judges a golden vector differently.
     """
@@ -174,6 +176,9 @@ def open_gate(
         with _ledger(settings, keystore, ledger_engine, clock) as ledger:  # step 3
             if not ledger.size:
                 raise NotInitialisedError(f"the ledger is empty (got 0 entries in {settings.origin})")
+            cosigning = cosigning_of(settings, ledger, clock)
+            if cosigning is not None:
+                cosigning.collect()
             bundle = _bundle_in_force(database, keystore, clock)  # step 4
             engine = _start_engine(settings, bundle)  # step 5
             try:
@@ -190,6 +195,7 @@ def open_gate(
                     instruments=Instruments(settings, profile.profile, ModelsInUse(database, ledger)),
                     clock=clock,
                     gate_kek=GATE_KEK,
+                    cosigning=cosigning,
                 )
             finally:
                 engine.close()

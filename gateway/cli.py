@@ -14,6 +14,7 @@ from gateway.commands import (
     releases,
     service,
     setup,
+    witness,
 )
 from pipeline.commands import fetch
 
@@ -42,6 +43,7 @@ app.add_typer(releases.grant_app, name="grant")
 models.app.command("evaluate")(model_quality.evaluate_models)
 app.add_typer(models.app, name="models")
 app.add_typer(auditing.app, name="audit")
+app.add_typer(witness.app, name="witness")
 app.command("fetch")(fetch)
 
 

@@ -3,10 +3,19 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.errors import ConfigurationError
+
+
+class WitnessSetting(BaseModel):
+    """A witness of the ledger: where it listens, and its verifier key (C2SP tlog-cosignature)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str
+    vkey: str
 
 
 class Settings(BaseSettings):
@@ -29,6 +38,11 @@ class Settings(BaseSettings):
         network_zone: ``in_zone`` when the gate stands in a domestic compliance zone.
         country: ISO 3166-1 alpha-2 code of the country that the gate stands in.
         lease_s: Seconds after which another worker may take over a recording whose worker went silent.
+        witnesses: JSON list of objects with `url` and `vkey`: who cosigns the ledger's checkpoints.
+        witness_quorum: How many of them must cosign; all of them unless set.
+        witness_grace_s: Seconds for which the gate goes on without a quorum.
+        witness_timeout_s: Longest wait for one witness, in seconds.
+        witness_ca_file: CA certificates for `witnesses`.
         checkpoint_interval_s: Seconds between signed checkpoints.
         sweep_interval_s: Seconds between runs of the retention and retry jobs.
         signature_max_age_s: Oldest acceptable HTTP message signature, in seconds.
@@ -53,6 +67,11 @@ class Settings(BaseSettings):
     network_zone: str = "in_zone"
     country: str = Field(default="CN", pattern=r"^[A-Z]{2}$")
     lease_s: int = Field(default=600, gt=0)
+    witnesses: tuple[WitnessSetting, ...] = ()
+    witness_quorum: int | None = Field(default=None, gt=0)
+    witness_grace_s: int = Field(default=86_400, gt=0)
+    witness_timeout_s: float = Field(default=5.0, gt=0)
+    witness_ca_file: Path | None = None
     checkpoint_interval_s: int = Field(default=60, gt=0)
     sweep_interval_s: int = Field(default=60, gt=0)
     signature_max_age_s: int = Field(default=60, gt=0)

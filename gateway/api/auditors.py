@@ -90,7 +90,7 @@ def auditor_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
         )
         with gate.ledger.intent(event) as intent:
             intent.complete()
-        return PlainTextResponse(gate.ledger.checkpoint())
+        return PlainTextResponse(gate.checkpoint())
 
     @router.get("/export")
     def get_export(request: Request) -> StreamingResponse:
@@ -102,7 +102,7 @@ def auditor_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
         with gate.ledger.intent(event) as intent:
             # The export holds pseudonymous ids and digests only (rule 28), so that it may touch a spool file.
             spool = tempfile.TemporaryFile()  # noqa: SIM115 (closed by the response)
-            summary = export_ledger(gate.ledger, spool)
+            summary = export_ledger(gate.ledger, spool, note=gate.checkpoint())
             intent.complete(facts={"entries": summary.count})
         spool.seek(0)
 

@@ -148,7 +148,7 @@ def export(
             EventType.AUDIT_LEDGER_EXPORT, actor=auditor.id, object_id="ledger", digests=auditor.digests
         )
         with gate.ledger.intent(event) as intent, file.open("xb") as stream:
-            summary = export_ledger(gate.ledger, stream, wanted=wanted)
+            summary = export_ledger(gate.ledger, stream, wanted=wanted, note=gate.checkpoint())
             intent.complete(facts={"entries": summary.count})
         vkey = gate.ledger.signer.vkey
     report(

@@ -24,6 +24,18 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
+def require_tls(host: str, certificate: Path | None, key: Path | None) -> None:
+    """Refuse to listen in the clear on anything but a loopback address.
+
+    Raises:
+        ConfigurationError: Certificate or key is missing.
+    """
+    if not _is_loopback(host) and (certificate is None or key is None):
+        raise ConfigurationError(
+            f"refusing to serve {host!r} without TLS (give --tls-certificate and --tls-key)"
+        )
+
+
 @app.command()
 @reporting
 def serve(
@@ -37,10 +49,7 @@ def serve(
 
     Anything but a loopback address needs TLS, here or (then on loopback) at a proxy in front.
     """
-    if not _is_loopback(host) and (tls_certificate is None or tls_key is None):
-        raise ConfigurationError(
-            f"refusing to serve {host!r} without TLS (give --tls-certificate and --tls-key)"
-        )
+    require_tls(host, tls_certificate, tls_key)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     with opened() as gate:
         uvicorn.run(

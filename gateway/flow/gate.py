@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from anonymize.media.detection import Detector, embedded_detectors
 from anonymize.media.street_text import StreetTextDetector
 from anonymize.profile import PinnedProfile, Profile, TextProfile
+from audit.cosigning import Cosigning
 from audit.ledger import Ledger
 from gateway.database import Database
 from gateway.models.loading import open_registered, reach_of
@@ -102,6 +103,7 @@ class Gate:
         instruments: Detectors and analyzers.
         clock: Aware UTC time.
         gate_kek: Key-encryption key of values that belong to no recording or release.
+        cosigning: The ledger's witnesses; None where the settings name none.
     """
 
     settings: Settings
@@ -115,3 +117,13 @@ class Gate:
     instruments: Instruments
     clock: Callable[[], datetime]
     gate_kek: str
+    cosigning: Cosigning | None = None
+
+    def checkpoint(self) -> str:
+        """Sign the ledger's present size and root, and have them cosigned where there are witnesses.
+
+        Raises:
+            LedgerCorruptError: The tree does not extend what was signed or witnessed before.
+            WitnessError: No quorum of witnesses cosigned within the grace.
+        """
+        return self.ledger.checkpoint() if self.cosigning is None else self.cosigning.collect().note
