@@ -260,9 +260,10 @@ def deliver(
     captured: Mapping[str, datetime] | None = None,
     attestation: str | None = None,
     cameras: tuple[Camera, ...] = (),
+    crs: str = "EPSG:4326",
 ) -> str:
     """Announce and deliver as an enrolled vehicle does; nothing is classified yet."""
-    manifest = manifest_of(files, recording=recording, captured=captured, cameras=cameras)
+    manifest = manifest_of(files, recording=recording, captured=captured, cameras=cameras, crs=crs)
     delivery = Delivery(
         manifest=manifest, source="vehicle", manifest_signed=True, zone_attestation=attestation
     )

@@ -22,13 +22,14 @@ from conformance.conftest import Commons
 from conformance.drives import CAPTURED, sweep, track, trip
 from conformance.evidence_of_state import altered
 from gateway.app import open_gate, utc_now
-from gateway.errors import DeniedError, GatewayError
+from gateway.errors import DeniedError, EvidenceError, GatewayError
 from gateway.flow.dossier import recording_summary
 from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, receive_item
 from gateway.flow.serve import read_item, read_manifest
 from gateway.people.records import ZoneFileRow
 from gateway.people.registry import Actor
+from gateway.people.zones import install_zones
 from gateway.settings import Settings
 from gateway.vault.errors import VaultError
 from gateway.vault.keys import Keystore
@@ -47,6 +48,7 @@ from simulators import (
     publish,
     released,
     vehicle_actor,
+    zone_file,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -229,25 +231,32 @@ def held(gate: Gate, recording: str) -> dict[str, str]:
 def test_no_zone_file_no_intake(tmp_path: Path):
     house = House(home=tmp_path / "home")
     with house.opened() as gate:
-        house.furnish(gate)
-        with gate.database.transaction() as session:
-            session.execute(sa.delete(ZoneFileRow))
+        house.furnish(gate, zoned=False)
         delivery = Delivery(manifest=manifest_of(trip(61)), source="vehicle", manifest_signed=True)
         with pytest.raises(DeniedError) as error:
             announce(gate, delivery, actor=vehicle_actor())
         assert "zone_file_installed" in {v.rule for v in error.value.decision.violations}
 
 
-def test_a_zone_file_that_disappears_stops_what_needs_it(tmp_path: Path):
+@pytest.mark.parametrize("newest", [1, 2])
+def test_a_zone_file_that_disappears_stops_everything(tmp_path: Path, newest: int):
+    """Without the newest file the zones of an older one, or none, would count: the ledger knows of it."""
     house = House(home=tmp_path / "home")
     with house.opened() as gate:
         house.furnish(gate)
+        if newest > 1:
+            officer = house.people["officer"]
+            install_zones(gate, zone_file(version=newest), actor=officer.actor, key=officer.key)
         recording = deliver(gate, trip(62), captured=CAPTURED)
         with gate.database.transaction() as session:
-            session.execute(sa.delete(ZoneFileRow))
-        advance(gate, recording)
-        assert set(held(gate, recording).values()) == {"zones_unchecked"}
-        assert len(held(gate, recording)) == 2
+            session.execute(sa.delete(ZoneFileRow).where(ZoneFileRow.version == newest))
+        with pytest.raises(EvidenceError, match="zone files are missing"):
+            advance(gate, recording)
+        delivery = Delivery(manifest=manifest_of(trip(63)), source="vehicle", manifest_signed=True)
+        with pytest.raises(EvidenceError, match="zone files are missing"):
+            announce(gate, delivery, actor=vehicle_actor())
+        states = {item["state"] for item in recording_summary(gate, recording)["items"]}
+        assert states == {"quarantined"}
 
 
 @pytest.mark.parametrize("column", ["sealed", "statement", "version", "installed_by"])

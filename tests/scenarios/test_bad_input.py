@@ -33,9 +33,9 @@ from gateway.flow.dossier import recording_summary
 from gateway.flow.intake import Delivery, announce, receive_item
 from gateway.flow.records import ItemRow, RecordingRow, RejectedUploadRow
 from gateway.people.records import ZoneFileRow
-from gateway.people.registry import check_in_carrier
+from gateway.people.registry import ACT_TYPE, check_in_carrier
 from gateway.people.zones import install_zones, zones_in_force
-from gateway.vault.jws import generate_person_key
+from gateway.vault.jws import generate_person_key, sign_statement, thumbprint
 from gateway.vault.store import Context
 from gateway.vehicles.errors import ManifestError
 from gateway.vehicles.manifest import parse_manifest, read_manifest, sign_manifest
@@ -494,13 +494,32 @@ def test_malformed_zone_file_is_refused_and_the_old_one_stays(house_and_gate, na
         assert zones_in_force(gate, session).version == 1
 
 
-def test_zone_file_under_another_signature_stops_cleansing(sqlite_gate, sqlite_house):
+def test_zone_file_under_another_signature_is_not_installed(house_and_gate):
+    house, gate = house_and_gate
+    officer = house.people["officer"].actor
+    with pytest.raises(EvidenceError, match="signature does not verify"):
+        install_zones(gate, zone_file(version=2), actor=officer, key=generate_person_key())
+    with gate.database.read() as session:
+        assert zones_in_force(gate, session).version == 1
+
+
+def test_zone_file_whose_signature_was_exchanged_stops_cleansing(sqlite_gate, sqlite_house):
     """Law 6: the signature is verified whenever the zones are used, not only when they are installed."""
     gate, officer = sqlite_gate, sqlite_house.people["officer"]
     recording = deliver(gate, SMALL_DRIVE)
-    install_zones(gate, zone_file(version=2), actor=officer.actor, key=generate_person_key())
-    with pytest.raises(EvidenceError, match="signature does not verify"):
-        advance(gate, recording)
-    with gate.database.transaction() as session:
-        session.execute(sa.delete(ZoneFileRow).where(ZoneFileRow.version == 2))
+    installed = install_zones(gate, zone_file(version=2), actor=officer.actor, key=officer.key)
+    said = {"act": "zones.install", "digest": installed.digest, "person": "officer", "version": 2}
+    stranger = generate_person_key()
+    for statement in (
+        sign_statement(stranger, ACT_TYPE, thumbprint(stranger), said),
+        sign_statement(officer.key, ACT_TYPE, thumbprint(officer.key), said | {"digest": "0" * 64}),
+        sign_statement(officer.key, ACT_TYPE, thumbprint(officer.key), said | {"act": "dbc.install"}),
+    ):
+        with gate.database.transaction() as session:
+            session.execute(
+                sa.update(ZoneFileRow).where(ZoneFileRow.version == 2).values(statement=statement)
+            )
+        with pytest.raises(EvidenceError, match="signature"):
+            advance(gate, recording)
+    install_zones(gate, zone_file(version=3), actor=officer.actor, key=officer.key)
     assert advance(gate, recording).cleansed == len(SMALL_DRIVE)

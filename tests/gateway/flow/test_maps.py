@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,22 @@ import sqlalchemy as sa
 from anonymize.geo.crs import geodesic_m
 from gateway.errors import (
     DeniedError,
+    HeldError,
     InvalidRequestError,
     ReviewPendingError,
 )
+from gateway.flow.classify import load_classified, readable_original
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.dossier import release_summary
 from gateway.flow.gate import Gate
+from gateway.flow.intake import load_manifest
 from gateway.flow.judge import judge_release
+from gateway.flow.kinds.handling import ignore_progress
+from gateway.flow.kinds.table import handler_of
 from gateway.flow.recording import Cleansed, ItemState, ReleaseMode, ReleaseState
-from gateway.flow.records import ItemRow, ReleaseRow
+from gateway.flow.records import ItemRow, RecordingRow, ReleaseRow
 from gateway.flow.serve import read_item
-from gateway.people.records import ZoneFileRow
-from gateway.workers import advance
+from gateway.workers import advance, surroundings_of
 from simulators import (
     PURPOSE,
     House,
@@ -146,16 +151,19 @@ def test_a_map_is_compressed_or_lies_whole_in_a_zone(zoned: Gate):
     assert states == {cut: ItemState.CUT, compressed: ItemState.CLEANSED}
 
 
-def test_no_attestation_stands_for_a_test_of_a_map(sqlite_house: House):
-    with sqlite_house.opened() as gate:
-        sqlite_house.furnish(gate)
-        recording = deliver(gate, {"town.osm": town()}, attestation="a closed test track")
-        with gate.database.transaction() as session:
-            session.execute(sa.delete(ZoneFileRow))
-        advance(gate, recording)
-        with gate.database.read() as session:
-            (item,) = session.scalars(sa.select(ItemRow).where(ItemRow.recording_id == recording))
-        assert (item.state, item.held_reason) == (ItemState.HELD, "zones_unchecked")
+def test_no_attestation_stands_for_a_test_of_a_map(zoned: Gate):
+    recording = deliver(zoned, {"town.osm": town(sloped=False)}, attestation="a closed test track")
+    advance(zoned, recording)
+    with zoned.database.read() as session:
+        (item,) = session.scalars(sa.select(ItemRow).where(ItemRow.recording_id == recording))
+        row = session.get_one(RecordingRow, recording)
+        manifest = load_manifest(zoned, session, recording)
+        classified = load_classified(zoned, session, item.id)
+    without = replace(surroundings_of(zoned, row, manifest), zones=None)
+    original = readable_original(zoned, classified.quarantined, encoding=None)
+    with pytest.raises(HeldError) as caught:
+        handler_of(classified.kind).treat(zoned, classified, original, without, ignore_progress)
+    assert caught.value.reason == "zones_unchecked"
 
 
 def test_local_takes_a_map_within_a_clip_and_leaves_out_a_wider_one(zoned: Gate, sqlite_house: House):
