@@ -10,6 +10,7 @@ from anonymize.containers.alignment import Way
 from anonymize.containers.frames import Frames, apply, yaw_of
 from anonymize.containers.messages.poses import Pose
 from anonymize.formats.track import Track
+from anonymize.geo.approved_displacement import ApprovedDisplacement
 from anonymize.geo.clips import ClipPlan
 from anonymize.geo.displacement import KeyedOffset
 from anonymize.geo.distortion import turns_rad
@@ -20,6 +21,7 @@ from anonymize.profile import Profile
 _PROBE_M = 50.0
 _KNOT_M = 4.0
 _KNOT_DEG = 3e-5
+_STEP_M, _APPROVED_STEP_M = 1.0, 10.0
 _LONGEST_GAP_S = 30.0
 _NS = 1e-9
 _NOT_ALIGNED = "frame not aligned"
@@ -195,7 +197,8 @@ class OffsetCarries:
     """The displacement in all frames of the map of an OFFSET release.
 
     It is taken to first order about places 4 m apart: its second derivatives, at most 1e-4 per metre for the
-    shipped profiles, make that less than 1 mm.
+    shipped profiles, make that less than 1 mm. A secrecy processor, of which no such bound is known, is asked for
+    every place, and for its gradient 10 m about it, as its checks ask; true heights are none of its own and go.
     """
 
     def __init__(self, offset: KeyedOffset, frames: Frames, reference: Track, profile: Profile) -> None:
@@ -204,11 +207,9 @@ class OffsetCarries:
         self._way = Way(reference)
         self._knots: dict[str, _Knot] = {}
         self._turn: tuple[complex, float] | None = None
-
-    @property
-    def keeps_elevation(self) -> bool:
-        """Whether heights leave."""
-        return self._profile.tracks.keep_elevation
+        approved = isinstance(offset, ApprovedDisplacement)
+        self._reach_m, self._step_m = (0.0, _APPROVED_STEP_M) if approved else (_KNOT_M, _STEP_M)
+        self.keeps_elevation = profile.tracks.keep_elevation and not approved
 
     def moment(self, time_ns: int) -> "OffsetCarrying":
         """What carries the values of one moment."""
@@ -227,11 +228,12 @@ class OffsetCarries:
         if alignment is None:
             return None
         known = self._knots.get(frame)
-        if known is None or abs(place - known.at) > _KNOT_M:
-            around = place + np.array([0.0, 1.0, -1.0, 1j, -1j], np.complex128)
+        if known is None or abs(place - known.at) > self._reach_m:
+            step = self._step_m
+            around = place + step * np.array([0.0, 1.0, -1.0, 1j, -1j], np.complex128)
             moved = self._offset.displace(*alignment.to_wgs84(np.real(around), np.imag(around)))
             x, y = alignment.from_wgs84(*moved)
-            gradient = np.array([[x[1] - x[2], x[3] - x[4]], [y[1] - y[2], y[3] - y[4]]]) / 2.0
+            gradient = np.array([[x[1] - x[2], x[3] - x[4]], [y[1] - y[2], y[3] - y[4]]]) / (2.0 * step)
             turn = math.atan2(gradient[1, 0] - gradient[0, 1], gradient[0, 0] + gradient[1, 1])
             known = _Knot(at=place, to=complex(x[0], y[0]), gradient=gradient, turn_rad=turn)
             self._knots[frame] = known

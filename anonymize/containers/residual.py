@@ -18,7 +18,7 @@ from anonymize.geo.positions import find_positions
 from anonymize.profile import Profile
 from anonymize.residual import ResidualReport
 
-Mode = Literal["LOCAL", "OFFSET"]
+Mode = Literal["LOCAL", "OFFSET", "APPROVED"]
 
 _SCANNER = "container-messages@1"
 _CLIP_TOPIC, _CLIP_SCHEMA = "/clip", "fleetgate.Clip"
@@ -48,15 +48,15 @@ def scan_messages(
     track in degrees, radians, UTM, Gauss-Krueger or web mercator, no three in earth-centred metres, no text in
     any notation.
 
-    An OFFSET release leads across roads that were driven in truth. Places that are ``shown`` are no hits; without
-    it a channel is one when more than 5 % of its messages hold a true place.
+    An OFFSET or APPROVED release leads across roads that were driven in truth. Places that are ``shown`` are no
+    hits; without it a channel is one when more than 5 % of its messages hold a true place.
 
     Args:
         container: The released container.
         mode: The release mode.
         reference: The true track; None where the recording has none.
         profile: Limits and treatments.
-        shown: The displaced track of an OFFSET release.
+        shown: The displaced track of such a release.
 
     Raises:
         MalformedItemError: A message cannot be read again.

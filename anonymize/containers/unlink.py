@@ -33,11 +33,12 @@ from anonymize.containers.tree import child_frame_of, frame_of, map_leaves, reco
 from anonymize.errors import MalformedItemError
 from anonymize.finding import FindingKind, TreatmentKind
 from anonymize.formats.track import Track
+from anonymize.geo.approved_displacement import ApprovedDisplacement, plan_approved
 from anonymize.geo.clips import ClipPlan, plan_clips
 from anonymize.geo.offset_plan import OffsetPlan, plan_offset
 from anonymize.profile import ChannelTreatment, Profile
 
-Mode = Literal["LOCAL", "OFFSET"]
+Mode = Literal["LOCAL", "OFFSET", "APPROVED"]
 
 CLIP_TOPIC = "/clip"
 _CLIP_CHANNEL = -1
@@ -45,6 +46,11 @@ _CLIP_SCHEMA = json.dumps(
     {"type": "object", "properties": {"clip": {"type": "integer"}}, "required": ["clip"]},
     separators=(",", ":"),
 ).encode()
+_TREATMENTS: Mapping[Mode, TreatmentKind] = {
+    "LOCAL": TreatmentKind.LOCAL_FRAME,
+    "OFFSET": TreatmentKind.KEYED_OFFSET,
+    "APPROVED": TreatmentKind.SECRECY_PROCESSOR,
+}
 _HOUR_NS = 3_600_000_000_000
 _NS = 1e-9
 _TOGETHER = 1 << 28
@@ -59,6 +65,7 @@ def unlink_container(
     context: bytes,
     reference: Track | None,
     profile: Profile,
+    displacement: ApprovedDisplacement | None = None,
 ) -> ContainerPass:
     """Prepare the second pass; it runs while its chunks are taken.
 
@@ -70,7 +77,9 @@ def unlink_container(
     frames of the map are displaced by one function, and sweeps whose sensor's place on the vehicle is known are
     carried with it; edges between two frames of the map go.
 
-    In both, channels in frames that do not lie on the reference track go and are reported; stamps of another
+    APPROVED: as in OFFSET, with the positions of a secrecy processor; heights go whatever the profile says.
+
+    In all, channels in frames that do not lie on the reference track go and are reported; stamps of another
     clock than the log's become the log's; sequence numbers count anew in every span.
 
     Args:
@@ -80,6 +89,7 @@ def unlink_container(
         context: Names the recording within the release.
         reference: The cleansed track of the vehicle.
         profile: Limits and treatments.
+        displacement: The secrecy processor of an ``APPROVED`` release.
 
     Raises:
         MalformedItemError: There is no track with times.
@@ -97,8 +107,13 @@ def unlink_container(
     elif mode == "OFFSET":
         plan = plan_offset(reference, key=key, context=context, profile=profile.tracks)
         times = shifted_times(plan)
+    elif mode == "APPROVED" and displacement is not None:
+        plan = plan_approved(
+            reference, key=key, context=context, profile=profile.tracks, displacement=displacement
+        )
+        times = shifted_times(plan)
     else:
-        raise ValueError(f"a release mode is LOCAL or OFFSET (got {mode!r})")
+        raise ValueError(f"a release mode is LOCAL, OFFSET, or APPROVED with a processor (got {mode!r})")
     survey = _Survey(times=times, treatments=treatments)
     frames = frames_of(
         container,
@@ -188,7 +203,7 @@ class _Unlinking:
 
     def messages(self) -> Iterator[Message]:
         yield from self._static()
-        if self.mode == "OFFSET":
+        if self.mode != "LOCAL":
             yield from self._read(frozenset(range(len(self.times.begin_ns))), first=True)
             return
         first = True
@@ -206,13 +221,7 @@ class _Unlinking:
             first = False
 
     def outcome(self) -> PassOutcome:
-        local = self.mode == "LOCAL"
-        of = FindingKind.POSITION
-        self.tally.done(
-            TreatmentKind.LOCAL_FRAME if local else TreatmentKind.KEYED_OFFSET,
-            of,
-            sum(self.tally.went.values()),
-        )
+        self.tally.done(_TREATMENTS[self.mode], FindingKind.POSITION, sum(self.tally.went.values()))
         self.tally.done(TreatmentKind.TIME_SHIFT, FindingKind.TIMESTAMP, sum(self.tally.went.values()))
         return self.tally.outcome(
             mode=self.mode,
@@ -341,7 +350,7 @@ class _Unlinking:
             moved_lat, moved_lon = plan.offset.displace(lat, lon)
             return float(moved_lat[0]), float(moved_lon[0])
 
-        return change_fixes(fields, displaced, keep_elevation=self.profile.tracks.keep_elevation)
+        return change_fixes(fields, displaced, keep_elevation=self._carries.keeps_elevation)
 
     def _points(self, message: Message, fields: Fields) -> Fields | None:
         topic, frame = message.channel.topic, frame_of(fields)

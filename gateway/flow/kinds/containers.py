@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import BinaryIO, ClassVar
 
 from anonymize.containers.cleanse import cleanse_container
@@ -17,8 +18,9 @@ from anonymize.errors import MalformedItemError, ResidualError
 from anonymize.finding import FindingKind, Treated, TreatmentKind
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
+from anonymize.geo.approved_witness import WitnessedDisplacement
 from anonymize.geo.cut import cut_track
-from anonymize.geo.offset import OffsetTrack, offset_track
+from anonymize.geo.displacement import KeyedOffset
 from anonymize.geo.zones import ZoneSet
 from anonymize.media.detection import Detector, detector_set_digest
 from anonymize.media.image_decoding import ImageKind
@@ -27,6 +29,8 @@ from anonymize.profile import ImageProfile, Profile
 from anonymize.residual import ResidualReport, joined
 from anonymize.text.redact import redact
 from gateway.flow.gate import Gate
+from gateway.flow.kinds.approving import displacement_of, mode_of, settled
+from gateway.flow.kinds.container_places import Shown, lowered, scanned_places, shown_of
 from gateway.flow.kinds.handling import (
     Cleansing,
     Examination,
@@ -35,7 +39,6 @@ from gateway.flow.kinds.handling import (
     Settled,
     Unlinked,
     Unlinking,
-    keyed_mode,
     kinds_of,
 )
 from gateway.flow.kinds.surroundings import Surroundings
@@ -143,13 +146,9 @@ class ContainerHandler:
             raise MalformedItemError(
                 "a container is released along a track with times (got a recording without)"
             )
-        mode = keyed_mode(unlinking, "a container")
+        mode, displacement = mode_of(unlinking), displacement_of(gate, unlinking)
         local = mode == "LOCAL"
-        shown = (
-            None
-            if local
-            else offset_track(reference, key=unlinking.key, context=unlinking.context, profile=profile.tracks)
-        )
+        shown = shown_of(unlinking, reference, displacement, profile)
         run = unlink_container(
             open_container(treated, ContainerKind.MCAP, profile=profile.containers),
             mode=mode,
@@ -157,6 +156,7 @@ class ContainerHandler:
             context=unlinking.context,
             reference=reference,
             profile=profile,
+            displacement=displacement if isinstance(displacement, WitnessedDisplacement) else None,
         )
         data_class = cleansed.classified.data_class
         return Unlinked(
@@ -164,18 +164,20 @@ class ContainerHandler:
             extension="mcap",
             media_type=_MEDIA_TYPE,
             data_class=DataClass.TRAJ_REL if local and data_class is DataClass.TRAJ_ABS else data_class,
-            position_handling="local" if local else "offset",
+            position_handling=mode.lower(),
             absolute_time="stripped" if local else "shifted",
-            settle=_settling(run, unlinking, reference, shown, profile),
+            settle=_settling(run, treated, unlinking, reference, displacement, shown, profile),
             searched="identifiers",
         )
 
 
 def _settling(
     run: ContainerPass,
+    treated: BinaryIO,
     unlinking: Unlinking,
     reference: Track,
-    shown: OffsetTrack | None,
+    displacement: KeyedOffset | None,
+    shown: Shown | None,
     profile: Profile,
 ) -> Callable[[BinaryIO], Settled]:
     def settle(sealed: BinaryIO) -> Settled:
@@ -183,27 +185,22 @@ def _settling(
         left = _topics(outcome)
         if not left:
             raise MalformedItemError("no message of the container lies in the release (expected some)")
-        mode = keyed_mode(unlinking, "a container")
+        mode = mode_of(unlinking)
         local = {CLIP_TOPIC} if mode == "LOCAL" else set[str]()
         structure = scan_structure(sealed, channels=left | local)
         sealed.seek(0)
+        again = open_container(sealed, ContainerKind.MCAP, profile=profile.containers)
         messages = scan_messages(
-            open_container(sealed, ContainerKind.MCAP, profile=profile.containers),
+            again,
             mode=mode,
             reference=reference,
             profile=profile,
             shown=shown.track if shown else None,
         )
-        facts = dict(outcome.facts)
-        if shown is not None:
-            facts |= {
-                "max_distance_error": shown.evidence.max_distance_error,
-                "min_shift_m": shown.evidence.min_shift_m,
-                "mean_shift_m": shown.evidence.mean_shift_m,
-                "max_heading_error_deg": shown.evidence.max_heading_error_deg,
-                "max_strain": shown.evidence.max_strain,
-            }
-        return Settled(residual=joined(structure, messages), facts=facts)
+        places = scanned_places(again, treated, unlinking, reference, profile)
+        facts = dict(outcome.facts) | (dict(shown.facts) if shown else {})
+        made = settled(displacement, joined(structure, messages, *places), facts)
+        return replace(made, level=lowered(unlinking, outcome, again.summary, profile.containers))
 
     return settle
 
