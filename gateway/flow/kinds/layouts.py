@@ -30,31 +30,27 @@ from anonymize.layouts.oxts import (
 from anonymize.residual import ResidualReport
 from gateway.errors import HeldError
 from gateway.flow.gate import Gate
+from gateway.flow.kinds.displaced import settled
 from gateway.flow.kinds.handling import (
     Cleansing,
     Examination,
     Outcome,
     Progress,
-    Settled,
     Unlinked,
     Unlinking,
     cut_whole,
-    keyed_mode,
     placed,
     ready,
 )
 from gateway.flow.kinds.surroundings import Surroundings
 from gateway.flow.kinds.tracks import WGS84, examine_track, require_clean
-from gateway.flow.recording import Classified, Cleansed, DataClass, Level
+from gateway.flow.recording import Classified, Cleansed, DataClass, Level, ReleaseMode
 
 _STORED = ",".join(STORED_COLUMNS).encode()
 _LONGEST_PAUSE = 2.5
 """A pause of more than this many usual ones ends a segment: what was cut in a zone leaves such a pause."""
 
 _REASONS = {
-    ItemKind.KITTI_TIMESTAMPS: "KITTI timestamps state no zone",
-    ItemKind.KITTI_TIMES: "KITTI times begin at a moment that no item states",
-    ItemKind.KITTI_POSES: "KITTI poses need the times of their lines, which are in another item",
     ItemKind.NUSCENES_TABLE: "a table of nuScenes is read with the others of its folder",
     ItemKind.NUSCENES_SWEEP: "a sweep of nuScenes is placed by tables that the gate does not join to it",
 }
@@ -129,7 +125,6 @@ class OxtsHandler:
     def unlink(self, gate: Gate, cleansed: Cleansed, treated: BinaryIO, unlinking: Unlinking) -> Unlinked:
         """See ``ItemHandler``."""
         del cleansed
-        mode = keyed_mode(unlinking, "a GPS/IMU record")
         profile = gate.profile.profile.tracks
         oxts = read_stored_oxts(treated.read(), profile=profile)
         plan, where = unlinking.plan(), placed(unlinking)
@@ -143,32 +138,24 @@ class OxtsHandler:
             ),
             "GPS/IMU record",
         )
-        local, measured = mode == "LOCAL", moved.evidence
-        facts = (
-            {}
-            if measured is None
-            else {
-                "max_distance_error": measured.max_distance_error,
-                "min_shift_m": measured.min_shift_m,
-                "mean_shift_m": measured.mean_shift_m,
-                "max_heading_error_deg": measured.max_heading_error_deg,
-                "max_strain": measured.max_strain,
-            }
-        )
+        known = settled(gate, unlinking, report, source=moved.source.track(), evidence=moved.evidence)
+        local, approved = isinstance(plan, ClipPlan), unlinking.mode is ReleaseMode.APPROVED
         return Unlinked(
             chunks=[moved.content],
             extension="csv" if local else "txt",
             media_type=MEDIA_TYPE_LOCAL if local else MEDIA_TYPE_OFFSET,
             data_class=DataClass.TRAJ_REL if local else DataClass.TRAJ_ABS,
-            position_handling="local" if local else "offset",
+            position_handling=unlinking.mode.value.lower(),
             absolute_time="stripped" if local else "shifted",
-            settle=lambda _: Settled(residual=report, facts=facts),
+            settle=lambda _: known,
             placed=where,
+            level=Level.S1_PROCESSED if approved else None,
+            searched="identifiers" if approved else "everything",
         )
 
 
 class RefusedLayoutHandler:
-    """Files of KITTI and nuScenes folders that are known and whose places or times the gate cannot yet join."""
+    """Files of nuScenes folders that are known and whose places or times the gate cannot yet join."""
 
     states_tracks: ClassVar[bool] = False
 

@@ -8,6 +8,8 @@ from gateway.flow.kinds.containers import ContainerHandler
 from gateway.flow.kinds.documents import DocumentHandler
 from gateway.flow.kinds.handling import ItemHandler
 from gateway.flow.kinds.images import ImageHandler
+from gateway.flow.kinds.kitti_poses import PosesHandler
+from gateway.flow.kinds.kitti_times import TimesHandler
 from gateway.flow.kinds.layouts import OxtsHandler, RefusedLayoutHandler
 from gateway.flow.kinds.maps import MapHandler
 from gateway.flow.kinds.tracks import TrackHandler
@@ -17,6 +19,7 @@ _CLOUDS, _DOCUMENTS, _IMAGES, _TRACKS = CloudHandler(), DocumentHandler(), Image
 _MAPS = MapHandler()
 _CONTAINERS = ContainerHandler()
 _CAN_LOGS = CanHandler()
+_TIMES = TimesHandler()
 _REFUSED = RefusedLayoutHandler()
 _HANDLERS: dict[ItemKind, ItemHandler] = {
     ItemKind.JPEG: _IMAGES,
@@ -41,9 +44,9 @@ _HANDLERS: dict[ItemKind, ItemHandler] = {
     ItemKind.CAN_ASC: _CAN_LOGS,
     ItemKind.CAN_BLF: _CAN_LOGS,
     ItemKind.KITTI_OXTS: OxtsHandler(),
-    ItemKind.KITTI_TIMESTAMPS: _REFUSED,
-    ItemKind.KITTI_TIMES: _REFUSED,
-    ItemKind.KITTI_POSES: _REFUSED,
+    ItemKind.KITTI_TIMESTAMPS: _TIMES,
+    ItemKind.KITTI_TIMES: _TIMES,
+    ItemKind.KITTI_POSES: PosesHandler(),
     ItemKind.NUSCENES_TABLE: _REFUSED,
     ItemKind.NUSCENES_SWEEP: _REFUSED,
     ItemKind.JSON: _DOCUMENTS,
