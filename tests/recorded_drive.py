@@ -220,6 +220,25 @@ class Recorder:
             ),
         )
 
+    def frame(
+        self, time_s: float, identifier: int, data: bytes, topic: str = "/can0", **more: bool | int
+    ) -> None:
+        """A frame of classic CAN; ``can_msgs`` is no part of rosbags."""
+        name = "can_msgs/msg/Frame"
+        if name not in self.store.types:
+            text = (
+                "std_msgs/Header header\nuint32 id\nbool is_rtr\nbool is_extended\nbool is_error\nuint8 dlc\n"
+            )
+            self.store.register(get_types_from_msg(text + "uint8[8] data\n", name))
+        values = {"is_rtr": False, "is_extended": identifier > 0x7FF, "is_error": False, "dlc": len(data)}
+        made = self.type(name)(
+            header=self.header(time_s, "can0"),
+            id=identifier,
+            data=np.frombuffer(data.ljust(8, b"\0"), np.uint8),
+            **(values | more),
+        )
+        self.add(topic, name, time_s, made)
+
     def imu(self, time_s: float, yaw: float) -> None:
         self.add(
             "/imu",

@@ -93,7 +93,7 @@ def scan_can(
     Raises:
         ProfileError: The DBC cannot be read.
     """
-    scan = _Scan(dbc, profile, times, track)
+    scan = FrameScan(dbc, profile, times, track)
     try:
         scan.date(date_of(file, kind))
         for seen in seen_in(file, kind):
@@ -108,8 +108,20 @@ def scan_can(
     )
 
 
-class _Scan:
+class FrameScan:
+    """The scan of one stream of frames (2 to 7 above), whatever holds them.
+
+    Attributes:
+        findings: What was found so far.
+        frames: How many frames were taken.
+    """
+
     def __init__(self, dbc: bytes, profile: CanProfile, times: ExpectedTimes, track: Track | None) -> None:
+        """Take what :func:`scan_can` takes.
+
+        Raises:
+            ProfileError: The DBC cannot be read.
+        """
         self.findings: list[Finding] = []
         self.frames = 0
         self._profile, self._times = profile, times
@@ -135,6 +147,7 @@ class _Scan:
             )
 
     def date(self, start_s: float | None) -> None:
+        """Look at the date that a log states."""
         mode = self._times.mode
         if mode == "LOCAL" and start_s is not None:
             self.found(FindingKind.TIMESTAMP, "head", "date")
@@ -144,6 +157,7 @@ class _Scan:
             self.found(FindingKind.TIMESTAMP, "head", "near its true date")
 
     def take(self, seen: Seen) -> None:
+        """Look at the next frame."""
         path = f"frame {self.frames}"
         self.frames += 1
         if self._times.mode == "LOCAL" and not self._in_clip(seen.time_s):

@@ -10,6 +10,7 @@ from math import isfinite
 import numpy as np
 from numpy.typing import NDArray
 
+from anonymize.containers.can_frames import CanFrames
 from anonymize.containers.clear_disc import ClearPlaces
 from anonymize.containers.clear_times import ClearTimes, Verdict
 from anonymize.containers.codec import Codec, Fields, changed, codec_of
@@ -50,6 +51,7 @@ def cleanse_container(
     profile: Profile,
     images: Images,
     text: Callable[[str], str],
+    dbc: bytes | None = None,
     attested: bool = False,
 ) -> ContainerPass:
     """Prepare the first pass; it runs while its chunks are taken.
@@ -61,7 +63,8 @@ def cleanse_container(
     before the first and after the last fix: messages go there too, unless ``attested``.
     3. Images take ``images``; points are cut by range, zones and attributes, and sweeps are thinned.
     4. Poses that lie in zones themselves (goals, plans) go.
-    5. All strings take ``text``. Messages in which nothing changes stay as they are, byte by byte.
+    5. Frames of CAN take the rules of CAN logs (``anonymize.can.rules``); without a DBC they go.
+    6. All strings take ``text``. Messages in which nothing changes stay as they are, byte by byte.
 
     Static edges of sensors (``tf_static``) are kept whenever they were sent: they hold for the whole recording
     and place nothing on the ground.
@@ -73,6 +76,7 @@ def cleanse_container(
         profile: Limits and treatments.
         images: The treatment of image files, bound to its detectors.
         text: The treatment of strings.
+        dbc: The DBC that describes frames of CAN; None where the operator has none.
         attested: Whether somebody attested that the recording is clear where its position is unknown.
 
     Raises:
@@ -80,6 +84,7 @@ def cleanse_container(
         LimitExceededError: There are more channels or messages than the profile permits.
         MalformedItemError: There are zones, no track with times, and no attestation; or a definition is
             malformed.
+        ProfileError: The DBC cannot be read.
     """
     treatments = treatments_of(container.summary, profile.containers)
     clear = ClearTimes(zones=zones, reference=reference, profile=profile.images, attested=attested)
@@ -101,6 +106,7 @@ def cleanse_container(
         profile=profile,
         images=images,
         redaction=Redaction(text),
+        can=None if dbc is None else CanFrames(dbc, profile.can),
     )
     return ContainerPass(
         run.messages,
@@ -131,6 +137,7 @@ class _Cleansing:
     profile: Profile
     images: Images
     redaction: Redaction
+    can: CanFrames | None
     tally: Tally = field(default_factory=Tally)
     _open: dict[int, _Open] = field(default_factory=dict)
     _topics: dict[int, str] = field(default_factory=dict)
@@ -150,7 +157,7 @@ class _Cleansing:
         for name in self.container.summary.dropped:
             self.tally.found(FindingKind.METADATA, name)
             self.tally.done(TreatmentKind.DROP, FindingKind.METADATA)
-        return self.tally.outcome()
+        return self.tally.outcome(**({} if self.can is None else self.can.tell(self.tally)))
 
     def _topic(self, channel: Channel) -> str:
         if channel.id not in self._topics:
@@ -176,14 +183,22 @@ class _Cleansing:
                 f"the message is too large (got {len(message.data)} bytes, "
                 f"expected at most {self.profile.containers.max_message_bytes})"
             )
-        if treatment in {"drop", "can", "quarantine"}:
-            self.tally.left_out(topic, "channel")
+        if treatment in {"drop", "quarantine"} or (treatment == "can" and self.can is None):
+            self.tally.left_out(topic, "no DBC" if treatment == "can" else "channel")
             self.tally.found(FindingKind.EMBEDDED_STREAM, topic, label=treatment)
             self.tally.done(TreatmentKind.DROP_STREAM, FindingKind.EMBEDDED_STREAM)
             return None
         channel = self._channel(message.channel, treatment)
         original = channel.codec.decode(message.data)
+        judged = None
+        if treatment == "can" and self.can is not None:
+            # Before zones: a read-out that begins in one goes on outside.
+            judged = self.can.judge(message, original)
         fields = self._cut(message, original, channel, topic)
+        if fields is not None and judged is not None and self.can is not None:
+            fields = self.can.take(judged)
+            if fields is None:
+                self.tally.left_out(topic, f"can {judged.fate.value}")
         if fields is None:
             return None
         fields, redacted = self.redaction.message(fields)

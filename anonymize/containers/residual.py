@@ -39,6 +39,7 @@ def scan_messages(
     reference: Track | None,
     profile: Profile,
     shown: Track | None = None,
+    can: bool = False,
 ) -> ResidualReport:
     """Scan all messages of a released container with readers of its own (``anonymize.containers.wire``).
 
@@ -57,11 +58,12 @@ def scan_messages(
         reference: The true track; None where the recording has none.
         profile: Limits and treatments.
         shown: The displaced track of such a release.
+        can: Whether frames of CAN may be there; what they hold is for ``scan_can_frames``.
 
     Raises:
         MalformedItemError: A message cannot be read again.
     """
-    scan = _Scan(mode=mode, reference=reference, profile=profile, shown=shown)
+    scan = _Scan(mode=mode, reference=reference, profile=profile, shown=shown, can=can)
     for channel in container.summary.channels:
         if container.summary.counts.get(channel.id, 0):
             scan.channel(channel)
@@ -81,8 +83,16 @@ class _Batch:
 
 
 class _Scan:
-    def __init__(self, *, mode: Mode, reference: Track | None, profile: Profile, shown: Track | None) -> None:
+    def __init__(
+        self, *, mode: Mode, reference: Track | None, profile: Profile, shown: Track | None, can: bool
+    ) -> None:
         self._mode, self._profile = mode, profile
+        never = (
+            {"drop", "quarantine"}
+            | (set() if can else {"can"})
+            | ({"position"} if mode == "LOCAL" else set())
+        )
+        self._never = frozenset(never)
         self._span = reference.time_span() if reference is not None else None
         self._reference = reference
         self._shown = shown is not None
@@ -107,7 +117,7 @@ class _Scan:
         ):
             return
         treatment = treatment_of(channel, self._profile.containers)
-        if treatment in {"drop", "quarantine", "can"} or (treatment == "position" and self._mode == "LOCAL"):
+        if treatment in self._never:
             self._hit(FindingKind.EMBEDDED_STREAM, channel.topic, f"channel to {treatment}")
 
     def message(self, message: Message) -> None:

@@ -3,12 +3,23 @@
 import functools
 import re
 
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.base import TypesysError
 
 # Constants are no fields: distributions that differ in them alone encode messages alike.
 _CONSTANT = re.compile(r"^\S+ \w+ ?=.*\n?", re.MULTILINE)
 _PREFIX = "ros2_"
+# One form in every distribution; no part of the ones that rosbags ships.
+_CAN_FRAME = "can_msgs/msg/Frame"
+_CAN_FRAME_FIELDS = """
+std_msgs/Header header
+uint32 id
+bool is_rtr
+bool is_extended
+bool is_error
+uint8 dlc
+uint8[8] data
+"""
 
 
 @functools.cache
@@ -34,7 +45,10 @@ def published_definition(name: str, distribution: str) -> bytes:
 
 
 def _text(name: str, store: Stores) -> str:
+    types = get_typestore(store)
+    if name == _CAN_FRAME:
+        types.register(get_types_from_msg(_CAN_FRAME_FIELDS, name))
     try:
-        return get_typestore(store).generate_msgdef(name, ros_version=2)[0]
+        return types.generate_msgdef(name, ros_version=2)[0]
     except TypesysError:
         return ""

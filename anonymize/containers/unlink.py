@@ -65,6 +65,7 @@ def unlink_container(
     context: bytes,
     reference: Track | None,
     profile: Profile,
+    can: bool = False,
     displacement: ApprovedDisplacement | None = None,
 ) -> ContainerPass:
     """Prepare the second pass; it runs while its chunks are taken.
@@ -79,7 +80,8 @@ def unlink_container(
 
     APPROVED: as in OFFSET, with the positions of a secrecy processor; heights go whatever the profile says.
 
-    In all, channels in frames that do not lie on the reference track go and are reported; stamps of another
+    In all, frames of CAN stay as the first pass left them: nothing in them is displaced, so they state no place
+    any more. Channels in frames that do not lie on the reference track go and are reported; stamps of another
     clock than the log's become the log's; sequence numbers count anew in every span.
 
     Args:
@@ -89,6 +91,7 @@ def unlink_container(
         context: Names the recording within the release.
         reference: The cleansed track of the vehicle.
         profile: Limits and treatments.
+        can: Whether the first pass treated frames of CAN by a DBC; without that they go.
         displacement: The secrecy processor of an ``APPROVED`` release.
 
     Raises:
@@ -132,6 +135,7 @@ def unlink_container(
         survey=survey,
         reference=reference,
         profile=profile,
+        can=can,
     )
     return ContainerPass(
         run.messages,
@@ -189,6 +193,7 @@ class _Unlinking:
     survey: _Survey
     reference: Track
     profile: Profile
+    can: bool
     tally: Tally = field(default_factory=Tally)
     _carries: LocalCarries | OffsetCarries = field(init=False)
     _open: dict[int, _Open] = field(default_factory=dict)
@@ -263,8 +268,10 @@ class _Unlinking:
         treatment, topic = self.treatments[message.channel.id], message.channel.topic
         schema = type_name(message.channel.schema.name) if message.channel.schema else ""
         fix = treatment == "position"
-        if treatment in {"drop", "can", "quarantine"} or (
-            fix and (self.mode == "LOCAL" or not released_fix(schema))
+        if (
+            treatment in {"drop", "quarantine"}
+            or (treatment == "can" and not self.can)
+            or (fix and (self.mode == "LOCAL" or not released_fix(schema)))
         ):
             self.tally.left_out(topic, "channel")
             self.tally.found(

@@ -13,6 +13,7 @@ KNOWN_FIELDS: Mapping[str, frozenset[str]] = {
         {"steering_angle", "steering_angle_velocity", "speed", "acceleration", "jerk"}
     ),
     "ackermann_msgs/AckermannDriveStamped": frozenset({"header", "drive"}),
+    "can_msgs/Frame": frozenset({"header", "id", "is_rtr", "is_extended", "is_error", "dlc", "data"}),
     "foxglove.CameraCalibration": _STAMPED | {"width", "height", "distortion_model", "D", "K", "R", "P"},
     "foxglove.CompressedImage": _STAMPED | {"data", "format"},
     "foxglove.FrameTransform": frozenset(

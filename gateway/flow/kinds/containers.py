@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from typing import BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
+from anonymize.containers.can_residual import scan_can_frames
 from anonymize.containers.cleanse import cleanse_container
 from anonymize.containers.container_pass import ContainerPass, PassOutcome
 from anonymize.containers.open import open_container
@@ -43,6 +44,7 @@ from gateway.flow.kinds.handling import (
 )
 from gateway.flow.kinds.surroundings import Surroundings
 from gateway.flow.recording import Classified, Cleansed, DataClass, Level
+from gateway.vehicles.dbc import InstalledDbc, dbc_in_force, require_dbc
 
 _MEDIA_TYPE = "application/x-mcap"
 _KINDS = {
@@ -74,6 +76,8 @@ class ContainerHandler:
         for track in tracks if zones is not None else ():
             tags |= set(zones.test(track.lat, track.lon).kinds()) if zones is not None else set()
         used = _treatments(container, profile)
+        # Speeds and rates of turn on a bus rebuild the way.
+        tags |= {"TRACK"} if "can" in used else set()
         summary = container.summary
         return Examination(
             data_class=_class_of(used),
@@ -113,6 +117,7 @@ class ContainerHandler:
         container = open_container(original, _KINDS[item.kind], profile=profile.containers)
         used = _treatments(container, profile)
         detectors = gate.instruments.detectors if "image" in used else ()
+        dbc = dbc_in_force(gate) if "can" in used else None
         run = cleanse_container(
             container,
             zones=zones,
@@ -120,14 +125,15 @@ class ContainerHandler:
             profile=profile,
             images=_images(detectors, profile.images),
             text=lambda text: redact(text, gate.instruments.analyzer).text,
+            dbc=None if dbc is None else dbc.content,
             attested=surroundings.attested,
         )
 
         def settle(sealed: BinaryIO) -> Outcome:
             outcome = run.outcome()
             return Outcome(
-                treated=_treated(outcome),
-                residual=_cleansed_residual(sealed, outcome, zones, profile),
+                treated=_treated(outcome, dbc),
+                residual=_cleansed_residual(sealed, outcome, zones, profile, dbc, reference),
                 zone_check=zone_check,
                 position_handling="raw" if _PLACES & set(used) else "stripped",
                 level=Level.S3_SENSITIVE_GEO,
@@ -148,6 +154,9 @@ class ContainerHandler:
             )
         mode, displacement = mode_of(unlinking), displacement_of(gate, unlinking)
         local = mode == "LOCAL"
+        # The DBC that the frames were treated with, also when another is in force by now.
+        digest = cleansed.payload["facts"].get("dbc")
+        dbc = None if digest is None else require_dbc(gate, str(digest))
         shown = shown_of(unlinking, reference, displacement, profile)
         run = unlink_container(
             open_container(treated, ContainerKind.MCAP, profile=profile.containers),
@@ -156,6 +165,7 @@ class ContainerHandler:
             context=unlinking.context,
             reference=reference,
             profile=profile,
+            can=dbc is not None,
             displacement=displacement if isinstance(displacement, WitnessedDisplacement) else None,
         )
         data_class = cleansed.classified.data_class
@@ -166,7 +176,7 @@ class ContainerHandler:
             data_class=DataClass.TRAJ_REL if local and data_class is DataClass.TRAJ_ABS else data_class,
             position_handling=mode.lower(),
             absolute_time="stripped" if local else "shifted",
-            settle=_settling(run, treated, unlinking, reference, displacement, shown, profile),
+            settle=_settling(run, treated, unlinking, reference, displacement, shown, profile, dbc),
             searched="identifiers",
         )
 
@@ -179,6 +189,7 @@ def _settling(
     displacement: KeyedOffset | None,
     shown: Shown | None,
     profile: Profile,
+    dbc: InstalledDbc | None,
 ) -> Callable[[BinaryIO], Settled]:
     def settle(sealed: BinaryIO) -> Settled:
         outcome = run.outcome()
@@ -196,10 +207,12 @@ def _settling(
             reference=reference,
             profile=profile,
             shown=shown.track if shown else None,
+            can=dbc is not None,
         )
+        frames = _scanned_frames(again, profile, dbc, reference)
         places = scanned_places(again, treated, unlinking, reference, profile)
-        facts = dict(outcome.facts) | (dict(shown.facts) if shown else {})
-        made = settled(displacement, joined(structure, messages, *places), facts)
+        facts = dict(outcome.facts) | _of(dbc) | (dict(shown.facts) if shown else {})
+        made = settled(displacement, joined(structure, messages, frames, *places), facts)
         return replace(made, level=lowered(unlinking, outcome, again.summary, profile.containers))
 
     return settle
@@ -241,13 +254,26 @@ def _topics(outcome: PassOutcome) -> set[str]:
     return {topic for topic, counts in outcome.facts["messages"].items() if counts["out"]}
 
 
-def _treated(outcome: PassOutcome) -> Treated:
+def _of(dbc: InstalledDbc | None) -> dict[str, Any]:
+    """Which DBC frames were treated with, for the evidence; empty without one."""
+    return {} if dbc is None else {"dbc": dbc.digest, "dbc_version": dbc.version}
+
+
+def _scanned_frames(
+    container: Container, profile: Profile, dbc: InstalledDbc | None, reference: Track | None
+) -> ResidualReport:
+    return scan_can_frames(
+        container, dbc=None if dbc is None else dbc.content, profile=profile, track=reference
+    )
+
+
+def _treated(outcome: PassOutcome, dbc: InstalledDbc | None) -> Treated:
     return Treated(
         content=b"",
         media_type=_MEDIA_TYPE,
         findings=outcome.findings,
         treatments=outcome.treatments,
-        facts=outcome.facts,
+        facts={**outcome.facts, **_of(dbc)},
         dropped=not _topics(outcome),
     )
 
@@ -262,9 +288,14 @@ def _masked(outcome: PassOutcome) -> dict[str, int]:
 
 
 def _cleansed_residual(
-    sealed: BinaryIO, outcome: PassOutcome, zones: ZoneSet | None, profile: Profile
+    sealed: BinaryIO,
+    outcome: PassOutcome,
+    zones: ZoneSet | None,
+    profile: Profile,
+    dbc: InstalledDbc | None,
+    reference: Track | None,
 ) -> ResidualReport:
-    """The structure by a reader of its own, and the tracks that are left against the zones."""
+    """The structure by a reader of its own, the tracks that are left against the zones, and frames of CAN."""
     if not _topics(outcome):
         return ResidualReport(scanners=("nothing-left",), residual=())
     structure = scan_structure(sealed, channels=_topics(outcome))
@@ -277,4 +308,4 @@ def _cleansed_residual(
         if finding.kind is FindingKind.RESTRICTED_ZONE
     ]
     zone_test = ResidualReport(scanners=("re-read-and-zone-test",), residual=tuple(left))
-    return joined(structure, zone_test)
+    return joined(structure, zone_test, _scanned_frames(again, profile, dbc, reference))
