@@ -29,6 +29,10 @@ class WitnessError(LedgerError):
     """A witness cannot be reached or does not answer as C2SP tlog-witness says, or a quorum of them is missing."""
 
 
+class TileError(LedgerError):
+    """An archive of tiles is not that of this ledger, or is ahead of it."""
+
+
 class VerificationError(LedgerError):
     """Recomputing the ledger found an entry that does not verify.
 

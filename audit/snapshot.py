@@ -150,7 +150,8 @@ class Snapshot:
         if key in self._blocks:
             self._blocks.move_to_end(key)
             return self._blocks[key]
-        layers = [self._stored(tier, block << TIER_BITS)]
+        first = block << TIER_BITS
+        layers = [self.hashes(tier, first, min(first + _BLOCK, self.size >> tier))]
         while len(layers[-1]) > 1 and len(layers) < TIER_BITS:
             below = layers[-1]
             layers.append([merkle.node_hash(below[i], below[i + 1]) for i in range(0, len(below) - 1, 2)])
@@ -159,8 +160,17 @@ class Snapshot:
             self._blocks.popitem(last=False)
         return layers
 
-    def _stored(self, tier: int, first: int) -> list[bytes]:
-        last = min(first + _BLOCK, self.size >> tier)
+    def hashes(self, tier: int, first: int, last: int) -> list[bytes]:
+        """Return the hashes of the complete subtrees ``[first, last)`` of a level that is stored.
+
+        Args:
+            tier: The level, a multiple of 8; 0 for leaves.
+            first: Position of the first.
+            last: Position after the last.
+
+        Raises:
+            LedgerCorruptError: if one is missing.
+        """
         if tier == 0:
             position, value = entries.c.entry_index, entries.c.leaf_hash
             query = select(position, value)

@@ -1,4 +1,4 @@
-"""Stand-alone verifier of ledger exports: this file, the standard library and ``cryptography`` only.
+"""Stand-alone verifier of ledger exports and archives: this file, the standard library and ``cryptography`` only.
 
 Usage: ``python -m audit.verify EXPORT --vkey VKEY`` or ``python verify.py EXPORT --key-file FILE [--json]``, with
 ``--witness VKEY`` for each witness that is trusted and ``--quorum N`` for how many of them are needed (all).
@@ -16,6 +16,9 @@ Exit status: 0 the export verifies, 1 it does not, 2 the call was wrong.
 9. The footer's statement carries a valid signature of the given key over both.
 10. A complete export holds every entry of the tree, and their recomputed root is the checkpoint's.
 11. Intents that nothing settled are listed, for a complete export; they are findings, not errors.
+
+Where EXPORT is a directory it is an archive of tiles (C2SP tlog-tiles): its checkpoint is checked as in 3., its
+leaves as in 5. and 7., every tile of hashes that the tree needs against them, and the root as in 10.
 
 This code shares nothing with the ledger that writes exports, so an error in one does not hide in the other.
 """
@@ -48,6 +51,7 @@ _FOOTER_FIELDS = {"count", "digest", "statement"}
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z", re.ASCII)
 _SIGNATURE_MARK = "\u2014 "
 _MAX_INTEGER = 2**53 - 1
+_TILE = 256
 
 
 class BadExportError(Exception):
@@ -174,6 +178,100 @@ def verify_export(
     )
 
 
+def verify_archive(
+    directory: Path, vkey: str, *, witnesses: Sequence[str] = (), quorum: int | None = None
+) -> VerifiedExport:
+    """Verify an archive of tiles from its leaves up. See :func:`verify_export`.
+
+    Raises:
+        BadKeyError: if a key is malformed or given twice, or the quorum is impossible.
+        BadExportError: at the first thing that is missing or does not verify.
+    """
+    key = parse_vkey(vkey)
+    trusted = _parse_witnesses(witnesses, quorum)
+    note = _read(directory / "checkpoint").decode("utf-8", errors="replace")
+    size, root = _open_checkpoint(note, key)
+    times = _check_witnesses(note, trusted, len(trusted) if quorum is None else quorum)
+    chain = _Chain(size, root)
+    # The hashes of each level whose tile is not complete yet, leaves first.
+    levels: list[list[bytes]] = [[] for _ in range(8)]
+    counts = [0] * 8
+    for first in range(0, size, _TILE):
+        width = min(_TILE, size - first)
+        for index, leaf in enumerate(_leaves(directory, first // _TILE, width), first):
+            levels[0].append(chain.add_leaf(index, leaf))
+        for level in range(8):
+            if len(levels[level]) < _TILE:
+                break
+            _check_tile(directory, level, counts[level], levels[level])
+            if level + 1 < len(levels):
+                levels[level + 1].append(_subtree(levels[level]))
+            levels[level] = []
+            counts[level] += 1
+    for level, hashes in enumerate(levels):
+        if hashes:
+            _check_tile(directory, level, counts[level], hashes)
+    chain.check_complete()
+    open_intents = sorted(chain.open_intents.items())
+    return VerifiedExport(
+        origin=key.name,
+        size=size,
+        root=root.hex(),
+        count=chain.count,
+        complete=True,
+        filter=None,
+        findings=tuple(Finding(index=i, finding=f"intent {kind} never settled") for i, kind in open_intents),
+        witnesses=times,
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise BadExportError(f"{path.name} cannot be read: {exc.strerror}") from exc
+
+
+def _tile_path(directory: Path, level: str, index: int, width: int) -> Path:
+    digits = f"{index:03d}"
+    digits = digits.zfill(-(-len(digits) // 3) * 3)
+    parts = [digits[at : at + 3] for at in range(0, len(digits), 3)]
+    name = "/".join([*(f"x{part}" for part in parts[:-1]), parts[-1]])
+    return directory / "tile" / level / (name if width == _TILE else f"{name}.p/{width}")
+
+
+def _leaves(directory: Path, index: int, width: int) -> list[bytes]:
+    data = _read(_tile_path(directory, "entries", index, width))
+    leaves: list[bytes] = []
+    at = 0
+    while at < len(data):
+        end = at + 2 + int.from_bytes(data[at : at + 2], "big")
+        if at + 2 > len(data) or end > len(data):
+            raise BadExportError("an entry bundle is cut off", index * _TILE + len(leaves))
+        leaves.append(data[at + 2 : end])
+        at = end
+    if len(leaves) != width:
+        raise BadExportError(
+            f"an entry bundle holds another number of entries (got {len(leaves)}, expected {width})",
+            index * _TILE + len(leaves),
+        )
+    return leaves
+
+
+def _check_tile(directory: Path, level: int, index: int, hashes: list[bytes]) -> None:
+    if _read(_tile_path(directory, str(level), index, len(hashes))) != b"".join(hashes):
+        raise BadExportError(
+            f"tile {index} of level {level} holds other hashes than its entries give",
+            index * _TILE ** (level + 1),
+        )
+
+
+def _subtree(hashes: list[bytes]) -> bytes:
+    while len(hashes) > 1:
+        hashes = [_node_hash(hashes[at], hashes[at + 1]) for at in range(0, len(hashes), 2)]
+    return hashes[0]
+
+
 class _Lines:
     """Canonical JSON lines; ``digest`` covers every line but the one read last."""
 
@@ -225,6 +323,17 @@ class _Chain:
         self._last_index = index
         self.count += 1
 
+    def add_leaf(self, index: int, leaf: bytes) -> bytes:
+        """Add the leaf of an archive, whose tree is checked as a whole; returns its hash."""
+        try:
+            self._check_sequence(_body(leaf, index), index)
+        except BadExportError as exc:
+            raise BadExportError(exc.reason, index) from exc
+        leaf_hash = hashlib.sha256(b"\x00" + leaf).digest()
+        self._push(leaf_hash)
+        self.count += 1
+        return leaf_hash
+
     def check_complete(self) -> None:
         # 10.
         if self.count != self._size:
@@ -249,9 +358,7 @@ class _Chain:
     def _check_entry(self, record: dict[str, Any], index: int) -> None:
         # 5.
         leaf = _base64(record["leaf"], "leaf")
-        body = _canonical_object(leaf, "leaf")
-        if not _is_integer(body.get("index")) or body["index"] != index:
-            raise BadExportError(f"leaf says another index (got {body.get('index')!r}, expected {index})")
+        body = _body(leaf, index)
         # 6.
         leaf_hash = hashlib.sha256(b"\x00" + leaf).digest()
         proof = _hashes(record["proof"])
@@ -286,6 +393,14 @@ class _Chain:
         self._peaks.append((level, current))
 
 
+def _body(leaf: bytes, index: int) -> dict[str, Any]:
+    # 5.
+    body = _canonical_object(leaf, "leaf")
+    if not _is_integer(body.get("index")) or body["index"] != index:
+        raise BadExportError(f"leaf says another index (got {body.get('index')!r}, expected {index})")
+    return body
+
+
 def _check_header(header: dict[str, Any], key: Key) -> tuple[dict[str, Any], int, bytes]:
     # 2.
     if header.keys() != _HEADER_FIELDS:
@@ -300,8 +415,13 @@ def _check_header(header: dict[str, Any], key: Key) -> tuple[dict[str, Any], int
         raise BadExportError(f"export names another key (got {header['vkey']!r}, expected {key.vkey!r})")
     if header["filter"] is not None and not isinstance(header["filter"], dict):
         raise BadExportError(f"filter is neither null nor an object (got {header['filter']!r})")
+    size, root = _open_checkpoint(header["checkpoint"], key)
+    return header, size, root
+
+
+def _open_checkpoint(note: object, key: Key) -> tuple[int, bytes]:
     # 3.
-    lines = _open_note(header["checkpoint"], key, "checkpoint").split("\n")
+    lines = _open_note(note, key, "checkpoint").split("\n")
     if len(lines) != 4 or lines[0] != key.name:  # noqa: PLR2004 - origin, size, root, end
         raise BadExportError(
             f"checkpoint is malformed or of another origin (got {lines[0]!r}, expected {key.name!r})"
@@ -311,7 +431,7 @@ def _check_header(header: dict[str, Any], key: Key) -> tuple[dict[str, Any], int
     root = _base64(lines[2], "checkpoint root")
     if len(root) != 32:  # noqa: PLR2004 - SHA-256
         raise BadExportError(f"checkpoint root has the wrong length (got {len(root)} bytes, expected 32)")
-    return header, int(lines[1]), root
+    return int(lines[1]), root
 
 
 def _check_footer(footer: dict[str, Any], count: int, digest: str, key: Key) -> None:
@@ -475,8 +595,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         vkey = options.vkey if options.key_file is None else options.key_file.read_text(encoding="utf-8")
-        with options.export.open("rb") as stream:
-            outcome = _judge(stream, vkey, options.witness, options.quorum)
+        outcome = _judge(options.export, vkey, options.witness, options.quorum)
     except (BadKeyError, OSError, UnicodeDecodeError) as exc:
         sys.stderr.write(f"verify: {exc}\n")
         return 2
@@ -484,9 +603,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return outcome.status
 
 
-def _judge(stream: BinaryIO, vkey: str, witnesses: Sequence[str], quorum: int | None) -> _Outcome:
+def _judge(path: Path, vkey: str, witnesses: Sequence[str], quorum: int | None) -> _Outcome:
     try:
-        verified = verify_export(stream, vkey, witnesses=witnesses, quorum=quorum)
+        if path.is_dir():
+            verified = verify_archive(path, vkey, witnesses=witnesses, quorum=quorum)
+        else:
+            with path.open("rb") as stream:
+                verified = verify_export(stream, vkey, witnesses=witnesses, quorum=quorum)
     except BadExportError as exc:
         where = "export" if exc.index is None else f"entry {exc.index}"
         record: dict[str, Any] = {"ok": False, "index": exc.index, "reason": exc.reason}
@@ -523,7 +646,9 @@ def _instant(time_s: int) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="verify", description="Verify an export of a Fleetgate ledger.")
-    parser.add_argument("export", type=Path, metavar="EXPORT", help="the export, JSON lines")
+    parser.add_argument(
+        "export", type=Path, metavar="EXPORT", help="the export, JSON lines, or a directory of tiles"
+    )
     key = parser.add_mutually_exclusive_group(required=True)
     key.add_argument("--vkey", help="verifier key, name+hash+base64")
     key.add_argument("--key-file", type=Path, metavar="F", help="file that holds the verifier key")

@@ -9,6 +9,7 @@ import typer
 from audit.events import EventType, Outcome
 from audit.export import export_ledger
 from audit.query import EntryFilter, find_page
+from audit.tiles import archive_tiles
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
 from gateway.flow.acts import intended
 from gateway.flow.gate import Gate
@@ -155,4 +156,32 @@ def export(
         {"file": str(file), "entries": summary.count, "vkey": vkey},
         as_json=as_json,
         line=f"{summary.count} entries in {file}; verify with: python -m audit.verify {file} --vkey '{vkey}'",
+    )
+
+
+@app.command()
+@reporting
+def tiles(
+    directory: Annotated[Path, typer.Argument(help="Archive to make or to bring up to date.")],
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Archive the ledger as tiles (C2SP tlog-tiles) under a fresh checkpoint, for `python -m audit.verify`."""
+    with opened() as gate:
+        auditor = _auditor(gate, person, key, key_passphrase_file, "audit.tiles")
+        event = intended(
+            EventType.AUDIT_LEDGER_EXPORT, actor=auditor.id, object_id="ledger", digests=auditor.digests
+        )
+        with gate.ledger.intent(event) as intent:
+            archived = archive_tiles(gate.ledger, directory, gate.checkpoint())
+            intent.complete(facts={"entries": archived.size, "files": archived.written})
+        vkey = gate.ledger.signer.vkey
+    report(
+        {"directory": str(directory), "entries": archived.size, "written": archived.written, "vkey": vkey},
+        as_json=as_json,
+        line=f"{archived.size} entries in {directory}; "
+        f"verify with: python -m audit.verify {directory} --vkey '{vkey}'",
     )
