@@ -68,6 +68,21 @@ class TextMaskTreatment:
 
 
 @validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
+class SectorProfile:
+    """How far the zone test trusts what a vehicle says of its cameras (docs/zones.md, Cameras).
+
+    Attributes:
+        least_fov_deg: A camera that sees less to the sides, in degrees, is tested as if it saw so much.
+        least_heading_error_deg: A camera's direction is never taken to be better known, to either side.
+        least_speed_mps: A vehicle that is slower, in metres per second, may reverse: its course tells no heading.
+    """
+
+    least_fov_deg: Annotated[float, Field(gt=0.0, le=360.0)]
+    least_heading_error_deg: Annotated[float, Field(ge=0.0, le=180.0)]
+    least_speed_mps: _Positive
+
+
+@validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
 class ImageProfile:
     """Limits and treatments of still images, and of the frames of videos.
 
@@ -85,6 +100,8 @@ class ImageProfile:
         max_passes: How often masking may be repeated on what the residual scan finds before the item stops.
         pose_error_m: Radius in metres around a frame's position that must be clear of restricted zones.
         view_distance_m: Distance in metres that a camera is taken to see, added to ``pose_error_m``.
+        sectors: When only what a described camera looks at counts in the zone test; null tests the whole disc
+            about every camera.
         limit_sign: Treatment of height, weight, width and axle-load signs; null leaves them.
         text: Treatment of text in images; null leaves it. Needs the extra ``ocr``.
     """
@@ -100,6 +117,7 @@ class ImageProfile:
     max_passes: _Count
     pose_error_m: _Positive
     view_distance_m: _Positive
+    sectors: SectorProfile | None = None
     limit_sign: MaskTreatment | None = None
     text: TextMaskTreatment | None = None
 

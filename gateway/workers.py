@@ -37,6 +37,7 @@ from gateway.people.registry import GATE_ACTOR
 from gateway.people.zones import zones_in_force
 from gateway.vault.errors import StorageError, VaultError
 from gateway.vault.values import seal_value
+from gateway.vehicles.cameras import Camera
 from gateway.vehicles.manifest import Manifest
 from gateway.videos.checkpoint import discard_finished
 
@@ -244,6 +245,8 @@ def surroundings_of(gate: Gate, row: RecordingRow, manifest: Manifest) -> Surrou
     points: list[tuple[float, float]] = []
     captured: dict[str, float] = {}
     siblings: list[Sibling] = []
+    cameras: dict[str, Camera] = {}
+    by_name = manifest.camera_of()
     with gate.database.read() as session:
         zones = zones_in_force(gate, session)
         items = list(
@@ -256,6 +259,9 @@ def surroundings_of(gate: Gate, row: RecordingRow, manifest: Manifest) -> Surrou
             moment = manifest.items[item.position].captured_at
             if moment is not None:
                 captured[item.id] = moment.timestamp()
+            camera = by_name.get(manifest.items[item.position].name)
+            if camera is not None:
+                cameras[item.id] = camera
             if item.state not in known or item.original_seal is None:
                 continue
             classified = load_classified(gate, session, item.id)
@@ -292,6 +298,7 @@ def surroundings_of(gate: Gate, row: RecordingRow, manifest: Manifest) -> Surrou
         attested=zone_attestation_of(gate, row) is not None,
         planted=(*(item.name.rsplit("/", 1)[-1] for item in manifest.items), row.source_id),
         siblings=Siblings(items=tuple(siblings)),
+        cameras=cameras,
     )
 
 

@@ -268,13 +268,20 @@ def ready(outcome: Outcome) -> Cleansing:
     return Cleansing(chunks=chunks, settle=lambda _: outcome)
 
 
-def cut_whole(item: Classified, hits: tuple[Finding, ...], zone_check: str) -> Cleansing:
+def cut_whole(
+    item: Classified,
+    hits: tuple[Finding, ...],
+    zone_check: str,
+    *,
+    facts: Mapping[str, Any] | None = None,
+) -> Cleansing:
     """An item of which nothing is left."""
     treated = Treated(
         content=b"",
         media_type="application/octet-stream",
         findings=hits,
         treatments=(Treatment(kind=TreatmentKind.DROP, of=FindingKind.RESTRICTED_ZONE, count=len(hits)),),
+        facts=facts or {},
         dropped=True,
     )
     return ready(

@@ -1,17 +1,18 @@
 """Still images: masked, written anew, and tested by the place where they were taken."""
 
 from collections.abc import Mapping
-from typing import BinaryIO, ClassVar, Literal
+from dataclasses import replace
+from typing import Any, BinaryIO, ClassVar, Literal
 
 from anonymize.errors import UnknownFormatError
 from anonymize.finding import Finding
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
-from anonymize.geo.cut import frame_in_zone
 from anonymize.geo.zones import ZoneSet
 from anonymize.media.detection import detector_set_digest
 from anonymize.media.image_decoding import released_kind
 from anonymize.media.images import cleanse_image, inspect_image, scan_image
+from anonymize.profile import ImageProfile
 from gateway.flow.gate import Gate
 from gateway.flow.kinds.handling import (
     Cleansing,
@@ -26,6 +27,7 @@ from gateway.flow.kinds.handling import (
     ready,
     zone_tags,
 )
+from gateway.flow.kinds.sight import frame_hits, sight_of, zone_facts
 from gateway.flow.kinds.surroundings import Surroundings
 from gateway.flow.recording import Classified, Cleansed, DataClass, Level
 
@@ -97,14 +99,12 @@ class ImageHandler:
         detectors = gate.instruments.detectors
         place = surroundings.place_of(item)
         zone_check = surroundings.zone_check(place)
-        hits: tuple[Finding, ...] = ()
-        if place is not None and surroundings.zones is not None:
-            radius = profile.pose_error_m + profile.view_distance_m
-            hits = frame_in_zone(place[0], place[1], surroundings.zones.zones, radius_m=radius)
+        hits, facts = _zone_test(item, place, surroundings, profile)
         if hits:
-            return cut_whole(item, hits, zone_check)
+            return cut_whole(item, hits, zone_check, facts=facts)
         kind = image_kind(item.kind)
         treated = cleanse_image(original.read(), kind, detectors=detectors, profile=profile)
+        treated = replace(treated, facts={**treated.facts, **facts})
         residual = scan_image(
             treated.content,
             released_kind(kind),
@@ -129,3 +129,20 @@ class ImageHandler:
         del gate
         extension = _EXTENSIONS[cleansed.classified.kind]
         return passed_on(cleansed, treated, unlinking, extension=extension)
+
+
+def _zone_test(
+    item: Classified,
+    place: tuple[float, float, float | None] | None,
+    surroundings: Surroundings,
+    profile: ImageProfile,
+) -> tuple[tuple[Finding, ...], dict[str, Any]]:
+    """What a picture may show of zones, and how that was tested; nothing where its place or zones are unknown."""
+    if place is None or surroundings.zones is None:
+        return (), {}
+    sight = sight_of(surroundings.cameras.get(item.quarantined.item), profile)
+    heading = surroundings.heading_of(item, least_speed_mps=sight.least_speed_mps) if sight else None
+    hits = frame_hits(
+        place[0], place[1], sight=sight, heading=heading, profile=profile, zones=surroundings.zones.zones
+    )
+    return hits, zone_facts(sight, "sector" if heading else "disc")

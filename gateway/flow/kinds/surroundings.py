@@ -1,16 +1,18 @@
 """What the items of one recording say about one another."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anonymize.formats.track import Track
+from anonymize.geo.headings import Heading, heading_at
 from gateway.errors import HeldError
 from gateway.flow.kinds.siblings import ALONE, Siblings
 from gateway.flow.recording import Classified
 from gateway.people.zones import InstalledZones
+from gateway.vehicles.cameras import Camera
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +27,7 @@ class Surroundings:
         attested: Whether a compliance officer attested that items without a position lie outside the zones.
         planted: Strings that must not leave: file names and the collector's id.
         siblings: The recording's items that were classified, as originals.
+        cameras: The camera that took an item, by item id, from the signed manifest.
     """
 
     zones: InstalledZones | None
@@ -34,6 +37,7 @@ class Surroundings:
     attested: bool
     planted: tuple[str, ...]
     siblings: Siblings = ALONE
+    cameras: Mapping[str, Camera] = field(default_factory=dict)
 
     @property
     def reference(self) -> Track | None:
@@ -54,10 +58,24 @@ class Surroundings:
         facts = item.facts
         if facts.get("latitude") is not None and facts.get("longitude") is not None:
             return float(facts["latitude"]), float(facts["longitude"]), None
-        for moment in (self.captured.get(item.quarantined.item), facts.get("captured_at")):
+        found = self._placed_by_time(item)
+        return None if found is None else found[1]
+
+    def heading_of(self, item: Classified, *, least_speed_mps: float) -> Heading | None:
+        """Where the vehicle headed as it took an item that its time and the tracks place; None where unknown.
+
+        An item that states its own position states no heading: its time may be another clock's.
+        """
+        if item.facts.get("latitude") is not None:
+            return None
+        found = self._placed_by_time(item)
+        return None if found is None else heading_at(self.tracks, found[0], least_speed_mps=least_speed_mps)
+
+    def _placed_by_time(self, item: Classified) -> tuple[float, tuple[float, float, float | None]] | None:
+        for moment in (self.captured.get(item.quarantined.item), item.facts.get("captured_at")):
             found = None if moment is None else self.position_at(float(moment))
-            if found is not None:
-                return found
+            if moment is not None and found is not None:
+                return float(moment), found
         return None
 
     def zone_check(self, place: object) -> str:

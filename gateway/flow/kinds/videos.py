@@ -1,7 +1,7 @@
 """Videos: read where they lie, masked frame by frame, tested second by second along their way."""
 
 from dataclasses import replace
-from typing import BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import rfc8785
 
@@ -30,6 +30,7 @@ from gateway.flow.kinds.handling import (
     ready,
     zone_tags,
 )
+from gateway.flow.kinds.sight import zone_facts
 from gateway.flow.kinds.surroundings import Surroundings
 from gateway.flow.recording import Classified, Cleansed, DataClass, Level
 from gateway.people.zones import InstalledZones
@@ -80,7 +81,8 @@ class VideoHandler:
         profile = gate.profile.profile
         telemetry = read_gpmf(original, max_points=profile.tracks.max_points)
         captured = surroundings.captured.get(item.quarantined.item)
-        way = check_way(item.facts, captured, telemetry, surroundings, profile.images)
+        camera = surroundings.cameras.get(item.quarantined.item)
+        way = check_way(item.facts, captured, telemetry, surroundings, profile.images, camera)
         cut = [(span.begin_s, span.end_s) for span in way.spans]
         detectors = gate.instruments.detectors
         detectors_digest = detector_set_digest(detectors)
@@ -103,7 +105,7 @@ class VideoHandler:
                 findings=findings,
                 treatments=treatments,
                 dropped=video.dropped,
-                facts=video.facts,
+                facts={**video.facts, **_zone_facts(way, surroundings.zones)},
                 mask=b"" if video.dropped else rfc8785.dumps(video.masks.as_dict()),
             ),
             residual=video.scan,
@@ -137,6 +139,10 @@ class VideoHandler:
             ),
             mask=masks_within(fragments, kept),
         )
+
+
+def _zone_facts(way: WayCheck, zones: InstalledZones | None) -> dict[str, Any]:
+    return {} if zones is None else zone_facts(way.sight, "sector" if way.heading_known else "disc")
 
 
 def _zone_evidence(

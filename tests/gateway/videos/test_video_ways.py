@@ -15,6 +15,7 @@ from gateway.flow.cleanse import load_cleansed, open_treated
 from gateway.flow.dossier import recording_summary
 from gateway.flow.gate import Gate
 from gateway.flow.recording import Cleansed
+from gateway.vehicles.cameras import Camera
 from simulators import ORIGIN, START, House, cleanse, png, route, zone_file
 
 E7 = 10_000_000
@@ -98,6 +99,7 @@ def test_telemetry_alone_says_which_seconds_are_cut(sqlite_house: House):
     assert set(range(24, 37)).isdisjoint(times)
     assert set(times) >= {*range(17), *range(44, 60)}
     assert payload["zone_check"] == "tested"
+    assert payload["facts"]["zone_area"] == "disc"
     assert (payload["tags"], payload["facts"]["cut_frames"]) == (["MIL"], 60 - len(times))
     (cut,) = (t for t in payload["treatments"] if t["of"] == "restricted_zone")
     assert (cut["kind"], cut["count"]) == ("cut", 60 - len(times))
@@ -107,6 +109,26 @@ def test_telemetry_alone_says_which_seconds_are_cut(sqlite_house: House):
     document = json.dumps(payload)
     assert str(ORIGIN[0])[:6] not in document
     assert str(ORIGIN[1])[:6] not in document
+
+
+def test_a_described_camera_is_cut_where_it_looks_at_the_zone(sqlite_house: House):
+    """Two videos of one drive, the zone north of it: one camera looks north, one south; evidence says so."""
+    described = {"left.mp4": 270.0, "right.mp4": 90.0}
+    cameras = tuple(
+        Camera(items=name, fov_deg=70.0, yaw_deg=yaw, heading_error_deg=2.0, offset_m=0.0)
+        for name, yaw in described.items()
+    )
+    with sqlite_house.opened() as gate:
+        sqlite_house.furnish(gate, zones=beside(30))
+        recording = cleanse(gate, dict.fromkeys(described, camera(60)), cameras=cameras)
+        left, right = (times_left(gate, recording, name) for name in described)
+        payloads = [treated_of(gate, recording, name).payload for name in described]
+    assert set(range(28, 33)).isdisjoint(left)
+    assert right == list(range(60))
+    for payload, yaw in zip(payloads, described.values(), strict=True):
+        assert (payload["zone_check"], payload["facts"]["zone_area"]) == ("tested", "sector")
+        assert payload["facts"]["camera"]["yaw_deg"] == yaw
+    assert (payloads[0]["tags"], payloads[1]["tags"]) == (["MIL"], [])
 
 
 def test_a_place_stated_for_the_file_counts_for_its_first_frame(sqlite_house: House):

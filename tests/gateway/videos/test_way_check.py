@@ -19,6 +19,7 @@ from anonymize.profile import shipped_profile
 from gateway.errors import HeldError
 from gateway.flow.kinds.surroundings import Surroundings
 from gateway.people.zones import InstalledZones
+from gateway.vehicles.cameras import Camera
 from gateway.videos.way import WayCheck, check_way
 from simulators import ORIGIN, zone_file
 
@@ -62,6 +63,7 @@ def checked(
     captured: float | None = BEGAN,
     place: tuple[float, float] | None = None,
     attested: bool = False,
+    camera: Camera | None = None,
 ) -> WayCheck:
     installed = None if zones is None else InstalledZones(zones=zones, digest="d" * 64, version=1)
     surroundings = Surroundings(
@@ -69,7 +71,7 @@ def checked(
     )
     facts = {"duration_s": duration_s, "captured_at": None}
     facts |= {"latitude": place[0] if place else None, "longitude": place[1] if place else None}
-    return check_way(facts, captured, own, surroundings, IMAGES)
+    return check_way(facts, captured, own, surroundings, IMAGES, camera)
 
 
 def cut(check: WayCheck, duration_s: float = 60.0) -> set[int]:
@@ -224,3 +226,103 @@ def test_a_real_camera_that_walks_towards_a_zone_is_cut_from_the_middle_on(share
     found = checked(zones, own=own, duration_s=duration_s, captured=None)
     assert cut(found, duration_s) >= {9, 10}
     assert not cut(found, duration_s) & {2, 3}
+
+
+def looking(yaw_deg: float, fov_deg: float = 70.0, offset_m: float = 0.0) -> Camera:
+    return Camera(items="own.mp4", fov_deg=fov_deg, yaw_deg=yaw_deg, heading_error_deg=0.0, offset_m=offset_m)
+
+
+@pytest.mark.parametrize("source", ["telemetry", "track"])
+def test_a_camera_is_cut_while_it_looks_at_a_zone_beside_the_way(source):
+    """The drive goes east, the zone lies to its left: 15 m from the way, 120 m wide."""
+    zones, fixes = near(30.0, 15.0), halves(0.0, 60.5)
+
+    def found(camera: Camera | None) -> WayCheck:
+        if source == "telemetry":
+            return checked(zones, own=telemetry(fixes), captured=None, camera=camera)
+        return checked(zones, track(fixes), camera=camera)
+
+    disc, left, right, front, rear = (
+        cut(found(camera)) for camera in (None, *(looking(yaw) for yaw in (270.0, 90.0, 0.0, 180.0)))
+    )
+    assert 30 in left
+    assert left < disc
+    # The position alone, with the way between two fixes, is 25 m uncertain: that reaches the zone from the way.
+    assert right < left
+    assert right <= {s for s in range(60) if abs(s - 30) <= 10}
+    # Ahead it is seen on the way there, behind on the way from there.
+    assert min(front) < min(rear) - 3
+    assert max(front) < max(rear) - 3
+    assert front | rear <= disc
+    assert (found(looking(90.0)).heading_known, found(looking(90.0)).zone_check) == (True, "tested")
+
+
+def test_a_camera_that_looks_away_keeps_what_the_disc_would_cut():
+    zones, fixes = near(30.0, 60.0), telemetry(halves(0.0, 60.0))
+    assert {28, 30, 32} <= cut(checked(zones, own=fixes, captured=None))
+    assert cut(checked(zones, own=fixes, captured=None, camera=looking(90.0))) == set()
+    assert 30 in cut(checked(zones, own=fixes, captured=None, camera=looking(270.0)))
+
+
+def test_a_camera_that_stands_is_tested_as_a_disc():
+    seconds = halves(0.0, 60.5)
+    still = replace(track(np.full(len(seconds), 30.0)), time_s=BEGAN + seconds)
+    for away in (60.0, 90.0):
+        found = checked(near(30.0, away), still, camera=looking(90.0))
+        assert cut(found) == set(range(60))
+        assert not found.heading_known
+
+
+def test_the_pauses_of_a_way_are_tested_as_discs():
+    paused = telemetry(np.r_[halves(0.0, 20.0), halves(26.0, 60.0)])
+    zones = near(23.0, 60.0)
+    assert {21, 23, 25} <= cut(checked(zones, own=paused, captured=None, camera=looking(90.0)))
+
+
+def test_the_distance_of_a_camera_from_the_antenna_widens_its_sector():
+    zones, fixes = near(30.0, 45.0), telemetry(halves(0.0, 60.0))
+    here, off = (
+        checked(zones, own=fixes, captured=None, camera=looking(90.0, offset_m=metres))
+        for metres in (0.0, 30.0)
+    )
+    assert cut(here) == set()
+    assert 30 in cut(off)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**32),
+    every=st.sampled_from([1, 2, 5, 10]),
+    yaw=st.floats(-180.0, 180.0),
+    fov=st.floats(60.0, 200.0),
+    zone=st.tuples(st.floats(-150.0, 150.0), st.floats(-150.0, 150.0)),
+    second=st.floats(0.0, 60.0),
+)
+def test_no_second_that_shows_a_zone_is_left_however_the_drive_turns(seed, every, yaw, fov, zone, second):
+    """A winding drive: what the true camera sees at the true places, point by point, against what is cut."""
+    rng = np.random.default_rng(seed)
+    seconds = np.arange(0.0, 60.05, 0.1)
+    speed = np.interp(seconds, np.arange(0.0, 61.0, 6.0), rng.uniform(0.0, 20.0, 11))
+    sideways = np.interp(seconds, np.arange(0.0, 61.0, 3.0), rng.uniform(-3.0, 3.0, 21))
+    true = rng.uniform(0.0, 360.0) + np.degrees(np.cumsum(sideways / np.maximum(speed, 3.0)) * 0.1)
+    east, north = (np.cumsum(speed * part(np.radians(true))) * 0.1 for part in (np.sin, np.cos))
+    lat, lon = from_enu(east, north, *ORIGIN)
+    seen = np.arange(0, len(seconds), every)
+    told = replace(track(seconds[seen]), lat=lat[seen], lon=lon[seen])
+    at = int(np.searchsorted(seconds, second))
+    there = from_enu(east[[at]] + zone[0], north[[at]] + zone[1], *ORIGIN)
+    zones = ZoneSet.from_geojson(zone_file(("MIL", float(there[0][0]), float(there[1][0]), 10.0)))
+    camera = looking(yaw, fov)
+    own = GpmfTrack(track=told, media_s=seconds[seen], unlocked=0)
+    found = checked(zones, own=own, captured=None, camera=camera)
+    assert cut(found) <= cut(checked(zones, own=own, captured=None))
+    rays, far = np.meshgrid(
+        np.linspace(-fov / 2.0, fov / 2.0, 41), np.linspace(0.0, IMAGES.view_distance_m, 21)
+    )
+    for i in range(0, int(seconds[seen][-1] * 10), 5):
+        axis = np.radians(true[i] + yaw + rays)
+        points = from_enu(
+            (east[i] + far * np.sin(axis)).ravel(), (north[i] + far * np.cos(axis)).ravel(), *ORIGIN
+        )
+        if zones.test_exact(*points).inside.any():
+            assert any(span.holds(float(seconds[i])) for span in found.spans)
