@@ -18,6 +18,8 @@ _FARTHEST_M = 100_000.0
 _SCALE = 0.98
 _ROUNDING_M = 1.0
 _TURN_DEG = 360.0
+_POLE_DEG = 90.0
+_NO_BOX = (0.0, 0.0, 0.0, 0.0)
 
 
 class _Disc(NamedTuple):
@@ -89,6 +91,47 @@ class ClearPlaces:
         shrink = math.cos(math.radians(abs(lat) + _WIDEST_DEG))
         away = np.maximum(y, x * shrink) * _LEAST_METRES_PER_DEGREE
         return float(np.clip(away.min(initial=_WIDEST_M), 0.0, _WIDEST_M))
+
+
+class ClearFixes:
+    """Answers as the exact test of the zones does, position by position.
+
+    After an exact test that found no zone, a box about the position is kept into which no zone's bounding box
+    reaches: the exact test finds positions in bounding boxes only.
+    """
+
+    def __init__(self, zones: ZoneSet) -> None:
+        """Take the zones."""
+        self._zones = zones
+        self._bounds: FloatArray | None = None
+        self._box = _NO_BOX
+
+    def clear(self, lat: float, lon: float) -> bool:
+        """Whether the exact test finds no zone at a position in degrees.
+
+        Raises:
+            MalformedItemError: The position is none on the ground.
+        """
+        south, north, west, east = self._box
+        if south < lat < north and west < lon < east:
+            return True
+        if self._zones.test(lat, lon).inside.any():
+            return False
+        if self._bounds is None:
+            self._bounds = shapely.bounds(np.array(self._zones.shapes(), dtype=object)).reshape(-1, 4)
+        west_of, south_of, east_of, north_of = self._bounds.T
+        gaps = np.maximum(
+            np.maximum(south_of - lat, lat - north_of), np.maximum(west_of - lon, lon - east_of)
+        )
+        reach = _SCALE * float(gaps.min(initial=_WIDEST_DEG))
+        if reach > 0.0:
+            self._box = (
+                max(lat - reach, -_POLE_DEG),
+                min(lat + reach, _POLE_DEG),
+                max(lon - reach, -_TURN_DEG / 2),
+                min(lon + reach, _TURN_DEG / 2),
+            )
+        return True
 
 
 def _gap(border: FloatArray, lon: float) -> FloatArray:

@@ -43,6 +43,7 @@ class ClearTimes:
         self._tested = zones is not None
         self._attested = attested
         self._begin = self._end = 0.0
+        self._gaps = {False: (0.0, 0.0), True: (0.0, 0.0)}
         self._near: tuple[ZoneSpan, ...] = ()
         self._seen: tuple[ZoneSpan, ...] = ()
         if zones is None:
@@ -74,11 +75,24 @@ class ClearTimes:
         if not self._tested:
             return Verdict.CLEAR, ()
         spans, found = (self._seen if view else self._near), Verdict.CLEAR
+        after, before = self._gaps[view]
         for time_ns in times_ns:
             time_s = time_ns * _NS
-            at = bisect.bisect_right(spans, time_s, key=lambda span: span.begin_s) - 1
-            if at >= 0 and spans[at].holds(time_s) and self._begin <= time_s <= self._end:
+            if after < time_s < before:
+                continue
+            at = bisect.bisect_right(spans, time_s, key=_begin_of) - 1
+            if not self._begin <= time_s <= self._end:
+                if not self._attested:
+                    found = Verdict.UNKNOWN
+            elif at >= 0 and spans[at].holds(time_s):
                 return Verdict.ZONE, tuple(kind.value for kind in spans[at].kinds)
-            if not self._begin <= time_s <= self._end and not self._attested:
-                found = Verdict.UNKNOWN
+            else:
+                # Times come in order, more or less: what lies between the same spans needs no search.
+                after = max(self._begin, spans[at].end_s) if at >= 0 else self._begin
+                before = min(self._end, spans[at + 1].begin_s) if at + 1 < len(spans) else self._end
+                self._gaps[view] = after, before
         return found, ()
+
+
+def _begin_of(span: ZoneSpan) -> float:
+    return span.begin_s

@@ -4,12 +4,14 @@ A tree is made of ``dict`` (fields by name), ``list``, numpy arrays (sequences o
 ``bytes``, ``str``, numbers and :class:`Stamp`. Arrays are read-only views of the message: replace them.
 """
 
+import functools
 from typing import Protocol
 
 from anonymize.containers.codec_json import JsonCodec
 from anonymize.containers.codec_protobuf import ProtobufCodec
 from anonymize.containers.codec_ros import RosCodec
 from anonymize.containers.messages import KNOWN_FIELDS
+from anonymize.containers.outline import Outline
 from anonymize.containers.stream import Channel, Schema
 from anonymize.containers.tree import Fields, Stamp, type_name
 from anonymize.errors import MalformedItemError, UnknownFormatError
@@ -35,6 +37,18 @@ class Codec(Protocol):
 
         Raises:
             MalformedItemError: The message does not follow the schema.
+        """
+        ...
+
+    @property
+    def tells_edges(self) -> bool:
+        """Whether what outlines tell as placed are edges, as ``edges_of`` yields them, not poses."""
+        ...
+
+    def outline(self, data: bytes) -> Outline | None:
+        """What decides about a message, where that can be told without decoding it; equal to what its tree says.
+
+        None for a message that does not follow the schema: decoding it says why.
         """
         ...
 
@@ -80,6 +94,7 @@ def codec_of(channel: Channel) -> Codec:
     return codec
 
 
+@functools.lru_cache(maxsize=64)
 def _codec(schema: Schema, message_encoding: str) -> Codec | None:
     match schema.encoding, message_encoding:
         case "ros1msg", "ros1":

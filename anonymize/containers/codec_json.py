@@ -55,6 +55,14 @@ class JsonCodec:
         fields: Fields = _read(strict_json.parse(data, max_depth=_DEPTH), self._schema)
         return fields
 
+    @property
+    def tells_edges(self) -> bool:
+        """Without outlines, never."""
+        return False
+
+    def outline(self, data: bytes) -> None:
+        """None: only decoding tells what a message holds."""
+
     def encode(self, fields: Fields, *, like: bytes) -> bytes:
         """Encode a message in the spacing of ``like``.
 

@@ -59,6 +59,14 @@ class ProtobufCodec:
         fields: Fields = _read(message)
         return fields
 
+    @property
+    def tells_edges(self) -> bool:
+        """Without outlines, never."""
+        return False
+
+    def outline(self, data: bytes) -> None:
+        """None: only decoding tells what a message holds."""
+
     def encode(self, fields: Fields, *, like: bytes) -> bytes:  # noqa: ARG002 - as the other codecs
         """Encode a message; fields in the order of their numbers.
 

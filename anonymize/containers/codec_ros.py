@@ -19,6 +19,7 @@ from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typest
 from rosbags.typesys.base import normalize_fieldname
 from rosbags.typesys.store import Typestore
 
+from anonymize.containers.outline import Outline, RosOutlines
 from anonymize.containers.stream import Schema
 from anonymize.containers.tree import Fields, Stamp, is_type_name, stamp_of
 from anonymize.errors import MalformedItemError
@@ -56,7 +57,21 @@ class RosCodec:
         self._name = schema.name
         self._store, self._type = _store(schema.name, schema.data, ros1=ros1)
         self._ros1 = ros1
-        self._read, self._write = _Converters(self._store).of(self._type)
+        self._outlines = None if ros1 else RosOutlines.of(self._store, self._type)
+        if self._outlines is None:
+            self._require_code()
+
+    def _require_code(self) -> None:
+        """Make rosbags generate its code now; a plan for outlines already shows that it can."""
+        try:
+            self._store.get_msgdef(self._type)
+        except (TypesysError, KeyError, RecursionError) as error:
+            raise MalformedItemError(f"definition of {self._name!r} is malformed or incomplete") from error
+
+    @functools.cached_property
+    def _converters(self) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+        self._require_code()
+        return _Converters(self._store).of(self._type)
 
     @property
     def field_names(self) -> frozenset[str]:
@@ -79,16 +94,25 @@ class RosCodec:
         Raises:
             MalformedItemError: The bytes do not follow the definition.
         """
-        view = memoryview(data)
+        view, (read, _) = memoryview(data), self._converters
         try:
             if self._ros1:
                 message = self._store.deserialize_ros1(view, self._type)
             else:
                 message = self._store.deserialize_cdr(view, self._type)
-            fields: Fields = self._read(message)
+            fields: Fields = read(message)
         except (SerdeError, struct.error, ValueError, IndexError, RecursionError) as error:
             raise MalformedItemError(f"a message does not follow the definition of {self._type!r}") from error
         return fields
+
+    @property
+    def tells_edges(self) -> bool:
+        """Whether outlines tell edges, not poses."""
+        return self._outlines is not None and self._outlines.tells_edges
+
+    def outline(self, data: bytes) -> Outline | None:
+        """What decides about a message; None where only decoding it can tell."""
+        return None if self._outlines is None else self._outlines.read(data)
 
     def encode(self, fields: Fields, *, like: bytes) -> bytes:
         """Encode a message in the byte order of ``like``.
@@ -97,7 +121,7 @@ class RosCodec:
             MalformedItemError: A value does not fit its field.
         """
         try:
-            return self._serialised(self._write(fields), like, filled=False)
+            return self._serialised(self._converters[1](fields), like, filled=False)
         except (
             SerdeError,
             struct.error,
@@ -121,7 +145,7 @@ class RosCodec:
             return True
         if self._ros1 or not len(again) <= len(data) <= len(again) + _TAIL:
             return False
-        other = self._serialised(self._write(fields), data, filled=True)
+        other = self._serialised(self._converters[1](fields), data, filled=True)
         a, b, c = (np.frombuffer(x, np.uint8, count=len(again)) for x in (data, again, other))
         return bool(((a == b) | (b != c)).all())
 
@@ -205,7 +229,6 @@ def _store(name: str, data: bytes, *, ros1: bool) -> tuple[Typestore, str]:
     try:
         _check_whole(types, full)
         store.register(types)
-        store.get_msgdef(full)
     except (TypesysError, KeyError, RecursionError) as error:
         raise MalformedItemError(f"definition of {name!r} is malformed or incomplete") from error
     _check_published(types, ros1=ros1)

@@ -167,12 +167,16 @@ class Numbered:
         """
         number = self._numbers[message.channel.id]
         self._numbers[message.channel.id] += 1
-        place = f"message {number} of topic {message.channel.topic[:128]!r}"
         try:
             return treatment(message)
         except AnonymizeError as error:
-            raise type(error)(f"{place}: {error}") from error
+            raise type(error)(f"{_place(message, number)}: {error}") from error
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise MalformedItemError(
-                f"{place}: its fields are not those that its treatment needs ({type(error).__name__})"
+                f"{_place(message, number)}: its fields are not those that its treatment needs "
+                f"({type(error).__name__})"
             ) from error
+
+
+def _place(message: Message, number: int) -> str:
+    return f"message {number} of topic {message.channel.topic[:128]!r}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from math import isfinite
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from anonymize.containers.alignment import Alignment, Samples, align
 from anonymize.containers.codec import Codec, codec_of
 from anonymize.containers.messages.poses import Pose, poses_of
 from anonymize.containers.messages.transforms import edges_of
+from anonymize.containers.outline import Placed
 from anonymize.containers.stream import Container, Message
 from anonymize.containers.tree import Fields
 from anonymize.errors import LimitExceededError
@@ -98,7 +100,7 @@ def frames_of(
     *,
     map_frames: frozenset[str],
     reference: Track | None,
-    observe: Callable[[Message], None] = lambda _: None,
+    observe: Callable[[Message], None] | None = None,
 ) -> Frames:
     """Read all poses and edges once and lay them on the reference track; keeps a bounded number of them.
 
@@ -112,18 +114,21 @@ def frames_of(
     for message, pose, edge in _placed(container, treatments, observe):
         if edge and pose.frame not in map_frames and pose.child not in map_frames:
             if is_static(message.channel.topic) and len(static) < _MOST_STATIC:
-                static[pose.frame, pose.child] = pose
-        elif pose.frame and not pose.listed and np.isfinite(pose.xyz).all():
+                static[pose.frame, pose.child] = _pose(pose)
+        elif pose.frame and not pose.listed and all(map(isfinite, pose.values[:3])):
             time_s = own_time_ns(pose.stamp_ns, message.log_time_ns) * _NS
             if edge and pose.frame in map_frames and pose.child in map_frames:
-                links.setdefault((pose.frame, pose.child), _Thinned()).add(time_s, pose)
-            else:
-                key = (pose.frame, message.channel.topic, pose.child)
-                if key not in thinned and len(thinned) >= _MOST_SOURCES:
+                links.setdefault((pose.frame, pose.child), _Thinned()).add(time_s, pose.values)
+                continue
+            key = (pose.frame, message.channel.topic, pose.child)
+            kept = thinned.get(key)
+            if kept is None:
+                if len(thinned) >= _MOST_SOURCES:
                     raise LimitExceededError(
                         f"the container places too many bodies in frames (expected at most {_MOST_SOURCES})"
                     )
-                thinned.setdefault(key, _Thinned()).add(time_s, pose)
+                kept = thinned[key] = _Thinned()
+            kept.add(time_s, pose.values)
     known = {key: kept.links() for key, kept in links.items()}
     places: dict[str, list[Samples]] = {}
     for (frame, _, _), kept in thinned.items():
@@ -159,32 +164,56 @@ def apply(xyz: FloatArray, xyzw: FloatArray, points: FloatArray) -> FloatArray:
 def _placed(
     container: Container,
     treatments: Mapping[int, ChannelTreatment],
-    observe: Callable[[Message], None],
-) -> Iterator[tuple[Message, Pose, bool]]:
+    observe: Callable[[Message], None] | None,
+) -> Iterator[tuple[Message, Placed, bool]]:
     codecs: dict[int, Codec] = {}
-    for message in container.messages():
-        observe(message)
-        treat = treatments.get(message.channel.id)
-        if treat not in {"pose", "transform"}:
+    wanted = frozenset(number for number, treat in treatments.items() if treat in {"pose", "transform"})
+    for message in container.messages(None if observe is not None else wanted):
+        if observe is not None:
+            observe(message)
+        number = message.channel.id
+        if number not in wanted:
             continue
-        if message.channel.id not in codecs:
-            codecs[message.channel.id] = codec_of(message.channel)
-        fields: Fields = codecs[message.channel.id].decode(message.data)
-        edge = treat == "transform"
-        for pose in edges_of(fields) if edge else poses_of(fields):
+        codec = codecs.get(number)
+        if codec is None:
+            codec = codecs[number] = codec_of(message.channel)
+        edge = treatments[number] == "transform"
+        outline = codec.outline(message.data)
+        placed = None if outline is None else outline.placed
+        if placed is None or edge != codec.tells_edges:
+            placed = _decoded(codec.decode(message.data), edge=edge)
+        for pose in placed:
             yield message, pose, edge
+
+
+def _decoded(fields: Fields, *, edge: bool) -> list[Placed]:
+    return [
+        Placed(pose.frame, pose.child, pose.stamp_ns, (*pose.xyz.tolist(), *pose.xyzw.tolist()), pose.listed)
+        for pose in (edges_of(fields) if edge else poses_of(fields))
+    ]
+
+
+def _pose(placed: Placed) -> Pose:
+    return Pose(
+        frame=placed.frame,
+        child=placed.child,
+        stamp_ns=placed.stamp_ns,
+        xyz=np.array(placed.values[:3]),
+        xyzw=np.array(placed.values[3:]),
+        listed=placed.listed,
+    )
 
 
 class _Thinned:
     """At most a fixed number of poses, evenly spread over all that came."""
 
     def __init__(self) -> None:
-        self._kept: list[tuple[float, Pose]] = []
+        self._kept: list[tuple[float, tuple[float, ...]]] = []
         self._every, self._seen = 1, 0
 
-    def add(self, time_s: float, pose: Pose) -> None:
+    def add(self, time_s: float, values: tuple[float, ...]) -> None:
         if self._seen % self._every == 0:
-            self._kept.append((time_s, pose))
+            self._kept.append((time_s, values))
             if len(self._kept) >= _MOST_SAMPLES:
                 self._kept, self._every = self._kept[::2], self._every * 2
         self._seen += 1
@@ -197,12 +226,8 @@ class _Thinned:
         times = np.array([t for t, _ in self._kept])
         order = np.argsort(times, kind="stable")
         order = order[np.r_[True, np.diff(times[order]) > 0]]
-        poses = [self._kept[i][1] for i in order]
-        return Links(
-            time_s=times[order],
-            xyz=np.array([p.xyz for p in poses]),
-            xyzw=np.array([p.xyzw for p in poses]),
-        )
+        poses = np.array([values for _, values in self._kept])[order]
+        return Links(time_s=times[order], xyz=poses[:, :3].copy(), xyzw=poses[:, 3:].copy())
 
 
 def _moves(samples: Samples) -> bool:

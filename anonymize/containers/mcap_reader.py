@@ -3,7 +3,7 @@
 import io
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, TypeVar
 
 from mcap import records
@@ -20,6 +20,7 @@ from anonymize.profile import ContainerProfile
 MAGIC = b"\x89MCAP0\r\n"
 
 _MESSAGE = struct.Struct("<HIQQ")
+_MESSAGE_OPCODE = int(Opcode.MESSAGE)
 _FIRST_PRIVATE = 0x80
 _PROFILES = frozenset({"", "ros1", "ros2"})
 _MAX_RECORD_BYTES = MAX_DEFINITION_BYTES + MAX_METADATA_BYTES
@@ -51,44 +52,36 @@ class McapContainer:
     def __init__(self, file: BinaryIO, *, profile: ContainerProfile) -> None:
         self._file = file
         self._limits = profile
-        reading = _Reading(file, profile, check=True)
+        reading = _Reading(file, profile, check=True, channels=frozenset())
         for _ in reading.walk():
             pass
         self.summary: Summary = reading.tally.summary(ContainerKind.MCAP, profile=reading.profile)
 
-    def messages(self) -> Iterator[Message]:
-        """Yield all messages in the order of the file; holds one chunk at a time and checks its CRC again.
+    def messages(self, channels: frozenset[int] | None = None) -> Iterator[Message]:
+        """Yield messages, of all channels or of those given, in the order of the file.
+
+        Holds one chunk at a time and checks its CRC again.
 
         Raises:
             MalformedItemError: The file is no longer what it was.
         """
-        for found in _Reading(self._file, self._limits, check=False).walk():
-            channel, sequence, log_time, publish_time, data, start, end = found
-            yield Message(
-                channel=channel,
-                log_time_ns=log_time,
-                publish_time_ns=publish_time,
-                sequence=sequence,
-                data=data[start:end],
-            )
-
-
-# Channel, sequence, log and publish time, and where the payload stands in which bytes. The reading that only
-# checks does not copy payloads.
-_Found = tuple[Channel, int, int, int, bytes, int, int]
+        return _Reading(self._file, self._limits, check=False, channels=channels).walk()
 
 
 class _Reading:
     """One reading of a file."""
 
-    def __init__(self, file: BinaryIO, limits: ContainerProfile, *, check: bool) -> None:
+    def __init__(
+        self, file: BinaryIO, limits: ContainerProfile, *, check: bool, channels: frozenset[int] | None
+    ) -> None:
         self._check = check
+        self._channels = channels
         self.source = Source(file, with_crc=check)
         self.tally = Tally(limits=limits)
         self.schemas: dict[int, Schema] = {}
         self.profile = ""
 
-    def walk(self) -> Iterator[_Found]:
+    def walk(self) -> Iterator[Message]:
         # 1. Magic and header come first.
         self._require_magic("beginning")
         header = self._record(Opcode.HEADER, records.Header.read)
@@ -102,7 +95,7 @@ class _Reading:
         if self.source.left:
             raise MalformedItemError(f"an MCAP ends with its magic (got {self.source.left} bytes behind it)")
 
-    def _data_section(self) -> Iterator[_Found]:
+    def _data_section(self) -> Iterator[Message]:
         while True:
             before = self.source.crc
             opcode, length = self._prefix()
@@ -111,7 +104,7 @@ class _Reading:
             elif opcode == Opcode.MESSAGE:
                 self.tally.require_size(length - _MESSAGE.size)
                 body = self.source.read(length, "a message")
-                yield self._message(body, 0, length)
+                yield from self._message(body, 0, length)
             elif opcode == Opcode.DATA_END:
                 end = _parse(records.DataEnd.read, self._body(length))
                 self._require_section_crc("the data section", got=before, expected=end.data_section_crc)
@@ -131,11 +124,11 @@ class _Reading:
             raise MalformedItemError(f"a record is unknown or out of place (got opcode {opcode:#04x})")
         self.source.skip(length, "a record")
 
-    def _chunk(self, length: int) -> Iterator[_Found]:
+    def _chunk(self, length: int) -> Iterator[Message]:
         data = read_chunk(self.source, length, self.tally)
         for opcode, start, end in records_in(data):
-            if opcode == Opcode.MESSAGE:
-                yield self._message(data, start, end)
+            if opcode == _MESSAGE_OPCODE:
+                yield from self._message(data, start, end)
             elif opcode in {Opcode.SCHEMA, Opcode.CHANNEL}:
                 self._declaration(opcode, data[start:end])
             else:
@@ -143,7 +136,8 @@ class _Reading:
                     f"a chunk holds schemas, channels and messages (got opcode {opcode:#04x})"
                 )
 
-    def _message(self, data: bytes, start: int, end: int) -> _Found:
+    def _message(self, data: bytes, start: int, end: int) -> Iterable[Message]:
+        """The message, where its channel is wanted; others are only counted."""
         body = start + _MESSAGE.size
         if body > end:
             raise MalformedItemError(f"a message is cut short (got {end - start} bytes)")
@@ -153,7 +147,17 @@ class _Reading:
             raise MalformedItemError(f"a message precedes its channel (got channel id {channel_id})")
         self.tally.require_size(end - body)
         self.tally.count(channel_id, log_time)
-        return channel, sequence, log_time, publish_time, data, body, end
+        if self._channels is not None and channel_id not in self._channels:
+            return ()
+        return (
+            Message(
+                channel=channel,
+                log_time_ns=log_time,
+                publish_time_ns=publish_time,
+                sequence=sequence,
+                data=data[body:end],
+            ),
+        )
 
     def _declaration(self, opcode: int, body: bytes) -> None:
         if opcode == Opcode.SCHEMA:

@@ -7,7 +7,7 @@ from typing import BinaryIO
 from anonymize.containers.compression import expand
 from anonymize.containers.limits import MAX_DEFINITION_BYTES, MAX_METADATA_BYTES, Tally
 from anonymize.containers.source import Source
-from anonymize.containers.stream import Channel, ContainerKind, Message, Schema, Summary
+from anonymize.containers.stream import Channel, ContainerKind, Message, Schema, Summary, wanted
 from anonymize.errors import LimitExceededError, MalformedItemError, UnknownFormatError
 from anonymize.profile import ContainerProfile
 
@@ -51,13 +51,13 @@ class Ros1Bag:
             pass
         self.summary: Summary = reading.tally.summary(ContainerKind.ROS1_BAG, profile="ros1")
 
-    def messages(self) -> Iterator[Message]:
-        """Yield all messages in the order of the file; holds one chunk at a time.
+    def messages(self, channels: frozenset[int] | None = None) -> Iterator[Message]:
+        """Yield messages, of all channels or of those given, in the order of the file; holds one chunk at a time.
 
         Raises:
             MalformedItemError: The file is no longer what it was.
         """
-        return _Reading(self._file, self._limits).messages()
+        return wanted(_Reading(self._file, self._limits).messages(), channels)
 
 
 class _Reading:

@@ -8,7 +8,7 @@ import apsw
 from anonymize.containers.limits import MAX_DEFINITION_BYTES, Tally
 from anonymize.containers.ros2_definitions import published_definition
 from anonymize.containers.sqlite_file import open_database
-from anonymize.containers.stream import Channel, ContainerKind, Message, Schema, Summary
+from anonymize.containers.stream import Channel, ContainerKind, Message, Schema, Summary, wanted
 from anonymize.errors import MalformedItemError, UnknownFormatError
 from anonymize.profile import ContainerProfile
 
@@ -57,13 +57,13 @@ class Ros2Database:
             pass
         self.summary: Summary = tally.summary(ContainerKind.ROS2_DB3, profile="ros2")
 
-    def messages(self) -> Iterator[Message]:
-        """Yield all messages in the order of their rows, in constant memory.
+    def messages(self, channels: frozenset[int] | None = None) -> Iterator[Message]:
+        """Yield messages, of all channels or of those given, in the order of their rows, in constant memory.
 
         Raises:
             MalformedItemError: The file is no longer what it was.
         """
-        return _read(self._file, Tally(limits=self._limits), check=False)
+        return wanted(_read(self._file, Tally(limits=self._limits), check=False), channels)
 
 
 def _read(file: BinaryIO, tally: Tally, *, check: bool) -> Iterator[Message]:

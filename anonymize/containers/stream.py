@@ -102,6 +102,15 @@ class Container(Protocol):
         """What the container holds."""
         ...
 
-    def messages(self) -> Iterator[Message]:
-        """Yield all messages in the order of the file, in constant memory; may be called again."""
+    def messages(self, channels: frozenset[int] | None = None) -> Iterator[Message]:
+        """Yield all messages in the order of the file, in constant memory; may be called again.
+
+        Args:
+            channels: Ids of those whose messages are wanted; None for all.
+        """
         ...
+
+
+def wanted(messages: Iterator[Message], channels: frozenset[int] | None) -> Iterator[Message]:
+    """Those of the messages that are of the given channels; all of them for None."""
+    return messages if channels is None else (m for m in messages if m.channel.id in channels)

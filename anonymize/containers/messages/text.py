@@ -16,12 +16,25 @@ class Redaction:
         """Take the treatment of texts."""
         self._text = text
         self._short = lru_cache(maxsize=_REMEMBERED)(text)
+        self._kept: set[str] = set()
 
     def string(self, value: str) -> str:
         """One string."""
         if not value:
             return value
         return self._short(value) if len(value) <= _LONGEST_REMEMBERED else self._text(value)
+
+    def keeps(self, value: str) -> bool:
+        """Whether a string stays as it is."""
+        if value in self._kept:
+            return True
+        if self.string(value) != value:
+            return False
+        if len(value) <= _LONGEST_REMEMBERED:
+            if len(self._kept) >= _REMEMBERED:
+                self._kept.clear()
+            self._kept.add(value)
+        return True
 
     def message(self, fields: Fields) -> tuple[Fields, int]:
         """A message with all its strings redacted, and how many of them changed."""

@@ -230,8 +230,8 @@ class Endless:
             dropped=("attachment",),
         )
 
-    def messages(self) -> Iterator[Message]:
-        for i in range(self._count):
+    def messages(self, channels: frozenset[int] | None = None) -> Iterator[Message]:
+        for i in range(self._count) if channels is None or self._message.channel.id in channels else ():
             yield replace(self._message, log_time_ns=i, publish_time_ns=i)
 
 

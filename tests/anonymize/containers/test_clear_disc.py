@@ -2,11 +2,13 @@ import cmath
 import json
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anonymize.containers.alignment import Alignment
-from anonymize.containers.clear_disc import ClearPlaces
+from anonymize.containers.clear_disc import ClearFixes, ClearPlaces
+from anonymize.errors import MalformedItemError
 from anonymize.geo.ellipsoid import from_enu
 from anonymize.geo.enu_frame import EnuFrame
 from anonymize.geo.zones import ZoneSet
@@ -56,3 +58,27 @@ def test_clear_places_answer_as_the_exact_test_does_for_any_way_zones_and_frame(
     places = ClearPlaces(zones)
     told = [places.clear("map", frame, *place) for place in zip(x.tolist(), y.tolist(), strict=True)]
     assert told == (~exact).tolist()
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 2**32 - 1), lat=LATITUDES, lon=LONGITUDES)
+def test_clear_fixes_answer_as_the_exact_test_does_for_any_way_and_zones(
+    seed: int, lat: float, lon: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    zones = zones_near(rng, lat, float(np.clip(lon, -179.0, 179.0)))
+    steps = rng.normal(0, rng.choice([5.0, 60.0, 600.0]), (300, 2))
+    way = np.cumsum(steps, axis=0) + rng.uniform(-3000, 3000, 2)
+    y, x = from_enu(way[:, 0], way[:, 1], lat, lon)
+    x = (x + 180.0) % 360.0 - 180.0
+    fixes = ClearFixes(zones)
+    told = [fixes.clear(*place) for place in zip(y.tolist(), x.tolist(), strict=True)]
+    assert told == (~zones.test_exact(y, x).inside).tolist()
+
+
+def test_clear_fixes_refuse_positions_that_are_none_even_beside_the_last_one() -> None:
+    fixes = ClearFixes(zones_near(np.random.default_rng(3), 0.0, 0.0))
+    assert fixes.clear(89.95, 179.95)
+    for lat, lon in ((90.01, 179.9), (89.9, 180.01)):
+        with pytest.raises(MalformedItemError):
+            fixes.clear(lat, lon)
