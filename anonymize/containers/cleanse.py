@@ -5,17 +5,17 @@ The result keeps true coordinates and times: it is sealed, never released as it 
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anonymize.containers.can_frames import CanFrames
-from anonymize.containers.clear_disc import ClearPlaces
+from anonymize.containers.clear_disc import ClearFixes
 from anonymize.containers.clear_times import ClearTimes, Verdict
 from anonymize.containers.codec import Codec, Fields, changed, codec_of
 from anonymize.containers.container_pass import ContainerPass, Numbered, PassOutcome, Tally
 from anonymize.containers.frames import BODIES, Frames, frames_of, is_static, own_time_ns
+from anonymize.containers.glance import Glances, PosesClear, times_of
 from anonymize.containers.messages.fixes import fixes_of
 from anonymize.containers.messages.images import Images, treat_image
 from anonymize.containers.messages.points import row_numbers, treat_points
@@ -32,7 +32,6 @@ from anonymize.geo.cut import cut_points
 from anonymize.geo.zones import ZoneSet
 from anonymize.profile import ChannelTreatment, Profile
 
-_HOUR_NS = 3_600_000_000_000
 _NS = 1e-9
 _NOTHING = Frames(absolute=frozenset(), aligned={}, links={}, static=())
 _SOURCES = {
@@ -96,16 +95,25 @@ def cleanse_container(
             map_frames=frozenset(profile.containers.map_frames),
             reference=reference,
         )
+    poses, redaction = PosesClear.of(zones, frames), Redaction(text)
     run = _Cleansing(
         container=container,
         treatments=treatments,
         clear=clear,
+        poses=poses,
+        glances=Glances(
+            clear=clear,
+            poses=poses,
+            map_frames=frozenset(profile.containers.map_frames),
+            redaction=redaction,
+            fixes=None if zones is None else ClearFixes(zones),
+        ),
         frames=frames,
         zones=zones,
         reference=reference,
         profile=profile,
         images=images,
-        redaction=Redaction(text),
+        redaction=redaction,
         can=None if dbc is None else CanFrames(dbc, profile.can),
     )
     return ContainerPass(
@@ -131,6 +139,8 @@ class _Cleansing:
     container: Container
     treatments: Mapping[int, ChannelTreatment]
     clear: ClearTimes
+    poses: PosesClear
+    glances: Glances
     frames: Frames
     zones: ZoneSet | None
     reference: Track | None
@@ -141,7 +151,6 @@ class _Cleansing:
     tally: Tally = field(default_factory=Tally)
     _open: dict[int, _Open] = field(default_factory=dict)
     _topics: dict[int, str] = field(default_factory=dict)
-    _places: ClearPlaces | None = None
 
     def messages(self) -> Iterator[Message]:
         numbered = Numbered()
@@ -189,6 +198,12 @@ class _Cleansing:
             self.tally.done(TreatmentKind.DROP_STREAM, FindingKind.EMBEDDED_STREAM)
             return None
         channel = self._channel(message.channel, treatment)
+        seen = self.glances.verdict(message, treatment, channel.codec)
+        if seen is not None:
+            if seen[0] is Verdict.CLEAR:
+                return _released(message, channel.released, message.data)
+            self._in_zone(topic, seen[0].value, seen[1])
+            return None
         original = channel.codec.decode(message.data)
         judged = None
         if treatment == "can" and self.can is not None:
@@ -206,14 +221,14 @@ class _Cleansing:
             self.tally.found(FindingKind.TEXT, topic)
             self.tally.done(TreatmentKind.REDACT, FindingKind.TEXT, redacted)
         data = message.data if fields is original else changed(channel.codec, message.data, original, fields)
-        return replace(message, channel=channel.released, data=data)
+        return _released(message, channel.released, data)
 
     def _cut(self, message: Message, fields: Fields, channel: _Open, topic: str) -> Fields | None:
         """What is left of a message after zones and the treatment of its family; None: it goes."""
         if channel.treatment == "transform" and is_static(message.channel.topic):
             inside = frozenset(self.profile.containers.map_frames)
             return only_edges(fields, lambda edge: edge.frame not in inside and edge.child not in inside)
-        times = _times(message, fields)
+        times = times_of(message, [s.ns for s in stamps(fields)])
         verdict, kinds = self.clear.verdict(times, view=channel.treatment == "image")
         if verdict is not Verdict.CLEAR:
             self._in_zone(topic, verdict.value, kinds)
@@ -301,6 +316,8 @@ class _Cleansing:
         if not fixes:
             self.tally.left_out(topic, "no fix")
             return None
+        if self.glances.fixes is not None and all(self.glances.fixes.clear(f.lat, f.lon) for f in fixes):
+            return fields
         hits = self.zones.test([f.lat for f in fixes], [f.lon for f in fixes])
         if hits.inside.any():
             self._in_zone(topic, Verdict.ZONE.value, tuple(kind.value for kind in hits.kinds()))
@@ -308,23 +325,15 @@ class _Cleansing:
         return fields
 
     def _poses(self, fields: Fields, topic: str) -> Fields | None:
-        if self.zones is None or self.zones.empty or not self.frames.aligned:
+        if self.zones is None or self.poses.places is None:
             return fields
-        if self._places is None:
-            self._places = ClearPlaces(self.zones)
-        if all(self._clear(self._places, *place) for place in places_of(fields)):
+        if all(self.poses.clear(*place) for place in places_of(fields)):
             return fields
         clear = _PosesInZones(self.zones, self.frames)
         made = change_poses(fields, clear)
         for kind in sorted(clear.kinds):
             self._in_zone(topic, Verdict.ZONE.value, (kind,))
         return fields if made is not None and not clear.kinds else made
-
-    def _clear(self, places: ClearPlaces, frame: str, x_m: float, y_m: float, z_m: float) -> bool:
-        alignment = self.frames.aligned.get(frame)
-        if alignment is None or not (isfinite(x_m) and isfinite(y_m) and isfinite(z_m)):
-            return True
-        return places.clear(frame, alignment, x_m, y_m)
 
 
 @dataclass(slots=True)
@@ -345,8 +354,11 @@ class _PosesInZones:
         return None if hits.inside.any() else (pose, 0.0)
 
 
-def _times(message: Message, fields: Fields) -> list[int]:
-    """The times of a message: of the log, and those of its own that are of the same clock."""
-    log = message.log_time_ns
-    own = [s.ns for s in stamps(fields)]
-    return [log, *(t for t in (message.publish_time_ns, *own) if abs(t - log) <= _HOUR_NS)]
+def _released(message: Message, channel: Channel, data: bytes) -> Message:
+    return Message(
+        channel=channel,
+        log_time_ns=message.log_time_ns,
+        publish_time_ns=message.publish_time_ns,
+        sequence=message.sequence,
+        data=data,
+    )
