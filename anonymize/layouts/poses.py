@@ -122,7 +122,7 @@ def place_poses(poses: FloatArray, *, time_s: ArrayLike, track: Track) -> Placed
     times = np.atleast_1d(np.asarray(time_s, dtype=np.float64))
     if times.shape != (len(poses),):
         raise MalformedItemError(f"one time per pose (got {times.size} times for {len(poses)} poses)")
-    lat, lon = _on_track(track, times)
+    lat, lon = on_track(track, times)
     known = np.flatnonzero(np.isfinite(lat))
     if len(known) < 2:  # noqa: PLR2004 - a direction needs two places
         raise MalformedItemError(f"poses do not lie on the track (got {len(known)} within it, expected 2)")
@@ -275,8 +275,11 @@ def _written(columns: tuple[str, ...], numbers: list[int], times: FloatArray, ma
     return "\n".join([*lines, ""]).encode()
 
 
-def _on_track(track: Track, time_s: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Where the recording was at each time; NaN where no segment says, or several do."""
+def on_track(track: Track, time_s: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Where the recording was at each time: latitudes and longitudes in degrees, EPSG:4326.
+
+    NaN where no segment says, where several do, and in pauses of more than 5 s.
+    """
     lat, lon = np.full(len(time_s), np.nan), np.full(len(time_s), np.nan)
     answers = np.zeros(len(time_s), np.int64)
     for part in track.segments():

@@ -46,14 +46,19 @@ def spans_to_cut(track: Track, surroundings: Surroundings, pose_error_m: float) 
     return (before, *near, after)
 
 
-def require_same_clock(span: tuple[float, float] | None, track: Track) -> None:
-    """Hold the log's times against the track's; a log an hour off would be cut in the wrong place.
+def require_same_clock(span: tuple[float, float] | None, track: Track, *, what: str = "log") -> None:
+    """Hold a log's times against the track's; a log an hour off would be cut in the wrong place.
+
+    Args:
+        span: The log's first and last time in POSIX seconds; None where it tells no date.
+        track: The recording's track.
+        what: How errors name the log.
 
     Raises:
         MalformedItemError: The log tells no date, or less than half of it lies in the time of the track.
     """
     if span is None:
-        raise MalformedItemError("the log tells no date (expected one, or captured_at in the manifest)")
+        raise MalformedItemError(f"the {what} tells no date (expected one, or captured_at in the manifest)")
     begin, end = span
     times = track.time_s[np.isfinite(track.time_s)]
     first, last = float(times.min()), float(times.max())
@@ -61,7 +66,7 @@ def require_same_clock(span: tuple[float, float] | None, track: Track) -> None:
     if shared < 0.0 or shared < _LEAST_SHARE * length:
         share = max(shared, 0.0) / length if length > 0.0 else 0.0
         raise MalformedItemError(
-            f"the log's clock is not that of the track (got {share:.0%} of the log within the track's time, "
+            f"the {what}'s clock is not that of the track (got {share:.0%} of the {what} within the track's time, "
             f"expected at least {_LEAST_SHARE:.0%}; logs tell local time: state captured_at in the manifest)"
         )
 

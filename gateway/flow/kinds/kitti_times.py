@@ -17,6 +17,7 @@ from anonymize.geo.zone_spans import ZoneSpan
 from anonymize.geo.zones import ZoneSet
 from anonymize.layouts import timestamps
 from anonymize.layouts.kitti_residual import scan_times
+from anonymize.layouts.poses import on_track
 from anonymize.residual import ResidualReport
 from gateway.errors import HeldError
 from gateway.flow.gate import Gate
@@ -90,7 +91,7 @@ class TimesHandler:
         times = line_times(
             sibling_of(surroundings, item), original.read(), surroundings.siblings, profile=profile.tracks
         )
-        require_same_clock((float(times.min()), float(times.max())), track)
+        require_same_clock((float(times.min()), float(times.max())), track, what="times file")
         zone_check = surroundings.zone_check(track)
         near = zone_check == "tested"
         cuts = spans_to_cut(track, surroundings, profile.images.pose_error_m) if near else ()
@@ -224,7 +225,7 @@ def _left_in_zones(times: FloatArray, track: Track, surroundings: Surroundings) 
     if surroundings.zones is None:
         return ResidualReport(scanners=("no-zones",), residual=())
     zones = surroundings.zones.zones
-    places = [place for place in map(track.position_at, times.tolist()) if place is not None]
-    lat, lon = (np.array([place[axis] for place in places], dtype=np.float64) for axis in (0, 1))
-    residual = tuple(zone_findings(zones.test(lat, lon), zones)) if places else ()
-    return ResidualReport(scanners=(_SCANNER,), residual=residual, facts={"placed": len(places)})
+    lat, lon = on_track(track, times)
+    known = np.isfinite(lat)
+    residual = tuple(zone_findings(zones.test(lat[known], lon[known]), zones)) if known.any() else ()
+    return ResidualReport(scanners=(_SCANNER,), residual=residual, facts={"placed": int(known.sum())})
