@@ -84,7 +84,7 @@ def change_fixes(
 def _changed(
     node: Any, change: Callable[[float, float], tuple[float, float]], *, keep_elevation: bool
 ) -> Any:
-    if isinstance(node, list) and node and isinstance(node[0], dict):
+    if isinstance(node, list) and node and isinstance(node[0], dict | list):
         items = [_changed(v, change, keep_elevation=keep_elevation) for v in node]
         return None if any(v is None for v in items) else items
     if not isinstance(node, dict):
@@ -108,7 +108,7 @@ def _changed(
 def _nodes(node: Any, stamp: int) -> Iterator[tuple[int, Fields]]:
     if isinstance(node, list):
         for value in node:
-            if isinstance(value, dict):
+            if isinstance(value, dict | list):
                 yield from _nodes(value, stamp)
     elif isinstance(node, dict):
         own = stamp_of_message(node) or stamp

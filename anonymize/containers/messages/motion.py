@@ -50,7 +50,8 @@ def turn_imu(fields: Fields, turn_rad: float) -> Fields:
 def turn_vectors(node: Any, turn_rad: float) -> Any:
     """Turn the velocities or accelerations of a message in a fixed frame to the left, covariances with them."""
     if isinstance(node, list):
-        return [turn_vectors(v, turn_rad) for v in node] if node and isinstance(node[0], dict) else node
+        deeper = bool(node) and isinstance(node[0], dict | list)
+        return [turn_vectors(v, turn_rad) for v in node] if deeper else node
     if not isinstance(node, dict):
         return node
     made = dict(node)

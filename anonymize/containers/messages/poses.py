@@ -133,7 +133,7 @@ def _pose(node: Fields, frame: str, child: str, stamp: int, *, listed: bool) -> 
 def _poses(node: Any, frame: str, child: str, stamp: int, *, listed: bool) -> Iterator[Pose]:
     if isinstance(node, list):
         for value in node:
-            if isinstance(value, dict):
+            if isinstance(value, dict | list):
                 yield from _poses(value, frame, child, stamp, listed=True)
     elif isinstance(node, dict):
         own = _context(node, frame, child, stamp)
@@ -165,7 +165,7 @@ def _places(node: Any, frame: str) -> Iterator[tuple[str, float, float, float]]:
 
 
 def _changed(node: Any, placement: Placement, frame: str, child: str, stamp: int, *, listed: bool) -> Any:
-    if isinstance(node, list) and node and isinstance(node[0], dict):
+    if isinstance(node, list) and node and isinstance(node[0], dict | list):
         items = [_changed(value, placement, frame, child, stamp, listed=True) for value in node]
         return [item for item in items if item is not None] or None
     if not isinstance(node, dict):
