@@ -7,7 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
@@ -18,6 +18,7 @@ from anonymize.errors import AnonymizeError
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
 from anonymize.geo.zones import ZoneSet
+from anonymize.layouts.nuscenes import FRAME_ERROR_M
 from audit.errors import LedgerError
 from audit.events import EventType
 from gateway.errors import EvidenceError, HeldError
@@ -28,6 +29,7 @@ from gateway.flow.cleanse import cleanse_item
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest, load_quarantined
 from gateway.flow.kinds.layouts import dated, joined_fixes
+from gateway.flow.kinds.nuscenes_folder import NuscenesFolder
 from gateway.flow.kinds.siblings import Sibling, Siblings
 from gateway.flow.kinds.surroundings import Surroundings
 from gateway.flow.kinds.table import handler_of
@@ -275,6 +277,7 @@ def surroundings_of(gate: Gate, row: RecordingRow, manifest: Manifest) -> Surrou
                     kind=classified.kind,
                     captured=captured.get(item.id),
                     open=opened,
+                    facts=facts,
                 )
             )
             if handler.states_tracks:
@@ -288,16 +291,22 @@ def surroundings_of(gate: Gate, row: RecordingRow, manifest: Manifest) -> Surrou
                 points.append((float(facts["latitude"]), float(facts["longitude"])))
     for folder in fixes.values():
         tracks += joined_fixes(folder)
+    known_items = Siblings(items=tuple(siblings))
+    nuscenes = NuscenesFolder(known_items, crs=manifest.crs, profile=gate.profile.profile.tracks)
+    if nuscenes.there and zones is not None:
+        zones = replace(zones, zones=zones.zones.widened(FRAME_ERROR_M))
+    tracks += [] if nuscenes.track is None else [nuscenes.track]
     single = np.array(points, dtype=np.float64).reshape(-1, 2).T
     positions = np.concatenate([single, *(np.stack([t.lat, t.lon]) for t in tracks)], axis=1)
     return Surroundings(
         zones=zones,
         tracks=tuple(tracks),
         positions=positions,
-        captured=captured,
+        captured={**nuscenes.captured, **captured},
         attested=zone_attestation_of(gate, row) is not None,
         planted=(*(item.name.rsplit("/", 1)[-1] for item in manifest.items), row.source_id),
-        siblings=Siblings(items=tuple(siblings)),
+        siblings=known_items,
+        nuscenes=nuscenes,
         cameras=cameras,
     )
 

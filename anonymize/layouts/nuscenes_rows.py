@@ -137,12 +137,18 @@ def places_of(table: NuscenesTable, *, location: str | None) -> tuple[FloatArray
 
 
 def cleanse_table(
-    table: NuscenesTable, *, zones: ZoneSet, location: str | None, profile: TrackProfile
+    table: NuscenesTable,
+    *,
+    zones: ZoneSet,
+    location: str | None,
+    profile: TrackProfile,
+    frame_error_m: float = FRAME_ERROR_M,
 ) -> Treated:
     """First pass: rows in zones go, and heights, names of vehicles and logs, dates and free descriptions.
 
-    Zones are tested with ``FRAME_ERROR_M`` added. Calibrations, sizes and categories are kept; tokens, file names
-    and times are left to the second pass, which has a release's secrets. The result still holds true positions.
+    Zones are tested with ``frame_error_m`` added: 0 where their margins have it already. Calibrations, sizes and
+    categories are kept; tokens, file names and times are left to the second pass, which has a release's secrets.
+    The result still holds true positions.
 
     Raises:
         UnknownCrsError: The table has positions and the location is missing or unknown.
@@ -152,7 +158,7 @@ def cleanse_table(
     kept = table
     if table.name in PLACED:
         lat, lon, _ = places_of(table, location=location)
-        hits = zones.test(lat, lon, extra_margin_m=FRAME_ERROR_M)
+        hits = zones.test(lat, lon, extra_margin_m=frame_error_m)
         kept = table.take(np.flatnonzero(~hits.inside))
         findings += zone_findings(hits, zones)
         if hits.inside.any():

@@ -1,6 +1,7 @@
 """Build a release candidate: request, then unlink every cleansed item under secrets of this release (law 7)."""
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -27,7 +28,7 @@ from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
 from gateway.flow.kinds.handling import Settled, Unlinked, chunks_of
 from gateway.flow.kinds.maps import MAP_KINDS, map_positions
-from gateway.flow.kinds.table import handler_of
+from gateway.flow.kinds.table import NAMING_KINDS, handler_of
 from gateway.flow.recording import (
     Built,
     BuiltItem,
@@ -89,9 +90,9 @@ def build_release(gate: Gate, release: str) -> None:
             .order_by(ItemRow.id)
         )
         pending = list(session.scalars(statement))
-        built = set(
-            session.scalars(sa.select(ReleaseItemRow.item_id).where(ReleaseItemRow.release_id == release))
-        )
+        present = sa.select(ReleaseItemRow.item_id, ReleaseItemRow.name)
+        rows = session.execute(present.where(ReleaseItemRow.release_id == release))
+        built: dict[str, str] = {item: name for item, name in rows}  # noqa: C416 (rows are no pairs to mypy)
     event = intended(
         EventType.RELEASE_RELEASE_BUILD,
         actor=GATE_ACTOR.id,
@@ -105,12 +106,19 @@ def build_release(gate: Gate, release: str) -> None:
         left_out = {}
         secrets = Secrets(mode=terms.mode, key=secret)
         trips: dict[RecordingId, Trip] = {}
-        for item in pending:
-            if item not in built:
-                try:
-                    _build_item(gate, terms, row.kek_id, secrets, item, trips)
-                except AnonymizeError as error:
-                    left_out[item] = error.reason
+        naming: list[str] = []
+        # What names others is appended while they are built, and comes once it is known which of them leave.
+        for item in itertools.chain(pending, naming):
+            if item in built:
+                continue
+            try:
+                cleansed, trip = _load_item(gate, secrets, item, trips)
+                if cleansed.classified.kind in NAMING_KINDS and item not in naming:
+                    naming.append(item)
+                else:
+                    built[item] = _build_item(gate, terms, row.kek_id, secrets, cleansed, trip, built)
+            except AnonymizeError as error:
+                left_out[item] = error.reason
         _finish_build(gate, terms, row.kek_id, intent, left_out, secrets, trips)
 
 
@@ -186,19 +194,33 @@ def release_digest(terms: ReleaseTerms, items: Sequence[BuiltItem]) -> str:
     return hashlib.sha256(rfc8785.dumps(document)).hexdigest()
 
 
+def _load_item(
+    gate: Gate, secrets: Secrets, item: str, trips: dict[RecordingId, Trip]
+) -> tuple[Cleansed, Trip]:
+    with gate.database.read() as session:
+        cleansed = load_cleansed(gate, session, item)
+        recording = cleansed.classified.quarantined.recording
+        if recording not in trips:
+            trips[recording] = trip_of(gate, session, recording, secrets)
+    return cleansed, trips[recording]
+
+
 def _build_item(
     gate: Gate,
     terms: ReleaseTerms,
     kek: str,
     secrets: Secrets,
-    item: str,
-    trips: dict[RecordingId, Trip],
-) -> None:
-    with gate.database.read() as session:
-        cleansed = load_cleansed(gate, session, item)
-        quarantined = cleansed.classified.quarantined
-        if quarantined.recording not in trips:
-            trips[quarantined.recording] = trip_of(gate, session, quarantined.recording, secrets)
+    cleansed: Cleansed,
+    trip: Trip,
+    released: Mapping[str, str],
+) -> str:
+    """Unlink, re-scan and seal one item.
+
+    Returns:
+        Its name in the release.
+    """
+    quarantined = cleansed.classified.quarantined
+    item = quarantined.item
     event = intended(
         EventType.RELEASE_ITEM_UNLINK,
         actor=GATE_ACTOR.id,
@@ -208,7 +230,7 @@ def _build_item(
         facts={"mode": terms.mode.value},
     )
     with gate.ledger.intent(event) as intent:
-        unlinking = trips[quarantined.recording].unlinking(item)
+        unlinking = trip.unlinking(item, released)
         handler = handler_of(cleansed.classified.kind)
         unlinked = handler.unlink(gate, cleansed, open_treated(gate, cleansed), unlinking)
         name = f"{released_stem(secrets.key, item)}.{unlinked.extension}"
@@ -225,7 +247,7 @@ def _build_item(
         # Sealed under the recording's key: destroying that key makes released copies unreadable, too (law 9).
         context = Context(owner=terms.release, object=name, role="release")
         sealed = gate.vault.seal(unlinked.chunks, kek_id=quarantined.kek, context=context)
-        settled = _settled(gate, unlinked, sealed, context, trips[quarantined.recording])
+        settled = _settled(gate, unlinked, sealed, context, trip)
         payload |= {
             "level": (settled.level or unlinked.level or cleansed.level).name,
             "residual": settled.residual.as_dict() if settled.residual else None,
@@ -257,6 +279,7 @@ def _build_item(
                 )
             )
         intent.complete(digests={"content": sealed.content_digest})
+    return name
 
 
 def _settled(gate: Gate, unlinked: Unlinked, sealed: SealedObject, context: Context, trip: Trip) -> Settled:

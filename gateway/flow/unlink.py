@@ -27,6 +27,7 @@ from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
 from gateway.flow.kinds.handling import Series, Unlinked, Unlinking
 from gateway.flow.kinds.layouts import joined_fixes
+from gateway.flow.kinds.nuscenes_folder import NuscenesFolder
 from gateway.flow.kinds.siblings import ALONE, Sibling, Siblings
 from gateway.flow.kinds.table import handler_of, kind_when_treated
 from gateway.flow.recording import Cleansed, ItemState, RecordingId, ReleaseMode
@@ -93,8 +94,10 @@ class Trip:
             siblings: Its cleansed items.
         """
         self.recording = recording
-        self.tracks = tuple(tracks)
-        timed = [t for t in tracks if np.isfinite(t.time_s).any()]
+        self._nuscenes = NuscenesFolder(siblings, crs=manifest.crs, profile=profile)
+        stated = self._nuscenes.track
+        self.tracks = (*tracks, *([] if stated is None else [stated]))
+        timed = [t for t in self.tracks if np.isfinite(t.time_s).any()]
         self.reference = max(timed, key=lambda t: t.path_length_m(), default=None)
         self._manifest, self._items, self._terms, self._profile = manifest, items, terms, profile
         self._processor, self._siblings = processor, siblings
@@ -169,8 +172,8 @@ class Trip:
             shown=shown,
         )
 
-    def unlinking(self, item: str) -> Unlinking:
-        """What the pass over one item works with.
+    def unlinking(self, item: str, released: Mapping[str, str]) -> Unlinking:
+        """What the pass over one item works with; ``released`` are names in the release so far, by item.
 
         Every item of a recording is moved alike: two copies of one drive under two shifts would undo each other.
         """
@@ -185,7 +188,11 @@ class Trip:
             item=item.encode(),
             reference=self.reference,
             plan=lambda: self.plan,
-            captured=announced.captured_at.timestamp() if announced.captured_at else None,
+            captured=(
+                announced.captured_at.timestamp()
+                if announced.captured_at
+                else self._nuscenes.captured.get(item)
+            ),
             series=Series(
                 sensor=f"{self.recording}/{folder}".encode(), index=alike.index(position), count=len(alike)
             ),
@@ -193,6 +200,8 @@ class Trip:
             approved=lambda: self.approved,
             processor=None if self._processor is None else self._processor.displacement,
             siblings=self._siblings,
+            nuscenes=self._nuscenes,
+            released=released,
         )
 
 
@@ -231,6 +240,7 @@ def trip_of(gate: Gate, session: ReadSession, recording: RecordingId, terms: Sec
                     kind=cleansed.classified.kind,
                     captured=announced.captured_at.timestamp() if announced.captured_at else None,
                     open=partial(open_treated, gate, cleansed),
+                    facts={**cleansed.classified.facts, **cleansed.payload["facts"]},
                     released=released_stem(terms.key, row.id),
                 )
             )

@@ -19,6 +19,7 @@ from anonymize.geo.zones import ZoneSet
 from anonymize.media.detection import Detector
 from anonymize.residual import ResidualReport
 from gateway.flow.gate import Gate
+from gateway.flow.kinds.nuscenes_folder import NO_FOLDER, NuscenesFolder
 from gateway.flow.kinds.siblings import Siblings
 from gateway.flow.kinds.surroundings import Surroundings
 from gateway.flow.recording import Classified, Cleansed, DataClass, Level, ReleaseMode
@@ -163,12 +164,15 @@ class Unlinking:
         item: Names the item within the release.
         reference: The recording's cleansed track that places items in time and space; None where it has none.
         plan: The clips or kept spans of that track, the same for all items; None where there is no such track.
-        captured: POSIX seconds at which the item was taken, from the signed manifest; None where unknown.
+        captured: POSIX seconds at which the item was taken, from the signed manifest, else from a table of the
+            recording; None where unknown.
         series: Its place among the items of its sensor.
         crs: Reference system that the manifest declares.
         approved: What is kept of that track as the recognised processor places it, checked; None in other modes.
         processor: The recognised processor of an ``APPROVED`` release; None in other modes.
         siblings: The recording's cleansed items, as the first pass left them.
+        nuscenes: Its cleansed tables, where it is one of nuScenes.
+        released: Names of the items that are in the release so far, by item; kinds that name others come last.
     """
 
     mode: ReleaseMode
@@ -183,6 +187,8 @@ class Unlinking:
     approved: Callable[[], ApprovedTrack | None]
     processor: ApprovedDisplacement | None
     siblings: Siblings
+    nuscenes: NuscenesFolder = NO_FOLDER
+    released: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def keyed_mode(unlinking: Unlinking, what: str) -> Literal["LOCAL", "OFFSET"]:

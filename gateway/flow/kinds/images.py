@@ -97,6 +97,7 @@ class ImageHandler:
         del progress
         profile = gate.profile.profile.images
         detectors = gate.instruments.detectors
+        surroundings.nuscenes.require_picture(item.quarantined.item)
         place = surroundings.place_of(item)
         zone_check = surroundings.zone_check(place)
         hits, facts = _zone_test(item, place, surroundings, profile)

@@ -1,4 +1,4 @@
-"""KITTI and nuScenes folders: GPS/IMU records are cut, then unlinked by their track; the rest is refused."""
+"""GPS/IMU records of KITTI folders: cut, then unlinked by the track that they are joined to."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -49,11 +49,6 @@ from gateway.flow.recording import Classified, Cleansed, DataClass, Level, Relea
 _STORED = ",".join(STORED_COLUMNS).encode()
 _LONGEST_PAUSE = 2.5
 """A pause of more than this many usual ones ends a segment: what was cut in a zone leaves such a pause."""
-
-_REASONS = {
-    ItemKind.NUSCENES_TABLE: "a table of nuScenes is read with the others of its folder",
-    ItemKind.NUSCENES_SWEEP: "a sweep of nuScenes is placed by tables that the gate does not join to it",
-}
 
 
 class OxtsHandler:
@@ -154,45 +149,6 @@ class OxtsHandler:
         )
 
 
-class RefusedLayoutHandler:
-    """Files of nuScenes folders that are known and whose places or times the gate cannot yet join."""
-
-    states_tracks: ClassVar[bool] = False
-
-    def examine(
-        self, gate: Gate, kind: ItemKind, original: BinaryIO, *, crs: str, zones: ZoneSet | None
-    ) -> Examination:
-        """See ``ItemHandler``.
-
-        Raises:
-            UnknownFormatError: Always.
-        """
-        del gate, original, crs, zones
-        raise _refusal(kind)
-
-    def tracks(self, gate: Gate, kind: ItemKind, original: BinaryIO, *, crs: str) -> tuple[Track, ...]:
-        """See ``ItemHandler``."""
-        del gate, kind, original, crs
-        return ()
-
-    def treat(
-        self,
-        gate: Gate,
-        item: Classified,
-        original: BinaryIO,
-        surroundings: Surroundings,
-        progress: Progress,
-    ) -> Cleansing:
-        """See ``ItemHandler``."""
-        del gate, original, surroundings, progress
-        raise _refusal(item.kind)
-
-    def unlink(self, gate: Gate, cleansed: Cleansed, treated: BinaryIO, unlinking: Unlinking) -> Unlinked:
-        """See ``ItemHandler``."""
-        del gate, treated, unlinking
-        raise _refusal(cleansed.classified.kind)
-
-
 def dated(tracks: Sequence[Track], captured: float | None) -> list[Track]:
     """Tracks of one fix without a time, at the time of the manifest; POSIX seconds, None where unknown."""
     if captured is None:
@@ -248,7 +204,3 @@ def _moved(gate: Gate, oxts: Oxts, plan: ClipPlan | OffsetPlan) -> UnlinkedOxts:
     if isinstance(plan, ClipPlan):
         return local_oxts(oxts, plan, profile=profile)
     return offset_oxts(oxts, plan, profile=profile)
-
-
-def _refusal(kind: ItemKind) -> UnknownFormatError:
-    return UnknownFormatError(f"{_REASONS[kind]} (got {kind.value!r}, expected GPS/IMU records, one a file)")

@@ -1,8 +1,8 @@
 """The items of one recording as the handlers of others may read them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from anonymize.formats.identify import ItemKind
 
@@ -17,6 +17,7 @@ class Sibling:
         kind: What it was classified as.
         captured: POSIX seconds at which it was taken, from the signed manifest; None where unknown.
         open: Opens it: the original in the first pass, what that pass made of it in the second.
+        facts: What classification found, and in the second pass what the first did.
         released: Stem of its name in the release, in the second pass; empty in the first.
     """
 
@@ -25,6 +26,7 @@ class Sibling:
     kind: ItemKind
     captured: float | None
     open: Callable[[], BinaryIO] = field(repr=False)
+    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
     released: str = ""
 
     @property

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from anonymize.formats.track import Track
 from anonymize.geo.headings import Heading, heading_at
 from gateway.errors import HeldError
+from gateway.flow.kinds.nuscenes_folder import NO_FOLDER, NuscenesFolder
 from gateway.flow.kinds.siblings import ALONE, Siblings
 from gateway.flow.recording import Classified
 from gateway.people.zones import InstalledZones
@@ -23,10 +24,12 @@ class Surroundings:
         zones: The zone file in force, if any.
         tracks: The true tracks of the recording.
         positions: Latitude and longitude of every known true position, degrees WGS-84, shape (2, N).
-        captured: POSIX seconds at which an item was taken, by item id, from the signed manifest.
+        captured: POSIX seconds at which an item was taken, by item id, from the signed manifest, else from a
+            table of the recording.
         attested: Whether a compliance officer attested that items without a position lie outside the zones.
         planted: Strings that must not leave: file names and the collector's id.
         siblings: The recording's items that were classified, as originals.
+        nuscenes: Its tables, where it is one of nuScenes; margins of ``zones`` then have the error of its map.
         cameras: The camera that took an item, by item id, from the signed manifest.
     """
 
@@ -37,6 +40,7 @@ class Surroundings:
     attested: bool
     planted: tuple[str, ...]
     siblings: Siblings = ALONE
+    nuscenes: NuscenesFolder = NO_FOLDER
     cameras: Mapping[str, Camera] = field(default_factory=dict)
 
     @property

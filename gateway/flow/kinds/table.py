@@ -10,8 +10,10 @@ from gateway.flow.kinds.handling import ItemHandler
 from gateway.flow.kinds.images import ImageHandler
 from gateway.flow.kinds.kitti_poses import PosesHandler
 from gateway.flow.kinds.kitti_times import TimesHandler
-from gateway.flow.kinds.layouts import OxtsHandler, RefusedLayoutHandler
+from gateway.flow.kinds.layouts import OxtsHandler
 from gateway.flow.kinds.maps import MapHandler
+from gateway.flow.kinds.nuscenes import NuscenesTableHandler
+from gateway.flow.kinds.nuscenes_sweeps import NuscenesSweepHandler
 from gateway.flow.kinds.tracks import TrackHandler
 from gateway.flow.kinds.videos import VideoHandler
 
@@ -20,7 +22,6 @@ _MAPS = MapHandler()
 _CONTAINERS = ContainerHandler()
 _CAN_LOGS = CanHandler()
 _TIMES = TimesHandler()
-_REFUSED = RefusedLayoutHandler()
 _HANDLERS: dict[ItemKind, ItemHandler] = {
     ItemKind.JPEG: _IMAGES,
     ItemKind.PNG: _IMAGES,
@@ -47,11 +48,14 @@ _HANDLERS: dict[ItemKind, ItemHandler] = {
     ItemKind.KITTI_TIMESTAMPS: _TIMES,
     ItemKind.KITTI_TIMES: _TIMES,
     ItemKind.KITTI_POSES: PosesHandler(),
-    ItemKind.NUSCENES_TABLE: _REFUSED,
-    ItemKind.NUSCENES_SWEEP: _REFUSED,
+    ItemKind.NUSCENES_TABLE: NuscenesTableHandler(),
+    ItemKind.NUSCENES_SWEEP: NuscenesSweepHandler(),
     ItemKind.JSON: _DOCUMENTS,
     ItemKind.TEXT: _DOCUMENTS,
 }
+
+NAMING_KINDS = frozenset({ItemKind.NUSCENES_TABLE})
+"""Kinds whose items name other items of their release: they are unlinked after these."""
 
 _TREATED: dict[ItemKind, ItemKind] = {
     ItemKind.HEIC: ItemKind.JPEG,

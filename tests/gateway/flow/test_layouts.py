@@ -1,6 +1,5 @@
 """A KITTI drive through the gate: held without times, cut in zones, released in clips or displaced."""
 
-import json
 from collections import Counter
 from datetime import datetime, timedelta
 
@@ -162,13 +161,6 @@ def test_a_record_without_a_time_is_held(sqlite_gate):
 REFUSED = {
     "oxts/data/all.txt": (record(0) + record(1), "expected one a file"),
     "tum.txt": (b"0.0 1.0 2.0 0.0 0.0 0.0 0.0 1.0\n0.1 1.1 2.0 0.0 0.0 0.0 0.0 1.0\n", "may hold a path"),
-    "v1.0/ego_pose.json": (
-        json.dumps(
-            [{"token": "a", "timestamp": 1, "rotation": [1, 0, 0, 0], "translation": [600.1, 1600.2, 0]}]
-        ).encode(),
-        "nuScenes",
-    ),
-    "sweeps/a.pcd.bin": (np.array([[1, 2, 3, 4, 5]] * 8, dtype="<f4").tobytes(), "nuScenes"),
 }
 
 
