@@ -37,6 +37,17 @@ class UnsafeTestProcessor:
         return lat + north, lon + east, None if height_m is None else height_m + 3.0
 
 
+class UnsafeCountingProcessor(UnsafeTestProcessor):
+    """Moves every position a centimetre farther with each call."""
+
+    calls = 0
+
+    def process(self, lat, lon, height_m):
+        self.calls += 1
+        out_lat, out_lon, height = super().process(lat, lon, height_m)
+        return out_lat + 1e-7 * self.calls, out_lon, height
+
+
 def _require_test():
     if os.environ.get(ALLOWED) != "1" or "PYTEST_CURRENT_TEST" not in os.environ:
         raise RuntimeError(f"a test double ran outside tests (expected {ALLOWED}=1 within pytest)")

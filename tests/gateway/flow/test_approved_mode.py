@@ -1,9 +1,12 @@
 """APPROVED: tracks leave through the one installed and attested processor, at the level that only it can lower."""
 
+import io
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pypcd4 import Encoding, PointCloud
 
 from anonymize.geo.crs import geodesic_m
 from anonymize.geo.secrecy_processor import installed_processor
@@ -78,6 +81,70 @@ def test_pictures_leave_beside_it_at_their_own_level(
     with sqlite_gate.database.read() as session:
         handling = {i.payload["position_handling"] for i in load_built(sqlite_gate, session, release).items}
     assert handling == {"approved", "stripped"}
+
+
+def _line(lats, lons) -> bytes:
+    """A GeoJSON map of one road."""
+    road = {"type": "LineString", "coordinates": [list(place) for place in zip(lons, lats, strict=True)]}
+    feature = {"type": "Feature", "properties": {"highway": "tertiary", "lanes": 2}, "geometry": road}
+    return json.dumps({"type": "FeatureCollection", "features": [feature]}).encode()
+
+
+def _pcd(lats, lons, dtype: str) -> bytes:
+    columns = [np.asarray(v, dtype) for v in (lons, lats, np.zeros(len(lats)))]
+    out = io.BytesIO()
+    PointCloud.from_points(columns, ("x", "y", "z"), [c.dtype for c in columns]).save(out, Encoding("binary"))
+    return out.getvalue()
+
+
+def test_a_map_without_a_track_goes_to_the_processor_too(
+    sqlite_gate: Gate, sqlite_house: House, processor: UnsafeTestProcessor
+):
+    lats, lons = (values[:40] for values in route())
+    recording = cleanse(sqlite_gate, {"map.geojson": _line(lats, lons)})
+    release = candidate(sqlite_gate, sqlite_house, recording, mode=ReleaseMode.APPROVED)
+    publish(sqlite_gate, sqlite_house, release)
+    with sqlite_gate.database.read() as session:
+        (item,) = load_built(sqlite_gate, session, release).items
+    assert (item.level, item.payload["position_handling"]) == (Level.S1_PROCESSED, "approved")
+    assert item.payload["facts"]["attestation"] == ATTESTATION.as_dict()
+    grant(sqlite_gate, sqlite_house, release)
+    reader = sqlite_house.people["engineer"].actor
+    reading = read_item(sqlite_gate, release, item.name, actor=reader, purpose=PURPOSE, wanted=None)
+    (feature,) = json.loads(b"".join(reading.chunks))["features"]
+    lon, lat = np.array(feature["geometry"]["coordinates"]).T
+    want = processor.process(_array(lats), _array(lons), None)
+    assert geodesic_m(want[0], want[1], lat, lon)[0].max() < 0.01
+
+
+def test_a_cloud_whose_numbers_are_too_coarse_for_the_processors_places_stays(
+    sqlite_gate: Gate, sqlite_house: House, processor: UnsafeTestProcessor
+):
+    del processor
+    lats, lons = (values[:40] for values in route())
+    files = {
+        "drive.csv": csv_track(),
+        "a/fine.pcd": _pcd(lats, lons, "f8"),
+        "b/coarse.pcd": _pcd(lats, lons, "f4"),
+    }
+    recording = cleanse(sqlite_gate, files)
+    release = candidate(sqlite_gate, sqlite_house, recording, mode=ReleaseMode.APPROVED)
+    with sqlite_gate.database.read() as session:
+        built = load_built(sqlite_gate, session, release)
+    assert sorted(item.name.rpartition(".")[2] for item in built.items) == ["csv", "pcd"]
+    assert list(built.left_out.values()) == ["limit_exceeded"]
+
+
+def test_a_processor_that_forgets_what_it_said_lets_nothing_out(
+    sqlite_gate: Gate, sqlite_house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    install(tmp_path, monkeypatch, "UnsafeCountingProcessor")
+    lats, lons = (values[:40] for values in route())
+    files = {"drive.csv": csv_track(), "site.pcd": _pcd(lats, lons, "f8"), "map.geojson": _line(lats, lons)}
+    recording = cleanse(sqlite_gate, files)
+    with pytest.raises(InvalidRequestError, match="no item"):
+        candidate(sqlite_gate, sqlite_house, recording, mode=ReleaseMode.APPROVED)
+    installed_processor.cache_clear()
 
 
 def _array(values):
