@@ -2,7 +2,6 @@
 
 import csv
 import io
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from anonymize.geo.crs import geodesic_m
-from anonymize.geo.secrecy_processor import GROUP, installed_processor
+from anonymize.geo.secrecy_processor import installed_processor
 from anonymize.layouts.poses import LOCAL_COLUMNS, OFFSET_COLUMNS
 from gateway.errors import DeniedError, InvalidRequestError
 from gateway.flow.build import load_built
@@ -20,7 +19,7 @@ from gateway.flow.records import ItemRow
 from gateway.people.zones import install_zones
 from gateway.vault.store import Context
 from simulators import START, candidate, cleanse, csv_track, publish, route, sweep, zone_file
-from unsafe_secrecy_processor import ALLOWED, ATTESTATION, UnsafeTestProcessor
+from unsafe_secrecy_processor import ATTESTATION, UnsafeTestProcessor, install
 
 COUNT = 400
 STEP_M = 12.0
@@ -284,16 +283,9 @@ def test_two_receivers_are_two_tracks(sqlite_gate, sqlite_house):
 
 @pytest.fixture
 def processor(tmp_path, monkeypatch):
-    info = tmp_path / "double-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: double\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{GROUP}]\none = unsafe_secrecy_processor:UnsafeTestProcessor\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv(ALLOWED, "1")
-    installed_processor.cache_clear()
+    install(tmp_path, monkeypatch)
     yield UnsafeTestProcessor()
     installed_processor.cache_clear()
-    sys.modules.pop("double", None)
 
 
 @pytest.mark.usefixtures("processor")
