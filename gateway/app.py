@@ -26,6 +26,7 @@ from gateway.vault.blobs import LocalBlobs
 from gateway.vault.jws import thumbprint
 from gateway.vault.keys import Keystore
 from gateway.vault.store import Vault
+from gateway.vault.suites import suite_by_name
 from gateway.vault.values import open_value, seal_value
 from gateway.witnessing import cosigning_of
 from policies.bundle import VerifiedBundle, shipped_bundle, sign_bundle, verify_bundle
@@ -83,10 +84,12 @@ def initialise(settings: Settings, *, keystore: Keystore | None = None, clock: C
     """
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if keystore is None:
-        passphrase = settings.keystore_passphrase()
+        passphrase, suite = settings.keystore_passphrase(), suite_by_name(settings.suite)
         path = keystore_path(settings)
         keystore = (
-            Keystore.open(path, passphrase) if Keystore.exists(path) else Keystore.create(path, passphrase)
+            Keystore.open(path, passphrase, suite=suite)
+            if Keystore.exists(path)
+            else Keystore.create(path, passphrase, suite=suite)
         )
     database = Database(create_engine(settings.state_url))
     database.migrate()
@@ -159,6 +162,7 @@ def open_gate(
 
     Raises:
         NotInitialisedError: ``fleetgate init`` was not run.
+        ConfigurationError: The keystore was opened in another suite than the setting's.
         LedgerCorruptError: The ledger's tail does not verify, or it was rolled back.
         WitnessError: No quorum of witnesses cosigned within the grace.
         BundleError: No statement, or none in force, for the installed bundle.
@@ -167,7 +171,14 @@ def open_gate(
     if keystore is None:
         if not keystore_path(settings).is_dir():
             raise NotInitialisedError(f"no gate in {settings.home} (run: fleetgate init)")
-        keystore = Keystore.open(keystore_path(settings), settings.keystore_passphrase())  # step 1
+        suite = suite_by_name(settings.suite)
+        keystore = Keystore.open(
+            keystore_path(settings), settings.keystore_passphrase(), suite=suite
+        )  # step 1
+    if keystore.suite.name != settings.suite:
+        raise ConfigurationError(
+            f"suite of the keystore (got {keystore.suite.name}, expected {settings.suite})"
+        )
     database = Database(create_engine(settings.state_url))
     ledger_engine = sa.create_engine(settings.audit_url)
     try:

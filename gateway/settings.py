@@ -27,6 +27,7 @@ class Settings(BaseSettings):
         ledger_url: SQLAlchemy URL of the ledger; the database's own server unless set.
         passphrase: Opens the keystore; prefer ``passphrase_file``.
         passphrase_file: File whose first line opens the keystore.
+        suite: What is sealed and wrapped from now on: `aes256gcm-sha256-ed25519` or `sm4gcm-sm3-sm2`.
         origin: The ledger's name in checkpoints (C2SP tlog-checkpoint origin line).
         profile: Treatment profile that recordings are cleansed under.
         opa_url: OPA server that judges instead of the embedded engine.
@@ -56,6 +57,7 @@ class Settings(BaseSettings):
     ledger_url: str | None = None
     passphrase: SecretStr | None = None
     passphrase_file: Path | None = None
+    suite: Literal["aes256gcm-sha256-ed25519", "sm4gcm-sm3-sm2"] = "aes256gcm-sha256-ed25519"
     origin: str = "fleetgate.local/ledger"
     profile: str = "cn-2026"
     opa_url: str | None = None

@@ -42,6 +42,7 @@ from gateway.settings import Settings
 from gateway.vault.jws import generate_person_key, public_text
 from gateway.vault.keys import Keystore
 from gateway.vault.root import INSECURE_TEST_ARGON2, Argon2Cost
+from gateway.vault.suites import suite_by_name
 from gateway.vehicles.cameras import Camera
 from gateway.vehicles.manifest import Manifest, ManifestItem, parse_manifest
 from gateway.workers import Advance, advance
@@ -149,7 +150,8 @@ class House:
 
     def __post_init__(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
-        self.keystore = Keystore.create(self.home / "keystore", PASSPHRASE, argon2=self.argon2)
+        suite = suite_by_name(self.settings().suite)
+        self.keystore = Keystore.create(self.home / "keystore", PASSPHRASE, argon2=self.argon2, suite=suite)
         self.people: dict[str, Person] = {}
         self.vehicle_key = generate_person_key()
         initialise(self.settings(), keystore=self.keystore)

@@ -39,7 +39,6 @@ from gateway.people.records import CarrierRow, PersonRow
 from gateway.people.registry import Actor
 from gateway.people.zones import zones_in_force
 from gateway.vault.store import Context, SealedObject
-from gateway.vault.suites import AES256GCM
 from gateway.vault.values import open_value, seal_value
 from gateway.vehicles.manifest import Manifest, ManifestItem, parse_manifest
 
@@ -243,7 +242,7 @@ def _intake_question(gate: Gate, session: ReadSession, delivery: Delivery, actor
                 "signed": zones is not None,
                 "digest": zones.digest if zones else None,
             },
-            "vault": {"suite": AES256GCM.name, "keys_held_by_operator": True},
+            "vault": {"suite": gate.keystore.suite.name, "keys_held_by_operator": True},
             "accredited_for_secrets": gate.settings.accredited_for_secrets,
         },
     }

@@ -1,6 +1,7 @@
-"""Signed statements: RFC 7515 compact form, algorithm Ed25519 (RFC 9864) only, ``typ`` pinned per kind.
+"""Signed statements: RFC 7515 compact form, ``typ`` pinned per kind.
 
-The payload is RFC 8785 JSON; a statement in any other spelling is refused, so one statement has one form.
+The key determines the algorithm: Ed25519 (RFC 9864), or SM2 with SM3 under the private name ``SM2SM3``. The
+payload is RFC 8785 JSON; a statement in any other spelling is refused, so one statement has one form.
 """
 
 import json
@@ -14,13 +15,19 @@ import rfc8785
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
+from joserfc.util import json_b64encode, urlsafe_b64decode, urlsafe_b64encode
 
 from gateway.vault.durable import storage, write_once
 from gateway.vault.errors import KeyExistsError, KeyUnavailableError, PassphraseError, StatementError
+from gateway.vault.sm2 import Sm2PrivateKey, Sm2PublicKey
+from gateway.vault.suites import ED25519, SM2SM3
 
-ALGORITHM: Final = "Ed25519"
 MAX_STATEMENT_LENGTH: Final = 16 * 1024 * 1024
 _CURVE: Final = "Ed25519"
+_FIELD: Final = 2**255 - 19
+_ORDER_8: Final = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
+# y of the points of order 1, 2, 4 and 8: under such a key everybody can sign.
+_SMALL_ORDER: Final = frozenset({0, 1, _FIELD - 1, _ORDER_8, _FIELD - _ORDER_8})
 _HEADER_NAMES: Final = frozenset({"alg", "kid", "typ"})
 
 
@@ -30,14 +37,14 @@ class _Registry(jws.JWSRegistry):
     max_payload_length = MAX_STATEMENT_LENGTH
 
 
-_REGISTRY: Final = _Registry(algorithms=[ALGORITHM])
+_REGISTRY: Final = _Registry(algorithms=[ED25519])
 
 
-def sign_statement(key: OKPKey, typ: str, kid: str, payload: Mapping[str, Any]) -> str:
+def sign_statement(key: OKPKey | Sm2PrivateKey, typ: str, kid: str, payload: Mapping[str, Any]) -> str:
     """Sign a statement.
 
     Args:
-        key: Ed25519 private key.
+        key: Ed25519 or SM2 private key.
         typ: Kind of statement, such as ``fleetgate-release+json``.
         kid: Names the key; at most 256 characters.
         payload: JSON object; integers within ±(2^53 - 1).
@@ -45,14 +52,16 @@ def sign_statement(key: OKPKey, typ: str, kid: str, payload: Mapping[str, Any]) 
     Raises:
         StatementError: The key cannot sign, or the payload has no RFC 8785 form or is too large.
     """
-    if key.curve_name != _CURVE or not key.is_private:
-        raise StatementError(
-            f"signing key (got {key.curve_name} {_sort(key)}, expected {_CURVE} private key)"
-        )
+    header = {"alg": SM2SM3 if isinstance(key, Sm2PrivateKey) else ED25519, "kid": kid, "typ": typ}
     try:
         content = rfc8785.dumps(dict(payload))
-        header = {"alg": ALGORITHM, "kid": kid, "typ": typ}
-        statement = jws.serialize_compact(header, content, key, registry=_REGISTRY)
+        if isinstance(key, Sm2PrivateKey):
+            signed = json_b64encode(header) + b"." + urlsafe_b64encode(content)
+            signature = urlsafe_b64encode(key.sign(signed))
+            statement = (signed + b"." + signature).decode("ascii")
+        else:
+            _check_private(key)
+            statement = jws.serialize_compact(header, content, key, registry=_REGISTRY)
     except (rfc8785.CanonicalizationError, JoseError) as error:
         raise StatementError(f"{typ} cannot be signed: {error}") from error
     _parse(statement)
@@ -60,13 +69,13 @@ def sign_statement(key: OKPKey, typ: str, kid: str, payload: Mapping[str, Any]) 
 
 
 def verify_statement(
-    statement: str, typ: str, public_key: OKPKey | Mapping[str, str] | str
+    statement: str, typ: str, public_key: OKPKey | Sm2PublicKey | Mapping[str, str] | str
 ) -> Mapping[str, Any]:
     """Verify a statement and return its payload.
 
-    1. The key is an Ed25519 public key.
+    1. The key is a public key, Ed25519 unless it is an :class:`Sm2PublicKey`.
     2. The form is that of a compact JWS in canonical base64url, and not too long.
-    3. The header holds ``alg`` Ed25519, ``kid`` and the expected ``typ``, and nothing else.
+    3. The header holds ``alg`` of that key, ``kid`` and the expected ``typ``, and nothing else.
     4. The signature verifies under the key.
     5. The payload is a JSON object in its RFC 8785 form.
 
@@ -78,22 +87,47 @@ def verify_statement(
     Raises:
         StatementError: A step failed.
     """
-    key = public_key_of(public_key)  # 1
+    key = public_key if isinstance(public_key, Sm2PublicKey) else public_key_of(public_key)  # 1
     parsed = _parse(statement)  # 2
     header = parsed.headers()  # 3
     if set(header) != _HEADER_NAMES or not isinstance(header["kid"], str):
         raise StatementError(f"header (got {sorted(header)}, expected {sorted(_HEADER_NAMES)})")
-    if header["alg"] != ALGORITHM:
-        raise StatementError(f"algorithm (got {header['alg']!r}, expected '{ALGORITHM}')")
+    algorithm = SM2SM3 if isinstance(key, Sm2PublicKey) else ED25519
+    if header["alg"] != algorithm:
+        raise StatementError(f"algorithm (got {header['alg']!r}, expected '{algorithm}')")
     if header["typ"] != typ:
         raise StatementError(f"kind of statement (got {header['typ']!r}, expected '{typ}')")
+    _check_signature(parsed, key, typ)  # 4
+    return _payload(parsed.payload, typ)  # 5
+
+
+def _check_signature(parsed: jws.CompactSignature, key: OKPKey | Sm2PublicKey, typ: str) -> None:
+    if isinstance(key, Sm2PublicKey):
+        segments = parsed.segments
+        try:
+            signature = urlsafe_b64decode(segments["signature"])
+        except ValueError:
+            raise StatementError(f"signature of {typ} is not canonical base64url") from None
+        key.verify(signature, segments["header"] + b"." + segments["payload"])
+        return
     try:
-        authentic = jws.validate_compact(parsed, key, registry=_REGISTRY)  # 4
+        authentic = jws.validate_compact(parsed, key, registry=_REGISTRY)
     except JoseError as error:
         raise StatementError(f"{typ} does not verify: {error}") from error
     if not authentic:
         raise StatementError(f"signature of {typ} does not verify (expected key {thumbprint(key)})")
-    return _payload(parsed.payload, typ)  # 5
+
+
+def read_unverified_algorithm(statement: str) -> str:
+    """The ``alg`` that a statement claims, to choose between the keys of one signer; nothing is verified.
+
+    Raises:
+        StatementError: It is no compact JWS or names no algorithm.
+    """
+    algorithm = _parse(statement).headers().get("alg")
+    if not isinstance(algorithm, str):
+        raise StatementError(f"algorithm (got {algorithm!r}, expected a string)")
+    return algorithm
 
 
 def read_unverified_kid(statement: str) -> str:
@@ -112,16 +146,20 @@ def public_key_of(value: OKPKey | Mapping[str, str] | str) -> OKPKey:
     """The Ed25519 public key of a key object, a JWK, a JWK's JSON text or the base64url of its 32 bytes.
 
     Raises:
-        StatementError: It is none of these.
+        StatementError: It is none of these, or a point of small order, under which everybody can sign.
     """
     jwk = _jwk_of(value)
     members = {name: jwk.get(name) for name in ("kty", "crv", "x")}
     if members["kty"] != "OKP" or members["crv"] != _CURVE or not isinstance(members["x"], str):
         raise StatementError(f"public key (got {members['kty']} {members['crv']}, expected OKP {_CURVE})")
     try:
-        return OKPKey.import_key(cast("dict[str, str | list[str]]", members))
+        key = OKPKey.import_key(cast("dict[str, str | list[str]]", members))
     except (JoseError, ValueError) as error:
         raise StatementError(f"public key (got {members['x']!r}, expected base64url of 32 bytes)") from error
+    y = int.from_bytes(urlsafe_b64decode(members["x"].encode("ascii")), "little") % 2**255
+    if y % _FIELD in _SMALL_ORDER:
+        raise StatementError(f"public key (got {members['x']!r}, a point of small order)")
+    return key
 
 
 def _jwk_of(value: OKPKey | Mapping[str, str] | str) -> Mapping[str, Any]:
@@ -207,6 +245,12 @@ def load_private_key(path: Path, passphrase: bytes | str) -> OKPKey:
     return key
 
 
+def _check_private(key: OKPKey) -> None:
+    if key.curve_name != _CURVE or not key.is_private:
+        sort = "private key" if key.is_private else "public key"
+        raise StatementError(f"signing key (got {key.curve_name} {sort}, expected {_CURVE} private key)")
+
+
 def _parse(statement: str) -> jws.CompactSignature:
     if len(statement) > MAX_STATEMENT_LENGTH:
         raise StatementError(
@@ -239,7 +283,3 @@ def _text(passphrase: bytes | str) -> str:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"constant {name}")
-
-
-def _sort(key: OKPKey) -> str:
-    return "private key" if key.is_private else "public key"

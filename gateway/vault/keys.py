@@ -25,12 +25,15 @@ from gateway.vault.durable import storage, sweep_temporary, sync_directory, writ
 from gateway.vault.errors import KeyDestroyedError, KeyExistsError, KeyUnavailableError, SealBrokenError
 from gateway.vault.private import check_private, read_document
 from gateway.vault.root import DEFAULT_ARGON2, ROOT_FILE, Argon2Cost, create_root, open_root
+from gateway.vault.sm2 import Sm2PrivateKey
+from gateway.vault.suites import AES256GCM, Suite
 from gateway.vault.wrap import unwrap, wrap
 
 Document = dict[str, str | int]
 
 KEY_LENGTH: Final = 32
 _NAME: Final = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,127}\Z")
+_SM2: Final = "sm2"
 _LOCK_TIMEOUT_S: Final = 60.0
 _FINGERPRINT_LABEL: Final = b"fleetgate/kek-fingerprint/1\x00"
 
@@ -58,11 +61,15 @@ class Keystore:
     """Keys of one gate in one directory; several processes may use it at once.
 
     Made by :meth:`create` or :meth:`open`.
+
+    Attributes:
+        suite: What new keys are wrapped in, and what the vault seals in; keys of every suite open.
     """
 
-    def __init__(self, path: Path, root: bytes) -> None:
+    def __init__(self, path: Path, root: bytes, suite: Suite) -> None:
         self._path = path
         self._root = root
+        self.suite: Final = suite
         self._named: dict[tuple[str, str], bytes] = {}
         self._named_lock = threading.Lock()
 
@@ -75,7 +82,14 @@ class Keystore:
         return (path / ROOT_FILE).is_file()
 
     @classmethod
-    def create(cls, path: Path, passphrase: bytes | str, *, argon2: Argon2Cost = DEFAULT_ARGON2) -> Self:
+    def create(
+        cls,
+        path: Path,
+        passphrase: bytes | str,
+        *,
+        argon2: Argon2Cost = DEFAULT_ARGON2,
+        suite: Suite = AES256GCM,
+    ) -> Self:
         """Make a keystore in a directory that is missing or empty.
 
         Raises:
@@ -87,12 +101,19 @@ class Keystore:
             for directory in (path, path / "kek", path / "secret"):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_private(path)
-        root = create_root(path, passphrase, argon2)
+        root = create_root(path, passphrase, argon2, suite)
         sync_directory(path.parent)
-        return cls(path, root)
+        return cls(path, root, suite)
 
     @classmethod
-    def open(cls, path: Path, passphrase: bytes | str, *, allow_insecure_test_cost: bool = False) -> Self:
+    def open(
+        cls,
+        path: Path,
+        passphrase: bytes | str,
+        *,
+        allow_insecure_test_cost: bool = False,
+        suite: Suite = AES256GCM,
+    ) -> Self:
         """Open a keystore and finish what a crash interrupted.
 
         1. Directory and files are private to this user.
@@ -103,6 +124,7 @@ class Keystore:
             path: The directory.
             passphrase: As it was created with; text is taken in Unicode NFC.
             allow_insecure_test_cost: Accept a passphrase cost that is fit for tests only.
+            suite: What it wraps and seals in from now on, whatever it was created with.
 
         Raises:
             KeyUnavailableError: There is no keystore, or others may read it.
@@ -115,9 +137,8 @@ class Keystore:
         with _exclusive(path), storage("inspect keystore", path.name):
             for entry in path.rglob("*"):
                 check_private(entry)
-        keystore = cls(
-            path, open_root(path, passphrase, allow_insecure_test_cost=allow_insecure_test_cost)
-        )  # 2
+        root = open_root(path, passphrase, allow_insecure_test_cost=allow_insecure_test_cost)  # 2
+        keystore = cls(path, root, suite)
         keystore._finish_interrupted()  # 3
         return keystore
 
@@ -168,7 +189,7 @@ class Keystore:
             raise ValueError(
                 f"data encryption key of the wrong length (got {len(dek)}, expected {KEY_LENGTH} bytes)"
             )
-        return wrap(self._kek(kek_id), dek, b"dek", kek_id.encode(), context)
+        return wrap(self._kek(kek_id), dek, b"dek", kek_id.encode(), context, suite=self.suite)
 
     def unwrap_dek(self, kek_id: str, wrapped: bytes, context: bytes) -> bytes:
         """Undo :meth:`wrap_dek`; errors as there.
@@ -223,6 +244,14 @@ class Keystore:
         """The Ed25519 private key of that name, made at its first use."""
         return OKPKey.import_key(Ed25519PrivateKey.from_private_bytes(self._secret("signing", name)))
 
+    def sm2_key(self, name: str) -> Sm2PrivateKey:
+        """The SM2 private key of that name, made at its first use."""
+        return Sm2PrivateKey(self._secret(_SM2, name))
+
+    def has_sm2_key(self, name: str) -> bool:
+        """Whether the SM2 key of that name was made."""
+        return self._secret_path(_SM2, name).exists()
+
     def seed(self, name: str) -> bytes:
         """The 32-byte seed of that name for a key that another package makes, made at its first use."""
         return self._secret("seed", name)
@@ -239,13 +268,13 @@ class Keystore:
             return value
 
     def _load_secret(self, kind: str, name: str) -> bytes:
-        path = self._path / "secret" / f"{kind}.{_checked_name(name)}.key"
+        path = self._secret_path(kind, name)
         parts = (b"secret", kind.encode(), name.encode())
         if not path.exists():
             with _exclusive(self._path):
                 if not path.exists():
-                    value = os.urandom(KEY_LENGTH)
-                    wrapped = base64.b64encode(wrap(self._root, value, *parts)).decode()
+                    value = Sm2PrivateKey.generate().scalar if kind == _SM2 else os.urandom(KEY_LENGTH)
+                    wrapped = base64.b64encode(wrap(self._root, value, *parts, suite=self.suite)).decode()
                     write_once(
                         path, rfc8785.dumps({"kind": kind, "name": name, "version": 1, "wrapped": wrapped})
                     )
@@ -259,7 +288,9 @@ class Keystore:
             "fingerprint": _fingerprint(kek),
             "kek_id": kek_id,
             "version": 1,
-            "wrapped": base64.b64encode(wrap(self._root, kek, b"kek", kek_id.encode())).decode(),
+            "wrapped": base64.b64encode(
+                wrap(self._root, kek, b"kek", kek_id.encode(), suite=self.suite)
+            ).decode(),
         }
         write_once(self._kek_path(kek_id), rfc8785.dumps(document))
 
@@ -314,6 +345,9 @@ class Keystore:
             sync_directory(self._path / "kek")
             for directory in (self._path, self._path / "kek", self._path / "secret"):
                 sweep_temporary(directory, older_than_s=0)
+
+    def _secret_path(self, kind: str, name: str) -> Path:
+        return self._path / "secret" / f"{kind}.{_checked_name(name)}.key"
 
     def _kek_path(self, kek_id: str) -> Path:
         return self._path / "kek" / f"{_checked_name(kek_id)}.kek"

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from gateway.vault.durable import storage, write_once
 from gateway.vault.errors import KeyExistsError, KeyUnavailableError, PassphraseError, SealBrokenError
+from gateway.vault.suites import Suite
 from gateway.vault.wrap import unwrap, wrap
 
 ROOT_FILE: Final = "keystore.json"
@@ -62,8 +63,8 @@ DEFAULT_ARGON2: Final = Argon2Cost(memory_kib=64 * 1024, iterations=3, lanes=4)
 INSECURE_TEST_ARGON2: Final = Argon2Cost(memory_kib=64, iterations=1, lanes=1)
 
 
-def create_root(directory: Path, passphrase: bytes | str, cost: Argon2Cost) -> bytes:
-    """Make a root key and write it, wrapped, as the keystore's root file.
+def create_root(directory: Path, passphrase: bytes | str, cost: Argon2Cost, suite: Suite) -> bytes:
+    """Make a root key and write it, wrapped in a suite, as the keystore's root file.
 
     Raises:
         PassphraseError: The passphrase is empty.
@@ -71,7 +72,7 @@ def create_root(directory: Path, passphrase: bytes | str, cost: Argon2Cost) -> b
         StorageError: The file is not durable.
     """
     root, salt = os.urandom(32), os.urandom(_SALT_LENGTH)
-    wrapped = wrap(_stretch(passphrase, salt, cost), root, _PURPOSE)
+    wrapped = wrap(_stretch(passphrase, salt, cost), root, _PURPOSE, suite=suite)
     document: dict[str, str | int | dict[str, int]] = {
         "argon2id": {"iterations": cost.iterations, "lanes": cost.lanes, "memory_kib": cost.memory_kib},
         "salt": base64.b64encode(salt).decode(),

@@ -1,42 +1,23 @@
-"""The sealed file: segmented authenticated encryption with random access (docs/sealed-files.md).
-
-Tink's streaming construction: a key per file from HKDF over the data encryption key with the object's
-context; nonce = prefix, segment counter, last-segment flag. Added to it: a key commitment in the header, and
-the whole header as associated data of each segment.
-"""
+"""Writing and reading sealed files (docs/sealed-files.md)."""
 
 import hashlib
-import hmac
 import os
-import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
+from gateway.vault.container import (
+    DEFAULT_SEGMENT_SIZE,
+    HEADER_LENGTH,
+    NONCE_PREFIX_LENGTH,
+    SALT_LENGTH,
+    Octets,
+    new_header,
+    open_header,
+    sealed_length_of,
+)
 from gateway.vault.errors import SealBrokenError
-from gateway.vault.suites import AES256GCM, Suite, suite_by_identifier
-
-Octets = bytes | bytearray | memoryview
-
-MAGIC: Final = b"FGSEALED"
-VERSION: Final = 1
-DEK_LENGTH: Final = 32
-SALT_LENGTH: Final = 32
-NONCE_PREFIX_LENGTH: Final = 7
-COMMITMENT_LENGTH: Final = 32
-DEFAULT_SEGMENT_SIZE: Final = 64 * 1024
-MIN_SEGMENT_SIZE: Final = 64
-MAX_SEGMENT_SIZE: Final = 1024 * 1024
-MAX_SEGMENTS: Final = 2**32
-
-_FIELDS: Final = struct.Struct(f">8sHHI{SALT_LENGTH}s{NONCE_PREFIX_LENGTH}s")
-HEADER_LENGTH: Final = _FIELDS.size + COMMITMENT_LENGTH
-_NONCE: Final = struct.Struct(f">{NONCE_PREFIX_LENGTH}sIB")
-_KEY_LABEL: Final = b"fleetgate/sealed-file/1\x00"
+from gateway.vault.suites import Suite
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,47 +27,7 @@ class SealedSummary:
     plaintext_length: int
     plaintext_sha256: bytes
     sealed_length: int
-    sealed_sha256: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Segments:
-    """The cipher of one sealed file, bound to its header."""
-
-    suite: Suite
-    segment_size: int
-    nonce_prefix: bytes
-    header: bytes
-    cipher: AESGCM
-
-    @property
-    def stride(self) -> int:
-        """Length of a full sealed segment in bytes."""
-        return self.segment_size + self.suite.tag_length
-
-    def _nonce(self, index: int, *, last: bool) -> bytes:
-        return _NONCE.pack(self.nonce_prefix, index, last)
-
-    def seal(self, index: int, plaintext: Octets, *, last: bool) -> bytes:
-        if index >= MAX_SEGMENTS:
-            raise ValueError(
-                f"stream too long (got more than {MAX_SEGMENTS} segments of {self.segment_size} bytes)"
-            )
-        return self.cipher.encrypt(self._nonce(index, last=last), plaintext, self.header)
-
-    def open(self, index: int, sealed: bytes, *, last: bool) -> bytes:
-        try:
-            return self.cipher.decrypt(self._nonce(index, last=last), sealed, self.header)
-        except InvalidTag:
-            raise SealBrokenError(
-                f"segment {index} does not authenticate (got changed bytes, expected those sealed)"
-            ) from None
-
-
-def sealed_length_of(plaintext_length: int, segment_size: int, suite: Suite = AES256GCM) -> int:
-    """Length in bytes of the sealed file that holds a plaintext of the given length in bytes."""
-    segments = max(1, -(-plaintext_length // segment_size))
-    return HEADER_LENGTH + plaintext_length + segments * suite.tag_length
+    sealed_digest: bytes
 
 
 def seal_stream(
@@ -94,6 +35,7 @@ def seal_stream(
     *,
     dek: bytes,
     context: bytes,
+    suite: Suite,
     write: Callable[[bytes], object],
     segment_size: int = DEFAULT_SEGMENT_SIZE,
 ) -> SealedSummary:
@@ -103,16 +45,17 @@ def seal_stream(
         chunks: Plaintext in pieces of any length, none at all included.
         dek: Data encryption key, 32 bytes, fresh for each file.
         context: What the file is; the reader must name the same.
+        suite: Cipher and hash.
         write: Takes each piece of the sealed file in order.
         segment_size: Plaintext bytes per segment, 64 to 1 MiB.
 
     Returns:
-        Lengths and SHA-256 digests of plaintext and sealed file.
+        Lengths, the plaintext's SHA-256, and the suite's digest of the sealed file.
 
     Raises:
         ValueError: A key or segment size of the wrong length.
     """
-    plain, sealed = hashlib.sha256(), hashlib.sha256()
+    plain, sealed = hashlib.sha256(), suite.digest()
     plain_length = sealed_length = 0
 
     def measured() -> Iterator[Octets]:
@@ -122,7 +65,8 @@ def seal_stream(
             plain_length += memoryview(chunk).nbytes
             yield chunk
 
-    for piece in sealed_pieces(measured(), dek=dek, context=context, segment_size=segment_size):
+    pieces = sealed_pieces(measured(), dek=dek, context=context, suite=suite, segment_size=segment_size)
+    for piece in pieces:
         sealed.update(piece)
         sealed_length += len(piece)
         write(piece)
@@ -130,18 +74,24 @@ def seal_stream(
         plaintext_length=plain_length,
         plaintext_sha256=plain.digest(),
         sealed_length=sealed_length,
-        sealed_sha256=sealed.digest(),
+        sealed_digest=sealed.digest(),
     )
 
 
 def sealed_pieces(
-    chunks: Iterable[Octets], *, dek: bytes, context: bytes, segment_size: int = DEFAULT_SEGMENT_SIZE
+    chunks: Iterable[Octets],
+    *,
+    dek: bytes,
+    context: bytes,
+    suite: Suite,
+    segment_size: int = DEFAULT_SEGMENT_SIZE,
 ) -> Iterator[bytes]:
     """The sealed file in pieces, header first, without digests; arguments as for :func:`seal_stream`."""
     return _sealed_pieces(
         chunks,
         dek=dek,
         context=context,
+        suite=suite,
         segment_size=segment_size,
         salt=os.urandom(SALT_LENGTH),
         nonce_prefix=os.urandom(NONCE_PREFIX_LENGTH),
@@ -153,22 +103,13 @@ def _sealed_pieces(
     *,
     dek: bytes,
     context: bytes,
+    suite: Suite,
     segment_size: int,
     salt: bytes,
     nonce_prefix: bytes,
 ) -> Iterator[bytes]:
-    if not MIN_SEGMENT_SIZE <= segment_size <= MAX_SEGMENT_SIZE:
-        raise ValueError(
-            f"segment size (got {segment_size}, expected {MIN_SEGMENT_SIZE} to {MAX_SEGMENT_SIZE} bytes)"
-        )
-    fields = _FIELDS.pack(MAGIC, VERSION, AES256GCM.identifier, segment_size, salt, nonce_prefix)
-    key, commitment = _derive(dek, context, fields, AES256GCM)
-    segments = _Segments(
-        suite=AES256GCM,
-        segment_size=segment_size,
-        nonce_prefix=nonce_prefix,
-        header=fields + commitment,
-        cipher=AES256GCM.cipher(key),
+    segments = new_header(
+        dek, context, suite=suite, segment_size=segment_size, salt=salt, nonce_prefix=nonce_prefix
     )
     yield segments.header
     for index, (plaintext, last) in enumerate(_cut(chunks, segment_size)):
@@ -192,55 +133,6 @@ def _cut(chunks: Iterable[Octets], size: int) -> Iterator[tuple[Octets, bool]]:
             pending += view[:room]
             view = view[room:]
     yield pending, True
-
-
-def _derive(dek: bytes, context: bytes, fields: bytes, suite: Suite) -> tuple[bytes, bytes]:
-    """Segment key and key commitment: one HKDF output over key, header fields and context."""
-    if len(dek) != DEK_LENGTH:
-        raise ValueError(
-            f"data encryption key of the wrong length (got {len(dek)}, expected {DEK_LENGTH} bytes)"
-        )
-    salt = fields[-NONCE_PREFIX_LENGTH - SALT_LENGTH : -NONCE_PREFIX_LENGTH]
-    okm = HKDF(
-        algorithm=suite.hash(),
-        length=suite.key_length + COMMITMENT_LENGTH,
-        salt=salt,
-        info=_KEY_LABEL + fields + context,
-    ).derive(dek)
-    return okm[: suite.key_length], okm[suite.key_length :]
-
-
-def _open_header(header: bytes, dek: bytes, context: bytes) -> _Segments:
-    """Verify a header.
-
-    1. It is complete and says magic and version.
-    2. Suite and segment size are known ones.
-    3. Its commitment is that of this key, these fields and this context.
-    """
-    if len(header) != HEADER_LENGTH:  # 1
-        raise SealBrokenError(f"header is truncated (got {len(header)}, expected {HEADER_LENGTH} bytes)")
-    magic, version, identifier, segment_size, _, nonce_prefix = _FIELDS.unpack_from(header)
-    if magic != MAGIC or version != VERSION:
-        raise SealBrokenError(
-            f"not a sealed file (got {magic!r} version {version}, expected {MAGIC!r} {VERSION})"
-        )
-    suite = suite_by_identifier(identifier)  # 2
-    if not MIN_SEGMENT_SIZE <= segment_size <= MAX_SEGMENT_SIZE:
-        raise SealBrokenError(
-            f"segment size (got {segment_size}, expected {MIN_SEGMENT_SIZE} to {MAX_SEGMENT_SIZE} bytes)"
-        )
-    key, commitment = _derive(dek, context, header[: _FIELDS.size], suite)  # 3
-    if not hmac.compare_digest(commitment, header[_FIELDS.size :]):
-        raise SealBrokenError(
-            "key commitment differs (got another key, context or header, expected those sealed)"
-        )
-    return _Segments(
-        suite=suite,
-        segment_size=segment_size,
-        nonce_prefix=nonce_prefix,
-        header=header,
-        cipher=suite.cipher(key),
-    )
 
 
 class SealedReader:
@@ -272,7 +164,7 @@ class SealedReader:
         context: bytes,
         expected_plaintext_length: int | None,
     ) -> None:
-        self._segments = _open_header(read_at(0, HEADER_LENGTH), dek, context)
+        self._segments = open_header(read_at(0, HEADER_LENGTH), dek, context)
         size, suite = self._segments.segment_size, self._segments.suite
         self._count = max(1, -(-(sealed_length - HEADER_LENGTH) // self._segments.stride))
         self.length: Final = sealed_length - HEADER_LENGTH - self._count * suite.tag_length

@@ -9,16 +9,20 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Self
 
 import rfc8785
+from joserfc.jwk import OKPKey
 
 from gateway.vault.blobs import LocalBlobs
+from gateway.vault.container import DEK_LENGTH, Octets
 from gateway.vault.errors import BlobMissingError, SealBrokenError, StatementError
-from gateway.vault.jws import sign_statement, thumbprint, verify_statement
+from gateway.vault.jws import read_unverified_algorithm, sign_statement, thumbprint, verify_statement
 from gateway.vault.keys import Keystore
-from gateway.vault.sealed import DEK_LENGTH, Octets, SealedReader, seal_stream
-from gateway.vault.suites import AES256GCM, suite_by_name
+from gateway.vault.sealed import SealedReader, seal_stream
+from gateway.vault.sm2 import Sm2PublicKey
+from gateway.vault.suites import SM2SM3, suite_by_name
 
 MANIFEST_TYPE: Final = "fleetgate-sealed-object+json"
 _VERSION: Final = 1
+_SEAL: Final = "seal"
 _SCRUB_LENGTH: Final = 1024 * 1024
 
 
@@ -57,13 +61,14 @@ class SealManifest:
 
     Attributes:
         blob_id: Blob that holds the sealed file.
-        suite: Name of the cipher suite.
+        suite: Name of the cipher suite, whose signature the manifest bears.
         kek_id: Key encryption key.
         wrapped_dek: Data encryption key under it, base64.
         context: What the object is.
         plaintext_length: In bytes.
         sealed_length: In bytes.
-        sealed_sha256: Hex digest of the sealed file.
+        sealed_digest: Hex digest of the sealed file by the suite's hash; the manifest's member is named after it:
+            ``sealed_sha256`` or ``sealed_sm3``.
         content_digest: Hex HMAC-SHA256 of the plaintext's SHA-256 under the gate's digest secret.
     """
 
@@ -74,12 +79,13 @@ class SealManifest:
     context: Context
     plaintext_length: int
     sealed_length: int
-    sealed_sha256: str
+    sealed_digest: str
     content_digest: str
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-ready form of what is signed."""
         plain = {each.name: getattr(self, each.name) for each in fields(SealManifest)}
+        plain[_digest_member(self.suite)] = plain.pop("sealed_digest")
         return {**plain, "context": self.context.as_dict(), "version": _VERSION}
 
     @classmethod
@@ -87,12 +93,13 @@ class SealManifest:
         """Undo :meth:`as_dict`.
 
         Raises:
-            SealBrokenError: A field is missing, unknown or of the wrong type.
+            SealBrokenError: A field is missing, unknown or of the wrong type, or the suite is unknown.
         """
         values = dict(document)
         if values.pop("version", None) != _VERSION:
             raise SealBrokenError(f"manifest version (got {document.get('version')!r}, expected {_VERSION})")
         try:
+            values["sealed_digest"] = values.pop(_digest_member(values["suite"]))
             sealed = cls(**{**values, "context": Context(**values["context"])})
         except (KeyError, TypeError, ValueError) as error:
             raise SealBrokenError(f"manifest is malformed: {error}") from error
@@ -122,7 +129,8 @@ class Vault:
 
     Args:
         blobs: Where sealed files lie.
-        keystore: Keys, among them the signing key ``seal`` and the secret ``content-digest``.
+        keystore: Keys, among them the signing key ``seal`` and the secret ``content-digest``. Its suite is the one
+            that is sealed in; objects of every suite open.
     """
 
     def __init__(self, blobs: LocalBlobs, keystore: Keystore) -> None:
@@ -142,24 +150,24 @@ class Vault:
             KeyDestroyedError: It was destroyed.
             StorageError: The operating system failed; nothing is acknowledged.
         """
+        suite = self._keystore.suite
         blob_id, dek = os.urandom(16).hex(), os.urandom(DEK_LENGTH)
         bound = context.canonical()
         wrapped = self._keystore.wrap_dek(kek_id, dek, bound)
         with self._blobs.create(blob_id) as writer:
-            summary = seal_stream(chunks, dek=dek, context=bound, write=writer.write)
+            summary = seal_stream(chunks, dek=dek, context=bound, suite=suite, write=writer.write)
             described = SealManifest(
                 blob_id=blob_id,
-                suite=AES256GCM.name,
+                suite=suite.name,
                 kek_id=kek_id,
                 wrapped_dek=base64.b64encode(wrapped).decode(),
                 context=context,
                 plaintext_length=summary.plaintext_length,
                 sealed_length=summary.sealed_length,
-                sealed_sha256=summary.sealed_sha256.hex(),
+                sealed_digest=summary.sealed_digest.hex(),
                 content_digest=self.content_digest(summary.plaintext_sha256),
             )
-            key = self._keystore.signing_key("seal")
-            manifest = sign_statement(key, MANIFEST_TYPE, thumbprint(key), described.as_dict())
+            manifest = self._signed(described)
             writer.manifest = manifest.encode("ascii")
         return SealedObject(
             **{each.name: getattr(described, each.name) for each in fields(described)},
@@ -170,14 +178,25 @@ class Vault:
     def verified(self, manifest: str) -> SealManifest:
         """The object that a manifest of this gate describes.
 
+        1. The signature is by this gate's key of the algorithm that the manifest names.
+        2. The payload is well-formed.
+        3. That algorithm is the one of the suite.
+
         Raises:
-            SealBrokenError: The signature is not this gate's, or the manifest is malformed.
+            SealBrokenError: A step failed.
         """
         try:
-            payload = verify_statement(manifest, MANIFEST_TYPE, self._keystore.signing_key("seal"))
+            algorithm = read_unverified_algorithm(manifest)  # 1
+            payload = verify_statement(manifest, MANIFEST_TYPE, self._public_key(algorithm))
         except StatementError as error:
             raise SealBrokenError(f"manifest of a sealed object: {error.reason}") from error
-        return SealManifest.from_dict(payload)
+        sealed = SealManifest.from_dict(payload)  # 2
+        expected = suite_by_name(sealed.suite).signature  # 3
+        if algorithm != expected:
+            raise SealBrokenError(
+                f"signature of a manifest of suite '{sealed.suite}' (got {algorithm}, expected {expected})"
+            )
+        return sealed
 
     def open(self, manifest: str, context: Context) -> SealedReader:
         """Open a sealed object.
@@ -231,10 +250,10 @@ class Vault:
         """
         sealed = self.verified(manifest)
         self._check_length(sealed)
-        digest = hashlib.sha256()
+        digest = suite_by_name(sealed.suite).digest()
         for offset in range(0, sealed.sealed_length, _SCRUB_LENGTH):
             digest.update(self._blobs.read_at(sealed.blob_id, offset, _SCRUB_LENGTH))
-        if not hmac.compare_digest(digest.hexdigest(), sealed.sealed_sha256):
+        if not hmac.compare_digest(digest.digest().hex(), sealed.sealed_digest):
             raise SealBrokenError(f"blob {sealed.blob_id} is not the one that was sealed (digest differs)")
         return sealed
 
@@ -252,7 +271,7 @@ class Vault:
         return manifest
 
     def content_digest(self, plaintext_sha256: bytes) -> str:
-        """The keyed digest that stands for content in database and ledger.
+        """The keyed digest that stands for content in database and ledger, the same in every suite.
 
         Args:
             plaintext_sha256: The 32 digest bytes of the content.
@@ -286,9 +305,27 @@ class Vault:
         """
         return self._blobs.ids() - frozenset(referenced)
 
+    def _signed(self, described: SealManifest) -> str:
+        if suite_by_name(described.suite).signature == SM2SM3:
+            sm2 = self._keystore.sm2_key(_SEAL)
+            return sign_statement(sm2, MANIFEST_TYPE, sm2.public_key.thumbprint(), described.as_dict())
+        key = self._keystore.signing_key(_SEAL)
+        return sign_statement(key, MANIFEST_TYPE, thumbprint(key), described.as_dict())
+
+    def _public_key(self, algorithm: str) -> OKPKey | Sm2PublicKey:
+        if algorithm != SM2SM3:
+            return self._keystore.signing_key(_SEAL)
+        if not self._keystore.has_sm2_key(_SEAL):
+            raise StatementError("signature by SM2 (expected Ed25519: this gate has no SM2 key)")
+        return self._keystore.sm2_key(_SEAL).public_key
+
     def _check_length(self, sealed: SealManifest) -> None:
         stored = self._blobs.length(sealed.blob_id)
         if stored != sealed.sealed_length:
             raise SealBrokenError(
                 f"length of blob {sealed.blob_id} (got {stored}, expected {sealed.sealed_length} bytes)"
             )
+
+
+def _digest_member(suite: str) -> str:
+    return f"sealed_{suite_by_name(suite).digest_name}"

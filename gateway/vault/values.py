@@ -15,7 +15,7 @@ _SEGMENT = 64 * 1024
 
 
 def seal_value(keystore: Keystore, *, kek_id: str, context: bytes, plaintext: bytes) -> bytes:
-    """Seal ``plaintext`` under a fresh DEK wrapped by ``kek_id`` and bound to ``context``.
+    """Seal ``plaintext`` in the keystore's suite, under a fresh DEK wrapped by ``kek_id``, bound to ``context``.
 
     Raises:
         KeyDestroyedError: The KEK was destroyed.
@@ -24,12 +24,19 @@ def seal_value(keystore: Keystore, *, kek_id: str, context: bytes, plaintext: by
     dek = secrets.token_bytes(32)
     wrapped = keystore.wrap_dek(kek_id, dek, context)
     out = bytearray(_LENGTH.pack(len(wrapped)) + wrapped)
-    seal_stream([plaintext], dek=dek, context=context, write=out.extend, segment_size=_SEGMENT)
+    seal_stream(
+        [plaintext],
+        dek=dek,
+        context=context,
+        suite=keystore.suite,
+        write=out.extend,
+        segment_size=_SEGMENT,
+    )
     return bytes(out)
 
 
 def open_value(keystore: Keystore, *, kek_id: str, context: bytes, sealed: bytes) -> bytes:
-    """Open what ``seal_value`` sealed.
+    """Open what ``seal_value`` sealed, in whichever suite.
 
     Raises:
         SealBrokenError: The bytes were altered, truncated or sealed for another context.

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -17,10 +17,16 @@ from gateway.vault.blobs import LocalBlobs
 from gateway.vault.keys import Keystore
 from gateway.vault.root import INSECURE_TEST_ARGON2
 from gateway.vault.store import Context, Vault
+from gateway.vault.suites import SUITES, Suite
 
 PASSPHRASE = "correct horse 电池"
 STEPS = frozenset({"open", "write", "pwrite", "fsync", "link", "close"})
 MODULES = (gateway.vault.durable, gateway.vault.blobs, gateway.vault.keys)
+
+
+@pytest.fixture(scope="session", params=SUITES, ids=lambda suite: suite.name)
+def suite(request: pytest.FixtureRequest) -> Suite:
+    return cast("Suite", request.param)
 
 
 @pytest.fixture
@@ -29,19 +35,19 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def reopen(home: Path) -> Callable[[], Vault]:
+def reopen(home: Path, suite: Suite) -> Callable[[], Vault]:
     """The vault as a fresh process finds it."""
 
     def opened() -> Vault:
-        keystore = Keystore.open(home / "keystore", PASSPHRASE, allow_insecure_test_cost=True)
+        keystore = Keystore.open(home / "keystore", PASSPHRASE, allow_insecure_test_cost=True, suite=suite)
         return Vault(LocalBlobs(home / "blobs"), keystore)
 
     return opened
 
 
 @pytest.fixture
-def keystore(home: Path) -> Keystore:
-    return Keystore.create(home / "keystore", PASSPHRASE, argon2=INSECURE_TEST_ARGON2)
+def keystore(home: Path, suite: Suite) -> Keystore:
+    return Keystore.create(home / "keystore", PASSPHRASE, argon2=INSECURE_TEST_ARGON2, suite=suite)
 
 
 @pytest.fixture

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.vault.keys import _FINGERPRINT_LABEL
-from gateway.vault.root import DEFAULT_ARGON2
-from gateway.vault.sealed import (
+from gateway.vault.container import (
     _FIELDS,
     _KEY_LABEL,
     COMMITMENT_LENGTH,
@@ -20,6 +18,8 @@ from gateway.vault.sealed import (
     SALT_LENGTH,
     VERSION,
 )
+from gateway.vault.keys import _FINGERPRINT_LABEL
+from gateway.vault.root import DEFAULT_ARGON2
 from gateway.vault.store import MANIFEST_TYPE, SealManifest
 from gateway.vault.suites import SUITES
 from gateway.vault.wrap import _LABEL
@@ -57,9 +57,9 @@ def test_constants(sealed_files: str, keys: str) -> None:
         f"`{MANIFEST_TYPE}`",
     ):
         assert said in flat
-    for label in (_LABEL, _FINGERPRINT_LABEL):
-        assert label.endswith(b"\0")
-        assert f"`{label[:-1].decode()}`" in keys
+    for label in (_LABEL.removesuffix(b"%d\0"), _FINGERPRINT_LABEL.removesuffix(b"\0")):
+        assert label not in (_LABEL, _FINGERPRINT_LABEL)
+        assert f"`{label.decode()}`" in keys
     cost = DEFAULT_ARGON2
     assert f"{cost.memory_kib // 1024} MiB, {cost.iterations} passes and {cost.lanes} lanes" in keys
 
@@ -67,7 +67,11 @@ def test_constants(sealed_files: str, keys: str) -> None:
 def test_suites(sealed_files: str) -> None:
     for suite in SUITES:
         assert f"| {suite.identifier} | `{suite.name}` |" in sealed_files
-        assert f"| {suite.key_length} | {suite.tag_length} |" in sealed_files
+        row = next(line for line in sealed_files.splitlines() if f"`{suite.name}` |" in line)
+        assert f"| {suite.key_length} | {suite.tag_length} |" in row
+        assert f"`sealed_{suite.digest_name}` (suite {suite.identifier})" in sealed_files
+        assert f"Suite {suite.identifier} signs with" in sealed_files
+        assert f"`{suite.signature}`" in sealed_files
 
 
 def test_every_member_of_the_manifest_is_described(sealed_files: str) -> None:
@@ -76,4 +80,5 @@ def test_every_member_of_the_manifest_is_described(sealed_files: str) -> None:
         for line in re.findall(r"^\| (`[^|]+) \|", sealed_files, re.MULTILINE)
         for name in re.findall(r"`(\w+)`", line)
     }
-    assert members == {*SealManifest.__dataclass_fields__, "version"}
+    digests = {f"sealed_{suite.digest_name}" for suite in SUITES}
+    assert members == {*SealManifest.__dataclass_fields__, "version"} - {"sealed_digest"} | digests

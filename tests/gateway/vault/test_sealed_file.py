@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gateway.vault.errors import SealBrokenError
 from gateway.vault.sealed import SealedReader, sealed_pieces
 from gateway.vault.seekable import WINDOW_BYTES, WINDOWS, SealedFile
+from gateway.vault.suites import Suite
 
 DEK, CONTEXT = bytes(range(32)), b"a test"
 CONTENT = os.urandom(3 * WINDOW_BYTES + 777)
@@ -18,8 +19,8 @@ CONTENT = os.urandom(3 * WINDOW_BYTES + 777)
 class Counted:
     """A stored file that counts what is read from it."""
 
-    def __init__(self, content: bytes) -> None:
-        pieces = sealed_pieces([content], dek=DEK, context=CONTEXT)
+    def __init__(self, suite: Suite, content: bytes) -> None:
+        pieces = sealed_pieces([content], dek=DEK, context=CONTEXT, suite=suite)
         self.stored = bytearray(b"".join(pieces))
         self.read = 0
 
@@ -39,8 +40,8 @@ class Counted:
 
 
 @pytest.fixture(scope="module")
-def stored() -> Counted:
-    return Counted(CONTENT)
+def stored(suite: Suite) -> Counted:
+    return Counted(suite, CONTENT)
 
 
 @settings(max_examples=60, deadline=None)
@@ -80,16 +81,16 @@ def test_small_reads_do_not_open_a_segment_twice(stored: Counted):
     assert stored.read <= WINDOW_BYTES + 16 * 1024
 
 
-def test_memory_stays_bounded_however_long_the_file_is():
+def test_memory_stays_bounded_however_long_the_file_is(suite: Suite):
     content = bytes(WINDOW_BYTES * (WINDOWS + 3))
-    file = Counted(content).file(len(content))
+    file = Counted(suite, content).file(len(content))
     while file.read(WINDOW_BYTES):
         assert sum(len(window) for window in file._windows.values()) <= WINDOWS * WINDOW_BYTES
     assert len(file._windows) == WINDOWS
 
 
-def test_a_changed_byte_is_not_handed_out():
-    stored = Counted(CONTENT)
+def test_a_changed_byte_is_not_handed_out(suite: Suite):
+    stored = Counted(suite, CONTENT)
     stored.stored[-40] ^= 1
     file = stored.file(len(CONTENT))
     assert file.read(100) == CONTENT[:100]

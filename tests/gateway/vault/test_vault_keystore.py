@@ -21,6 +21,7 @@ from gateway.vault.errors import (
 )
 from gateway.vault.keys import Keystore
 from gateway.vault.root import DEFAULT_ARGON2, INSECURE_TEST_ARGON2, Argon2Cost
+from gateway.vault.suites import Suite
 from gateway.vault.wrap import unwrap, wrap
 
 DEK = bytes(range(32))
@@ -40,6 +41,9 @@ def test_keys_survive_reopening(keystore: Keystore, home: Path) -> None:
     again = reopened(home)
     assert again.unwrap_dek("rec-1", wrapped, b"context") == DEK
     assert again.signing_key("release").as_dict() == keystore.signing_key("release").as_dict()
+    assert not keystore.has_sm2_key("release")
+    assert again.sm2_key("release").scalar == keystore.sm2_key("release").scalar
+    assert again.has_sm2_key("release")
     assert again.seed("ledger") == keystore.seed("ledger")
     assert again.secret("digest") == keystore.secret("digest")
 
@@ -177,8 +181,9 @@ def test_a_wrapped_key_opens_only_for_its_key_and_context(keystore: Keystore) ->
             keystore.unwrap_dek("rec-1", wrapped[:position], b"context")
 
 
-def test_parts_of_a_purpose_do_not_run_together() -> None:
-    wrapped = wrap(DEK, b"secret", b"ab", b"c")
+def test_parts_of_a_purpose_do_not_run_together(suite: Suite) -> None:
+    wrapped = wrap(DEK, b"secret", b"ab", b"c", suite=suite)
+    assert unwrap(DEK, wrapped, b"ab", b"c") == b"secret"
     with pytest.raises(SealBrokenError):
         unwrap(DEK, wrapped, b"a", b"bc")
     with pytest.raises(SealBrokenError):
@@ -320,6 +325,7 @@ def test_no_key_lies_on_disk_in_the_clear(keystore: Keystore, home: Path) -> Non
         keystore._kek("rec-1"),
         keystore.seed("ledger"),
         keystore.secret("digest"),
+        keystore.sm2_key("release").scalar,
         base64.urlsafe_b64decode(keystore.signing_key("release").as_dict(private=True)["d"] + "="),
         PASSPHRASE.encode(),
     ]
@@ -345,6 +351,7 @@ def test_processes_that_make_the_same_keys_at_once_agree(keystore: Keystore, hom
                 mine = reopened(home)
                 mine.ensure_kek("rec-1")
                 made = [mine.secret("digest").hex(), mine.signing_key("release").thumbprint()]
+                made[1] += mine.sm2_key("release").public_key.thumbprint()
                 made.append(mine.wrap_dek("rec-1", DEK, b"").hex())
                 os.write(send, json.dumps(made).encode())
             finally:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc.jwk import OKPKey
 
 from gateway.vault.blobs import LocalBlobs
 from gateway.vault.errors import (
@@ -30,10 +31,16 @@ from gateway.vault.errors import (
 from gateway.vault.jws import generate_person_key, sign_statement
 from gateway.vault.keys import Keystore
 from gateway.vault.root import INSECURE_TEST_ARGON2
+from gateway.vault.sm2 import Sm2PrivateKey
 from gateway.vault.store import MANIFEST_TYPE, Context, SealedObject, Vault
+from gateway.vault.suites import SM4GCM, Suite
 
 CANARY = b"CANARY-7f3a:LSVAU2180N2183294;116.397428,39.909230"
 Reopen = Callable[[], Vault]
+
+
+def seal_key(keystore: Keystore) -> OKPKey | Sm2PrivateKey:
+    return keystore.sm2_key("seal") if keystore.suite is SM4GCM else keystore.signing_key("seal")
 
 
 def bytes_on_disk(home: Path) -> bytes:
@@ -132,13 +139,13 @@ def test_even_a_signed_manifest_cannot_rename_an_object(
     sealed = vault.seal([CANARY], kek_id="rec-1", context=context)
     other = replace(context, **change)
     forged = sealed.as_dict() | {"context": other.as_dict()}
-    manifest = sign_statement(keystore.signing_key("seal"), MANIFEST_TYPE, "k", forged)
+    manifest = sign_statement(seal_key(keystore), MANIFEST_TYPE, "k", forged)
     with pytest.raises(SealBrokenError, match="commitment"):
         vault.open(manifest, other)
 
 
 def resigned(keystore: Keystore, sealed: SealedObject, **changes: Any) -> str:
-    return sign_statement(keystore.signing_key("seal"), MANIFEST_TYPE, "k", sealed.as_dict() | changes)
+    return sign_statement(seal_key(keystore), MANIFEST_TYPE, "k", sealed.as_dict() | changes)
 
 
 MALFORMED = {
@@ -171,7 +178,8 @@ def test_manifests_of_another_signer_or_kind_are_refused(
     sealed = vault.seal([CANARY], kek_id="rec-1", context=context)
     for manifest in (
         sign_statement(generate_person_key(), MANIFEST_TYPE, "k", sealed.as_dict()),
-        sign_statement(keystore.signing_key("seal"), "fleetgate-release+json", "k", sealed.as_dict()),
+        sign_statement(Sm2PrivateKey.generate(), MANIFEST_TYPE, "k", sealed.as_dict()),
+        sign_statement(seal_key(keystore), "fleetgate-release+json", "k", sealed.as_dict()),
         sign_statement(keystore.signing_key("release"), MANIFEST_TYPE, "k", sealed.as_dict()),
         "",
         sealed.manifest_jws[:-1],
@@ -231,12 +239,16 @@ def test_a_sidecar_of_another_blob_is_refused(vault: Vault, home: Path, context:
         vault.manifest(first.blob_id)
 
 
-def test_another_gate_cannot_open(vault: Vault, home: Path, context: Context) -> None:
+def test_another_gate_cannot_open(vault: Vault, suite: Suite, home: Path, context: Context) -> None:
     sealed = vault.seal([CANARY], kek_id="rec-1", context=context)
-    stranger = Keystore.create(home / "stranger", "passphrase", argon2=INSECURE_TEST_ARGON2)
+    stranger = Keystore.create(home / "stranger", "passphrase", argon2=INSECURE_TEST_ARGON2, suite=suite)
     stranger.ensure_kek("rec-1")
+    other = Vault(LocalBlobs(home / "blobs"), stranger)
     with pytest.raises(SealBrokenError, match="signature"):
-        Vault(LocalBlobs(home / "blobs"), stranger).open(sealed.manifest_jws, context)
+        other.open(sealed.manifest_jws, context)
+    other.seal([b"a"], kek_id="rec-1", context=context)
+    with pytest.raises(SealBrokenError, match="signature"):
+        other.open(sealed.manifest_jws, context)
 
 
 def test_a_destroyed_key_makes_every_copy_unreadable(
@@ -377,9 +389,11 @@ from pathlib import Path
 from gateway.vault.blobs import LocalBlobs
 from gateway.vault.keys import Keystore
 from gateway.vault.store import Context, Vault
+from gateway.vault.suites import suite_by_name
 
 home = Path(sys.argv[1])
-keystore = Keystore.open(home / "keystore", sys.argv[2], allow_insecure_test_cost=True)
+suite = suite_by_name(sys.argv[4])
+keystore = Keystore.open(home / "keystore", sys.argv[2], allow_insecure_test_cost=True, suite=suite)
 vault = Vault(LocalBlobs(home / "blobs"), keystore)
 context = Context(owner="rec-1", object="item-1", role="original")
 choice = random.Random(int(sys.argv[3]))
@@ -392,11 +406,11 @@ while True:
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_writer_killed_at_a_random_moment(
-    vault: Vault, home: Path, context: Context, reopen: Reopen, seed: int
+    vault: Vault, suite: Suite, home: Path, context: Context, reopen: Reopen, seed: int
 ) -> None:
     """Law 4: whatever a writer acknowledged before kill -9 is there, and nothing else is half there."""
     assert vault
-    command = [sys.executable, "-c", WRITER, str(home), "correct horse 电池", str(seed)]
+    command = [sys.executable, "-c", WRITER, str(home), "correct horse 电池", str(seed), suite.name]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:  # noqa: S603 (our own script)
         assert writer.stdout is not None
         acknowledged = [writer.stdout.readline()]
