@@ -48,13 +48,13 @@ def read_chunk(source: Source, length: int, tally: Tally) -> bytes:
     return data
 
 
-def records_in(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Opcode, start and end of the fields of each record in a chunk.
+def records_in(data: bytes, start: int = 0) -> Iterator[tuple[int, int, int]]:
+    """Opcode, start and end of the fields of each record in a chunk, from the one at ``start`` on.
 
     Raises:
         MalformedItemError: A record is cut short.
     """
-    start, end = 0, len(data)
+    end = len(data)
     while start < end:
         if end - start < PREFIX.size:
             raise MalformedItemError(f"a record in a chunk is cut short (got {end - start} bytes)")

@@ -6,6 +6,7 @@ whatever is unusual is left to decoding.
 """
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, Final, NamedTuple, Self
@@ -27,13 +28,14 @@ _FIX_FIELDS = ("header", "status", "latitude", "longitude")
 _STATUS_FIELDS = [("status", "int8"), ("service", "uint16")]
 _LEAST_DEG = 1e-9
 _CONTEXT = frozenset({"header", "frame_id", "parent_frame_id", "child_frame_id", "timestamp", "stamp"})
-_LITTLE_ENDIAN = (b"\x00\x01",)
+_LITTLE_ENDIAN = b"\x00\x01"
 _HEAD = 4
 _TAIL = 3
 _WIDEST = 8
 _PER_S = 1_000_000_000
-_REMEMBERED = 1024
-_LONGEST_REMEMBERED = 64
+_REMEMBERED = 64
+_MOST_PINS = 64
+_MOST_PINNED = 1024
 
 _COUNT = struct.Struct("<I")
 _MOMENT = struct.Struct("<iI")
@@ -112,7 +114,7 @@ class RosOutlines:
         plan = _Plan(store=store, edges=self.tells_edges)
         self._body = plan.body(name)
         self._tells_places, self._tells_fix = plan.tells_places, plan.tells_fix
-        self._known: dict[bytes, str] = {}
+        self._layouts: dict[int, _Layout] = {}
 
     @classmethod
     def of(cls, store: Typestore, name: str) -> Self | None:
@@ -124,100 +126,174 @@ class RosOutlines:
 
     def read(self, data: bytes) -> Outline | None:
         """The outline of a message; None where only decoding can tell, malformed messages among them."""
-        if data[:2] not in _LITTLE_ENDIAN or len(data) < _HEAD:
+        layout = self._layouts.get(len(data))
+        if layout is None or not layout.fits(data):
+            layout = self._layout(data)
+            if layout is None:
+                return None
+            if layout.small:
+                if len(self._layouts) >= _REMEMBERED:
+                    self._layouts.clear()
+                self._layouts[len(data)] = layout
+        return layout.outline(data)
+
+    def _layout(self, data: bytes) -> "_Layout | None":
+        if data[:2] != _LITTLE_ENDIAN or len(data) < _HEAD:
             return None
-        moments: list[int] = []
-        texts: list[str] = []
-        placed: list[Placed] = []
+        layout = _Layout(size=len(data), tells_places=self._tells_places, tells_fix=self._tells_fix)
+        layout.pin(data, 0, _HEAD)
         try:
-            end = self._read(self._body, data, _HEAD, ("", "", 0), moments, texts, placed, listed=False)
+            end = self._read(self._body, data, _HEAD, ("", "", ()), layout, listed=False)
         except (struct.error, IndexError, ValueError):
             return None
         if not end <= len(data) <= end + _TAIL:
             return None
-        if self._tells_fix:
-            # A plan for fixes meets no poses.
-            fix = placed[0].values if placed else None
-            return Outline(moments, texts, [], fix)
-        return Outline(moments, texts, placed if self._tells_places else None)
+        layout.close()
+        return layout
 
     def _read(  # noqa: C901, PLR0912 - one branch for each kind of step
         self,
         body: tuple[_Step, ...],
         data: bytes,
         at: int,
-        around: tuple[str, str, int],
-        moments: list[int],
-        texts: list[str],
-        placed: list[Placed],
+        around: tuple[str, str, tuple[int, ...]],
+        layout: "_Layout",
         *,
         listed: bool,
     ) -> int:
-        frame, child, stamp = around
+        frame, child, stamps = around
         for kind, a, b, c in body:
             if kind == _SKIP:
                 at = ((at + a) & b) + c
             elif kind in _STRINGS:
-                text, at = self._text(data, at)
-                texts.append(text)
+                begin = (at + 3) & -4
+                text, at = _text(data, begin)
+                layout.pin(data, begin, at)
+                layout.texts.append(text)
                 if kind == _FRAME:
                     frame = text.lstrip("/")
                 elif kind == _CHILD:
                     child = text.lstrip("/") or child
             elif kind in _MOMENTS:
                 at = (at + 3) & -4
-                seconds, nanoseconds = _MOMENT.unpack_from(data, at)
-                at += 8
-                moment = seconds * _PER_S + nanoseconds
-                if moment:
-                    moments.append(moment)
-                    if kind == _OWN_STAMP:
-                        stamp = moment
+                layout.moments.append(layout.numbers(at, _MOMENT))
+                at += _MOMENT.size
+                if kind == _OWN_STAMP:
+                    stamps = (layout.moments[-1], *stamps)
             elif kind == _PLACE:
                 at = ((at + 3) & -8) + 4
-                placed.append(Placed(frame, child, stamp, _SEVEN.unpack_from(data, at), listed))
+                layout.places.append((frame, child, stamps, layout.numbers(at, _SEVEN), listed))
                 at += _SEVEN.size
             elif kind == _FIX:
-                (status,) = _STATUS.unpack_from(data, at)
+                layout.fixes.append(layout.numbers(at, _STATUS))
                 at = ((((at + 2) & -2) + 2 + 3) & -8) + 4
-                fix = _TWO.unpack_from(data, at)
+                layout.numbers(at, _TWO)
                 at += _TWO.size
-                if status >= 0 and all(map(isfinite, fix)) and sum(map(abs, fix)) >= _LEAST_DEG:
-                    placed.append(Placed(frame, child, stamp, fix, listed))
             else:
                 count = c
                 if not count:
                     at = (at + 3) & -4
                     (count,) = _COUNT.unpack_from(data, at)
-                    at += 4
+                    layout.pin(data, at, at + _COUNT.size)
+                    at += _COUNT.size
                 if kind == _EACH:
                     if count > len(data) - at:
                         raise ValueError("a list is longer than its message")
-                    inner = (frame, child, stamp)
                     for _ in range(count):
-                        at = self._read(a, data, at, inner, moments, texts, placed, listed=b)
+                        at = self._read(a, data, at, (frame, child, stamps), layout, listed=b)
                 elif count:
                     (add, mask, behind), stride = a, b
                     at = ((at + add) & mask) + behind + stride * (count - 1)
         return at
 
-    def _text(self, data: bytes, at: int) -> tuple[str, int]:
-        at = (at + 3) & -4
-        (length,) = _COUNT.unpack_from(data, at)
-        begin, at = at + 4, at + 4 + length
-        content = data[begin:at]
-        text = self._known.get(content)
-        if text is None:
-            if not length or len(content) != length or content[-1]:
-                raise ValueError("a string is cut short")
-            text = content[:-1].decode()
-            if length <= _LONGEST_REMEMBERED:
-                if len(self._known) >= _REMEMBERED:
-                    self._known.clear()
-                self._known[content] = text
-        return text, at
+
+def _text(data: bytes, at: int) -> tuple[str, int]:
+    (length,) = _COUNT.unpack_from(data, at)
+    content = data[at + _COUNT.size : at + _COUNT.size + length]
+    if not length or len(content) != length or content[-1]:
+        raise ValueError("a string is cut short")
+    return content[:-1].decode(), at + _COUNT.size + length
 
 
+@dataclass(slots=True, kw_only=True)
+class _Layout:
+    """Where a message has its numbers; true of all that have its size, its strings and its counts.
+
+    Strings and counts decide alone what stands where: a message that repeats those of the last one of its size has
+    its numbers where that had them.
+    """
+
+    size: int
+    tells_places: bool
+    tells_fix: bool
+    texts: list[str] = field(default_factory=list)
+    moments: list[int] = field(default_factory=list)
+    places: list[tuple[str, str, tuple[int, ...], int, bool]] = field(default_factory=list)
+    fixes: list[int] = field(default_factory=list)
+    _pins: list[tuple[int, int, bytes]] = field(default_factory=list)
+    _format: list[str] = field(default_factory=lambda: ["<"])
+    _end: int = 0
+    _count: int = 0
+    _unpack: Callable[[bytes], tuple[Any, ...]] = lambda _: ()
+
+    @property
+    def small(self) -> bool:
+        """Whether it is short enough to be kept."""
+        return len(self._pins) <= _MOST_PINS and sum(e - b for b, e, _ in self._pins) <= _MOST_PINNED
+
+    def pin(self, data: bytes, begin: int, end: int) -> None:
+        """Bytes that decide what stands where; those that follow one another are compared together."""
+        if self._pins and self._pins[-1][1] == begin:
+            begin = self._pins.pop()[0]
+        self._pins.append((begin, end, data[begin:end]))
+
+    def numbers(self, at: int, form: struct.Struct) -> int:
+        """Numbers behind all others so far; returns the index of the first of them."""
+        if at + form.size > self.size:
+            raise ValueError("a number is cut short")
+        self._format.append(f"{at - self._end}x{form.format[1:]}")
+        self._end = at + form.size
+        first, self._count = self._count, self._count + _NUMBERS[form]
+        return first
+
+    def close(self) -> None:
+        """There are no more numbers."""
+        self._unpack = struct.Struct("".join(self._format)).unpack_from
+
+    def fits(self, data: bytes) -> bool:
+        """Whether a message of the same size has the same strings and counts."""
+        for begin, end, content in self._pins:  # noqa: SIM110 - called for each message; a generator takes longer
+            if data[begin:end] != content:
+                return False
+        return True
+
+    def outline(self, data: bytes) -> Outline:
+        """The outline of a message that fits."""
+        values = self._unpack(data)
+        moments = []
+        for i in self.moments:
+            moment = values[i] * _PER_S + values[i + 1]
+            if moment:
+                moments.append(moment)
+        if self.tells_fix:
+            return Outline(moments, self.texts, [], self._fix(values))
+        placed: list[Placed] = []
+        for frame, child, stamps, i, listed in self.places:
+            stamp = 0
+            for s in stamps:
+                stamp = stamp or values[s] * _PER_S + values[s + 1]
+            placed.append(Placed(frame, child, stamp, values[i : i + 7], listed))
+        return Outline(moments, self.texts, placed if self.tells_places else None)
+
+    def _fix(self, values: tuple[Any, ...]) -> tuple[float, ...] | None:
+        for i in self.fixes:
+            status, lat, lon = values[i : i + 3]
+            if status >= 0 and isfinite(lat) and isfinite(lon) and abs(lat) + abs(lon) >= _LEAST_DEG:
+                return lat, lon
+        return None
+
+
+_NUMBERS = {_MOMENT: 2, _SEVEN: 7, _STATUS: 1, _TWO: 2}
 _STRINGS = frozenset({_TEXT, _FRAME, _CHILD})
 _MOMENTS = frozenset({_STAMP, _OWN_STAMP})
 
