@@ -15,11 +15,12 @@ from anonymize.containers.rules import treatments_of
 from anonymize.containers.stream import Container, ContainerKind
 from anonymize.containers.structure import scan_structure
 from anonymize.containers.unlink import CLIP_TOPIC, unlink_container
-from anonymize.errors import MalformedItemError, ResidualError
+from anonymize.errors import MalformedItemError, ResidualError, UnknownCrsError
 from anonymize.finding import FindingKind, Treated, TreatmentKind
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
 from anonymize.geo.approved_witness import WitnessedDisplacement
+from anonymize.geo.crs_names import BD09, GCJ02, canonical_name
 from anonymize.geo.cut import cut_track
 from anonymize.geo.displacement import KeyedOffset
 from anonymize.geo.zones import ZoneSet
@@ -68,10 +69,13 @@ class ContainerHandler:
         self, gate: Gate, kind: ItemKind, original: BinaryIO, *, crs: str, zones: ZoneSet | None
     ) -> Examination:
         """See ``ItemHandler``."""
-        del crs
         profile = gate.profile.profile
         container = open_container(original, _KINDS[kind], profile=profile.containers)
         tracks = tracks_of(container, profile=profile)
+        if tracks and canonical_name(crs) in {GCJ02, BD09}:
+            raise UnknownCrsError(
+                f"fixes of containers are WGS-84 by definition (got a manifest of {crs!r}, expected no other)"
+            )
         tags = {"TRACK"} if tracks else set[str]()
         for track in tracks if zones is not None else ():
             tags |= set(zones.test(track.lat, track.lon).kinds()) if zones is not None else set()

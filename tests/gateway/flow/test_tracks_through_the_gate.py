@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from anonymize.containers.mcap_writer import write_mcap
 from anonymize.formats.identify import ItemKind
 from anonymize.geo.crs import from_wgs84, geodesic_m, kind_of
 from gateway.flow.cleanse import load_cleansed, open_treated
@@ -19,6 +20,7 @@ from gateway.flow.recording import ItemState, ReleaseMode
 from gateway.flow.records import ItemRow
 from gateway.flow.serve import read_item
 from gateway.workers import advance
+from recorded_drive import drive as recorded_drive
 from simulators import (
     PURPOSE,
     START,
@@ -136,6 +138,17 @@ def test_degrees_under_a_system_of_metres_are_held(world, crs, form):
     (item,) = recording_summary(world.gate, recording)["items"]
     assert (item["state"], item["reason"]) == ("held", "unknown_crs")
     assert crs in item["detail"]
+
+
+def test_a_container_under_a_system_that_its_fixes_cannot_be_in_is_held(world):
+    """Fixes of ROS are WGS-84 by their definition: under GCJ-02 nobody knows where they were."""
+    made = recorded_drive(seconds=10)
+    messages = [m for m in made.recorder.messages if "Image" not in m.channel.schema.name]
+    content = b"".join(write_mcap(messages, profile="ros2", chunk_bytes=1 << 16))
+    recording = delivered(world.gate, {"drive.mcap": content}, "GCJ-02")
+    (item,) = recording_summary(world.gate, recording)["items"]
+    assert (item["state"], item["reason"]) == ("held", "unknown_crs")
+    assert "GCJ-02" in item["detail"]
 
 
 TIMES = {
