@@ -79,12 +79,6 @@ class CompanionError(AnonymizeError):
     reason = "companion_missing"
 
 
-class ReleaseModeError(AnonymizeError):
-    """Items of this kind cannot leave in the mode of the release."""
-
-    reason = "release_mode"
-
-
 class ProcessorError(AnonymizeError):
     """The secrecy processor is missing, not attested now, or does not do what a processor must."""
 

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, ClassVar, Literal, Protocol
 
 import numpy as np
 
-from anonymize.errors import OutsideReleaseError, ReleaseModeError
+from anonymize.errors import OutsideReleaseError
 from anonymize.finding import Finding, FindingKind, Treated, Treatment, TreatmentKind
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
@@ -189,19 +189,6 @@ class Unlinking:
     siblings: Siblings
     nuscenes: NuscenesFolder = NO_FOLDER
     released: Mapping[str, str] = field(default_factory=dict, repr=False)
-
-
-def keyed_mode(unlinking: Unlinking, what: str) -> Literal["LOCAL", "OFFSET"]:
-    """The mode, for kinds that leave in a frame of their own or displaced.
-
-    Raises:
-        ReleaseModeError: The release goes through a recognised processor, which takes tracks only.
-    """
-    if unlinking.mode is ReleaseMode.LOCAL:
-        return "LOCAL"
-    if unlinking.mode is ReleaseMode.OFFSET:
-        return "OFFSET"
-    raise ReleaseModeError(f"{what} cannot leave through a secrecy processor (expected LOCAL or OFFSET)")
 
 
 def placed(unlinking: Unlinking) -> dict[str, Any]:

@@ -11,11 +11,12 @@ import pytest
 import sqlalchemy as sa
 
 from anonymize.formats.identify import ItemKind
+from anonymize.geo.secrecy_processor import installed_processor
 from gateway.flow.build import load_built
 from gateway.flow.cleanse import load_cleansed, open_treated
 from gateway.flow.dossier import recording_summary
 from gateway.flow.gate import Gate
-from gateway.flow.recording import DataClass, ItemState, ReleaseMode
+from gateway.flow.recording import DataClass, ItemState, Level, ReleaseMode
 from gateway.flow.records import ItemRow, ReleaseItemRow
 from gateway.flow.serve import read_item
 from gateway.people.zones import install_zones
@@ -34,6 +35,7 @@ from simulators import (
     sweep,
     zone_file,
 )
+from unsafe_secrecy_processor import install as install_processor
 
 DBC = b"""VERSION ""
 BU_: ECU
@@ -372,3 +374,31 @@ def test_nothing_is_left_of_a_log_that_lies_in_a_zone(sqlite_gate, sqlite_house)
     begin = datetime.fromtimestamp(START.timestamp() + MIDDLE - 5, UTC)
     recording = cleanse(gate, drive(("asc",), begin=begin, seconds=10))
     assert fates(gate, recording)["asc"][0] == ItemState.CUT
+
+
+def test_beside_a_processed_track_logs_leave_shifted_at_their_own_level(
+    sqlite_gate, sqlite_house, tmp_path, monkeypatch: pytest.MonkeyPatch
+):
+    gate, house = sqlite_gate, sqlite_house
+    install(gate, house)
+    install_processor(tmp_path, monkeypatch)
+    recording = cleanse(gate, drive())
+    release = candidate(gate, house, recording, mode=ReleaseMode.APPROVED)
+    publish(gate, house, release)
+    installed_processor.cache_clear()
+    with gate.database.read() as session:
+        built = load_built(gate, session, release)
+    assert dict(built.left_out) == {}
+    items = {item.name.rpartition(".")[2]: item for item in built.items}
+    assert items["csv"].level is Level.S1_PROCESSED
+    grant(gate, house, release)
+    engineer = house.people["engineer"].actor
+    for kind in ("asc", "blf"):
+        assert items[kind].level is Level.S3_SENSITIVE_GEO
+        assert items[kind].payload["position_handling"] == "stripped"
+        assert items[kind].payload["facts"]["mode"] == "APPROVED"
+        reading = read_item(gate, release, items[kind].name, actor=engineer, purpose=PURPOSE, wanted=None)
+        found = read(b"".join(reading.chunks), kind)
+        assert found
+        assert PLACE not in {message.arbitration_id for message in found}
+        assert abs(found[0].timestamp - START.timestamp()) > 30 * 86400
