@@ -225,6 +225,40 @@ def verify_archive(
     )
 
 
+def open_checkpoint(
+    note: str, vkey: str, *, witnesses: Sequence[str] = (), quorum: int | None = None
+) -> tuple[int, bytes]:
+    """Size and root that a checkpoint states, signed by the key and cosigned by enough of the witnesses.
+
+    Raises:
+        BadKeyError: if a key is malformed or given twice, or the quorum is impossible.
+        BadExportError: if the checkpoint does not verify.
+    """
+    trusted = _parse_witnesses(witnesses, quorum)
+    size, root = _open_checkpoint(note, parse_vkey(vkey))
+    _check_witnesses(note, trusted, len(trusted) if quorum is None else quorum)
+    return size, root
+
+
+def check_proved(index: int, leaf: str, proof: list[str], size: int, root: bytes) -> dict[str, Any]:
+    """What a leaf says, base64 as exports write it, once its proof leads to the root.
+
+    Raises:
+        BadExportError: if it does not, or the leaf says another index.
+    """
+    content = _base64(leaf, "leaf")
+    body = _body(content, index)
+    if not 0 <= index < size:
+        raise BadExportError(f"index outside the tree (got {index}, expected below {size})", index)
+    leaf_hash = hashlib.sha256(b"\x00" + content).digest()
+    found = _root_from_inclusion(leaf_hash, index, size, _hashes(proof))
+    if found != root:
+        raise BadExportError(
+            f"inclusion proof leads elsewhere (got {found.hex()}, expected {root.hex()})", index
+        )
+    return body
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()

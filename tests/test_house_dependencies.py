@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("gateway", "policies", "anonymize", "audit", "pipeline")
-LOCAL = frozenset({*PACKAGES, "simulators", "conftest"})
+LOCAL = frozenset({*PACKAGES, "simulators", "conftest", "verify"})  # verify: audit/verify.py, copied alone
 
 USED_WITHOUT_IMPORT = {
     "psycopg": "SQLAlchemy's PostgreSQL driver: a database URL names it",

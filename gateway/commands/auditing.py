@@ -9,6 +9,7 @@ import typer
 from audit.events import EventType, Outcome
 from audit.export import export_ledger
 from audit.query import EntryFilter, find_page
+from audit.renderings.export import Rendering, render_ledger
 from audit.tiles import archive_tiles
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
 from gateway.flow.acts import intended
@@ -131,13 +132,17 @@ def query(
 @app.command()
 @reporting
 def export(
-    file: Annotated[Path, typer.Argument(help="File to write; verify it with `python -m audit.verify`.")],
+    file: Annotated[Path, typer.Argument(help="File to write; `python -m audit.verify` checks it.")],
     person: As,
     key: Key,
     key_passphrase_file: KeyPassphrase,
     *,
     release: Releases = None,
     recording: Recordings = None,
+    rendering: Annotated[
+        Rendering | None,
+        typer.Option("--format", help="Form for another system; FILE.checkpoint lies beside."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Export entries with inclusion proofs under a fresh checkpoint."""
@@ -148,14 +153,19 @@ def export(
         event = intended(
             EventType.AUDIT_LEDGER_EXPORT, actor=auditor.id, object_id="ledger", digests=auditor.digests
         )
-        with gate.ledger.intent(event) as intent, file.open("xb") as stream:
-            summary = export_ledger(gate.ledger, stream, wanted=wanted, note=gate.checkpoint())
-            intent.complete(facts={"entries": summary.count})
+        with gate.ledger.intent(event) as intent:
+            note = gate.checkpoint()
+            if rendering is None:
+                with file.open("xb") as stream:
+                    count = export_ledger(gate.ledger, stream, wanted=wanted, note=note).count
+            else:
+                count = render_ledger(gate.ledger, file, rendering, note=note, wanted=wanted)
+            intent.complete(facts={"entries": count})
         vkey = gate.ledger.signer.vkey
     report(
-        {"file": str(file), "entries": summary.count, "vkey": vkey},
+        {"file": str(file), "entries": count, "vkey": vkey},
         as_json=as_json,
-        line=f"{summary.count} entries in {file}; verify with: python -m audit.verify {file} --vkey '{vkey}'",
+        line=f"{count} entries in {file}; verify with: python -m audit.verify {file} --vkey '{vkey}'",
     )
 
 
