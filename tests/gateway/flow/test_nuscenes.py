@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sqlalchemy as sa
+import yaml
 
+import policies
 from anonymize.geo.crs import geodesic_m, to_wgs84
 from anonymize.geo.secrecy_processor import GROUP, installed_processor
-from anonymize.layouts.nuscenes import FRAME_ERROR_M, map_frame
+from anonymize.layouts.nuscenes import CRS_PREFIX, FRAME_ERROR_M, ORIGINS, map_frame
 from gateway.errors import DeniedError
 from gateway.flow.build import load_built
 from gateway.flow.cleanse import load_cleansed, open_treated
@@ -27,7 +29,6 @@ from gateway.vault.store import Context
 from nuscenes_folder import (
     CITY,
     CRS,
-    HEIGHT,
     LOGFILE,
     SECONDS,
     SPEED,
@@ -46,6 +47,7 @@ from simulators import (
     candidate,
     cleanse,
     grant,
+    manifest_of,
     png,
     publish,
     zone_file,
@@ -71,7 +73,7 @@ SHORT = 40
 """Seconds of a drive that one clip nearly holds."""
 
 BETWEEN_CLIPS = {"scene", "instance"}
-TRUE_WORDS = (LOGFILE.encode(), b"n015", b"2018-07-24", b"Mr Lee", b"scene-00", str(HEIGHT).encode())
+TRUE_WORDS = (LOGFILE.encode(), b"n015", b"2018-07-24", b"Mr Lee", b"scene-00")
 
 
 def fates(gate: Gate, recording: str) -> dict[str, tuple[str, str, str]]:
@@ -249,6 +251,8 @@ def test_nothing_of_the_truth_is_in_any_file(mode: str, world: World, request: p
             assert not stamps & set(re.findall(rb"\d{16}", content))
             for word in TRUE_WORDS:
                 assert word not in content, (name, word)
+    for table in ("ego_pose", "sample_annotation"):
+        assert not any(row["translation"][2] for row in made.tables[table])
 
 
 def test_two_releases_share_no_token_and_no_name(world: World, moved: Released) -> None:
@@ -369,6 +373,15 @@ def test_a_manifest_of_another_system_holds_every_table(sqlite_gate: Gate) -> No
 def test_a_recording_of_an_unknown_map_is_not_received(sqlite_gate: Gate) -> None:
     with pytest.raises(DeniedError):
         cleanse(sqlite_gate, tables_only().files(), crs="nuscenes:beijing-haidian")
+
+
+def test_policy_and_manifests_admit_every_map_that_the_tables_know() -> None:
+    data = yaml.safe_load((Path(policies.__file__).parent / "data" / "position.yaml").read_text("utf-8"))
+    (admitted,) = data["known_crs"]["values"].values()
+    known = {f"{CRS_PREFIX}{location}" for location in ORIGINS}
+    assert {crs for crs in admitted if crs.startswith(CRS_PREFIX)} == known
+    for crs in known:
+        assert manifest_of({"a.json": b"[]"}, crs=crs).crs == crs
 
 
 MISSING = {
