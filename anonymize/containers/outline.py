@@ -9,29 +9,31 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-from rosbags.interfaces import Nodetype
-from rosbags.serde.utils import SIZEMAP
 from rosbags.typesys.store import Typestore
 
+from anonymize.containers.outline_plan import (
+    CHILD,
+    EACH,
+    FIX,
+    FRAME,
+    HEAD_BYTES,
+    OWN_STAMP,
+    PLACE,
+    SKIP,
+    STAMP,
+    TEXT,
+    Plan,
+    Step,
+    UnusualTypeError,
+)
 from anonymize.containers.tree import type_name
 
-_TIME = "builtin_interfaces/msg/Time"
-_HEADER = "std_msgs/msg/Header"
-_POSE = "geometry_msgs/msg/Pose"
-_TRANSFORM = "geometry_msgs/msg/Transform"
 _EDGES = frozenset({"tf2_msgs/TFMessage", "tf/tfMessage", "geometry_msgs/TransformStamped"})
-_EDGE = "geometry_msgs/msg/TransformStamped"
-_FIX_NAME = "sensor_msgs/msg/NavSatFix"
-_FIX_FIELDS = ("header", "status", "latitude", "longitude")
-_STATUS_FIELDS = [("status", "int8"), ("service", "uint16")]
 _LEAST_DEG = 1e-9
-_CONTEXT = frozenset({"header", "frame_id", "parent_frame_id", "child_frame_id", "timestamp", "stamp"})
 _LITTLE_ENDIAN = b"\x00\x01"
-_HEAD = 4
 _TAIL = 3
-_WIDEST = 8
 _PER_S = 1_000_000_000
 _REMEMBERED = 64
 _MOST_PINS = 64
@@ -42,20 +44,6 @@ _MOMENT = struct.Struct("<iI")
 _SEVEN = struct.Struct("<7d")
 _STATUS = struct.Struct("<b")
 _TWO = struct.Struct("<2d")
-
-# Steps of a plan, each with two numbers or a body: bytes to pass over, a string, moments, bodies in lists.
-_SKIP: Final = 0
-_TEXT: Final = 1
-_STAMP: Final = 2
-_PLACE: Final = 3
-_SKIP_EACH: Final = 4
-_EACH: Final = 5
-_FRAME: Final = 6
-_CHILD: Final = 7
-_OWN_STAMP: Final = 8
-_FIX: Final = 9
-
-_Step = tuple[int, Any, Any, Any]
 
 
 class Placed(NamedTuple):
@@ -93,10 +81,6 @@ class Outline(NamedTuple):
     fix: tuple[float, ...] | None = None
 
 
-class UnusualTypeError(Exception):
-    """A type is not one that plans are made for."""
-
-
 class RosOutlines:
     """Reads the outlines of messages of one type, in CDR.
 
@@ -111,7 +95,7 @@ class RosOutlines:
             UnusualTypeError: The type has a field that plans cannot pass over.
         """
         self.tells_edges = type_name(name) in _EDGES
-        plan = _Plan(store=store, edges=self.tells_edges)
+        plan = Plan(store=store, edges=self.tells_edges)
         self._body = plan.body(name)
         self._tells_places, self._tells_fix = plan.tells_places, plan.tells_fix
         self._layouts: dict[int, _Layout] = {}
@@ -138,12 +122,12 @@ class RosOutlines:
         return layout.outline(data)
 
     def _layout(self, data: bytes) -> "_Layout | None":
-        if data[:2] != _LITTLE_ENDIAN or len(data) < _HEAD:
+        if data[:2] != _LITTLE_ENDIAN or len(data) < HEAD_BYTES:
             return None
         layout = _Layout(size=len(data), tells_places=self._tells_places, tells_fix=self._tells_fix)
-        layout.pin(data, 0, _HEAD)
+        layout.pin(data, 0, HEAD_BYTES)
         try:
-            end = self._read(self._body, data, _HEAD, ("", "", ()), layout, listed=False)
+            end = self._read(self._body, data, HEAD_BYTES, ("", "", ()), layout, listed=False)
         except (struct.error, IndexError, ValueError):
             return None
         if not end <= len(data) <= end + _TAIL:
@@ -153,7 +137,7 @@ class RosOutlines:
 
     def _read(  # noqa: C901, PLR0912 - one branch for each kind of step
         self,
-        body: tuple[_Step, ...],
+        body: tuple[Step, ...],
         data: bytes,
         at: int,
         around: tuple[str, str, tuple[int, ...]],
@@ -163,28 +147,28 @@ class RosOutlines:
     ) -> int:
         frame, child, stamps = around
         for kind, a, b, c in body:
-            if kind == _SKIP:
+            if kind == SKIP:
                 at = ((at + a) & b) + c
             elif kind in _STRINGS:
                 begin = (at + 3) & -4
                 text, at = _text(data, begin)
                 layout.pin(data, begin, at)
                 layout.texts.append(text)
-                if kind == _FRAME:
+                if kind == FRAME:
                     frame = text.lstrip("/")
-                elif kind == _CHILD:
+                elif kind == CHILD:
                     child = text.lstrip("/") or child
             elif kind in _MOMENTS:
                 at = (at + 3) & -4
                 layout.moments.append(layout.numbers(at, _MOMENT))
                 at += _MOMENT.size
-                if kind == _OWN_STAMP:
+                if kind == OWN_STAMP:
                     stamps = (layout.moments[-1], *stamps)
-            elif kind == _PLACE:
+            elif kind == PLACE:
                 at = ((at + 3) & -8) + 4
                 layout.places.append((frame, child, stamps, layout.numbers(at, _SEVEN), listed))
                 at += _SEVEN.size
-            elif kind == _FIX:
+            elif kind == FIX:
                 layout.fixes.append(layout.numbers(at, _STATUS))
                 at = ((((at + 2) & -2) + 2 + 3) & -8) + 4
                 layout.numbers(at, _TWO)
@@ -196,7 +180,7 @@ class RosOutlines:
                     (count,) = _COUNT.unpack_from(data, at)
                     layout.pin(data, at, at + _COUNT.size)
                     at += _COUNT.size
-                if kind == _EACH:
+                if kind == EACH:
                     if count > len(data) - at:
                         raise ValueError("a list is longer than its message")
                     for _ in range(count):
@@ -294,161 +278,5 @@ class _Layout:
 
 
 _NUMBERS = {_MOMENT: 2, _SEVEN: 7, _STATUS: 1, _TWO: 2}
-_STRINGS = frozenset({_TEXT, _FRAME, _CHILD})
-_MOMENTS = frozenset({_STAMP, _OWN_STAMP})
-
-
-@dataclass(slots=True, kw_only=True)
-class _Plan:
-    """Turns a definition into steps.
-
-    The frame, the body and the time of a pose are those that the nearest struct around it names. Plans know them
-    where the struct of the message, or of a list's elements, names them before its poses in a standard header.
-    """
-
-    store: Typestore
-    edges: bool
-    tells_places: bool = True
-    tells_fix: bool = False
-    _places: int = 0
-    _steps: list[_Step] = field(default_factory=list)
-
-    def body(self, name: str) -> tuple[_Step, ...]:
-        """The steps of a message, or of one element of a list."""
-        around, self._steps = self._steps, []
-        self._struct(name, root=True)
-        made, self._steps = tuple(self._steps), around
-        return made
-
-    def _struct(self, name: str, *, root: bool = False) -> None:
-        fields = self.store.fielddefs[name][1]
-        names = {field for field, _ in fields}
-        if name == _TIME:
-            self._require_moment(fields)
-            self._steps.append((_STAMP, 0, 0, 0))
-        elif name == (_TRANSFORM if self.edges else _POSE):
-            self._place(fields)
-        else:
-            if {"position", "orientation"} <= names or (not root and names & _CONTEXT):
-                self.tells_places = False
-            if root and names & {"frame_id", "parent_frame_id", "timestamp", "stamp"}:
-                self.tells_places = False
-            if root and self.edges and not self._is_of_edges(name, fields):
-                self.tells_places = False
-            if root and name == _FIX_NAME:
-                fields = self._fix(fields)
-            for entry, desc in fields:
-                if root and entry in _CONTEXT:
-                    self._named(entry, desc)
-                else:
-                    self._field(desc)
-
-    def _is_of_edges(self, name: str, fields: Any) -> bool:
-        if name == _EDGE:
-            return True
-        return [
-            (entry, desc[0], desc[1][0][1]) for entry, desc in fields if desc[0] == Nodetype.SEQUENCE
-        ] == [("transforms", Nodetype.SEQUENCE, _EDGE)] and len(fields) == 1
-
-    def _named(self, entry: str, desc: Any) -> None:
-        """A field that says for the poses of its struct where they are."""
-        if self._places:
-            self.tells_places = False
-        kind, rest = desc
-        if entry == "header" and kind == Nodetype.NAME and rest == _HEADER:
-            fields: Any = self.store.fielddefs[_HEADER][1]
-            if [name for name, _ in fields] != ["stamp", "frame_id"]:
-                raise UnusualTypeError
-            self._require_moment(self.store.fielddefs[fields[0][1][1]][1])
-            self._steps += [(_OWN_STAMP, 0, 0, 0), (_FRAME, 0, 0, 0)]
-        elif entry == "child_frame_id" and kind == Nodetype.BASE and rest[0] == "string":
-            self._steps.append((_CHILD, 0, 0, 0))
-        else:
-            self.tells_places = False
-            self._field(desc)
-
-    def _place(self, fields: Any) -> None:
-        names = [name for name, _ in fields]
-        parts = [self.store.fielddefs[desc[1]][1] for _, desc in fields if desc[0] == Nodetype.NAME]
-        numbers = [(name, desc[1][0]) for part in parts for name, desc in part if desc[0] == Nodetype.BASE]
-        wanted = ["translation", "rotation"] if self.edges else ["position", "orientation"]
-        if names != wanted or numbers != [(axis, "float64") for axis in "xyzxyzw"]:
-            raise UnusualTypeError
-        self._places += 1
-        self._steps.append((_PLACE, 0, 0, 0))
-
-    def _fix(self, fields: Any) -> Any:
-        """Steps up to the position of a fix, and the fields behind it."""
-        leading = fields[: len(_FIX_FIELDS)]
-        status: Any = self.store.fielddefs[leading[1][1][1]][1]
-        if (
-            tuple(name for name, _ in leading) != _FIX_FIELDS
-            or [(name, desc[1][0]) for name, desc in status] != _STATUS_FIELDS
-            or any(desc[1][0] != "float64" for _, desc in leading[2:])
-        ):
-            raise UnusualTypeError
-        self._named(*leading[0])
-        self._steps.append((_FIX, 0, 0, 0))
-        self.tells_fix = True
-        return fields[len(_FIX_FIELDS) :]
-
-    def _require_moment(self, fields: Any) -> None:
-        if [(name, desc[1][0]) for name, desc in fields] != [("sec", "int32"), ("nanosec", "uint32")]:
-            raise UnusualTypeError
-
-    def _field(self, desc: Any) -> None:
-        kind, rest = desc
-        if kind == Nodetype.NAME:
-            self._struct(rest)
-        elif kind == Nodetype.BASE:
-            self._base(rest[0], 1)
-        else:
-            self._list(rest[0], count=rest[1] if kind == Nodetype.ARRAY else 0, array=kind == Nodetype.ARRAY)
-
-    def _base(self, name: str, count: int) -> None:
-        if name == "string":
-            self._steps.append((_TEXT, 0, 0, 0))
-            return
-        width = SIZEMAP.get(name, 0)  # type: ignore[call-overload]
-        if not 0 < width <= _WIDEST:
-            raise UnusualTypeError
-        self._pass_over(width, width * count)
-
-    def _pass_over(self, align: int, size: int) -> None:
-        """Bytes of one alignment; those that follow others of the same or a wider one are passed in one step."""
-        if self._steps and self._steps[-1][0] == _SKIP:
-            _, _, mask, behind = self._steps[-1]
-            widest = -mask
-            before = behind - (_HEAD if widest == _WIDEST else 0)
-            if align <= widest:
-                self._steps[-1] = _skip(widest, -(-before // align) * align + size)
-                return
-        self._steps.append(_skip(align, size))
-
-    def _list(self, of: Any, *, count: int, array: bool) -> None:
-        kind, rest = of
-        if array and not count:
-            raise UnusualTypeError
-        if array and kind == Nodetype.BASE and rest[0] != "string":
-            self._base(rest[0], count)
-            return
-        if kind == Nodetype.NAME:
-            body = self.body(rest)
-        else:
-            around, self._steps = self._steps, []
-            self._base(rest[0], 1)
-            body, self._steps = tuple(self._steps), around
-        if len(body) == 1 and body[0][0] == _SKIP:
-            _, add, mask, behind = body[0]
-            widest = -mask
-            size = behind - (_HEAD if widest == _WIDEST else 0)
-            self._steps.append((_SKIP_EACH, (add, mask, behind), -(-size // widest) * widest, count))
-        else:
-            self._steps.append((_EACH, body, not self.edges, count))
-
-
-def _skip(align: int, size: int) -> _Step:
-    # Alignment counts from behind the four bytes of the encapsulation.
-    if align == _WIDEST:
-        return _SKIP, align - 1 - _HEAD, -align, size + _HEAD
-    return _SKIP, align - 1, -align, size
+_STRINGS = frozenset({TEXT, FRAME, CHILD})
+_MOMENTS = frozenset({STAMP, OWN_STAMP})
