@@ -26,6 +26,7 @@ from gateway.vault.values import open_value
 from gateway.workers import hold_context
 
 REVIEWERS = ("operator", "compliance_officer", "auditor")
+_ATTESTED = ("secrecy_tech_id", "attestation", "checks", "positions")
 _JUDGED = (ReleaseState.JUDGED, ReleaseState.APPROVED, ReleaseState.RELEASED, ReleaseState.REVOKED)
 
 
@@ -110,6 +111,11 @@ def release_summary(gate: Gate, release: str) -> dict[str, Any]:
         summary["detection"] = [quality_of(session, detectors) for detectors in sorted(sets)]
         summary["offset"] = [
             item.payload["facts"] for item in built.items if item.payload["position_handling"] == "offset"
+        ]
+        summary["processor"] = [
+            {"name": item.name, **{key: item.payload["facts"][key] for key in _ATTESTED}}
+            for item in built.items
+            if item.payload["position_handling"] == "approved"
         ]
         summary["slope_review"] = review_summary(gate, session, built, cleansed)
         summary["attack"] = attack_report_of(gate, session, built)

@@ -40,7 +40,11 @@ def test_a_track_leaves_where_the_processor_puts_it_and_lowered(
     assert item.payload["position_handling"] == "approved"
     assert item.payload["facts"]["secrecy_tech_id"] == ATTESTATION.secrecy_tech_id
     assert "before" in item.payload["kept"]["processor_sample"]
-    assert "processor_sample" not in str(release_summary(sqlite_gate, release))
+    summary = release_summary(sqlite_gate, release)
+    assert "processor_sample" not in str(summary)
+    (told,) = summary["processor"]
+    assert (told["name"], told["attestation"]) == (item.name, ATTESTATION.as_dict())
+    assert "deterministic" in told["checks"]
     grant(sqlite_gate, sqlite_house, release)
     reader = sqlite_house.people["engineer"].actor
     read_manifest(sqlite_gate, release, actor=reader, purpose=PURPOSE)
