@@ -79,6 +79,7 @@ def initialise(settings: Settings, *, keystore: Keystore | None = None, clock: C
     Safe to repeat: what exists is kept.
 
     Raises:
+        ConfigurationError: The keystore was opened in another suite than the setting's.
         PassphraseError: A keystore exists and the passphrase does not open it.
         StorageError: The disk refused.
     """
@@ -91,6 +92,7 @@ def initialise(settings: Settings, *, keystore: Keystore | None = None, clock: C
             if Keystore.exists(path)
             else Keystore.create(path, passphrase, suite=suite)
         )
+    _check_suite(settings, keystore)
     database = Database(create_engine(settings.state_url))
     database.migrate()
     keystore.ensure_kek(GATE_KEK)
@@ -175,10 +177,7 @@ def open_gate(
         keystore = Keystore.open(
             keystore_path(settings), settings.keystore_passphrase(), suite=suite
         )  # step 1
-    if keystore.suite.name != settings.suite:
-        raise ConfigurationError(
-            f"suite of the keystore (got {keystore.suite.name}, expected {settings.suite})"
-        )
+    _check_suite(settings, keystore)
     database = Database(create_engine(settings.state_url))
     ledger_engine = sa.create_engine(settings.audit_url)
     try:
@@ -213,6 +212,13 @@ def open_gate(
     finally:
         ledger_engine.dispose()
         database.dispose()
+
+
+def _check_suite(settings: Settings, keystore: Keystore) -> None:
+    if keystore.suite.name != settings.suite:
+        raise ConfigurationError(
+            f"suite of the keystore (got {keystore.suite.name}, expected {settings.suite})"
+        )
 
 
 def _bundle_in_force(database: Database, keystore: Keystore, clock: Clock) -> VerifiedBundle:
