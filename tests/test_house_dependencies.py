@@ -66,7 +66,7 @@ def project() -> dict[str, list[Requirement]]:
     table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = table["optional-dependencies"]
     return {
-        "run": [Requirement(each) for each in [*table["dependencies"], *extras["ocr"]]],
+        "run": [Requirement(each) for each in [*table["dependencies"], *extras["ocr"], *extras["s3"]]],
         # The extra of development names the project itself, for its other extras.
         "dev": [Requirement(each) for each in extras["dev"] if not each.startswith(table["name"])],
     }
