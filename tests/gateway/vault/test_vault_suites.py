@@ -17,7 +17,6 @@ from gateway.app import initialise, open_gate
 from gateway.errors import ConfigurationError
 from gateway.settings import Settings
 from gateway.vault.blobs import LocalBlobs
-from gateway.vault.container import HEADER_LENGTH
 from gateway.vault.errors import SealBrokenError
 from gateway.vault.jws import read_unverified_algorithm, sign_statement
 from gateway.vault.keys import Keystore
@@ -252,33 +251,6 @@ def test_no_other_suite_number_opens_a_file_or_a_key(suite: Suite) -> None:
             )
         with pytest.raises(SealBrokenError, match=r"unknown suite|commitment"):
             unwrap(dek, bytes(wrapped), b"part")
-
-
-@pytest.mark.parametrize("suite", SUITES, ids=lambda suite: suite.name)
-def test_no_second_content_under_a_second_key(suite: Suite) -> None:
-    """GCM alone lets one ciphertext open under two keys; the header of one key refuses any other."""
-    sealed = b"".join(sealed_pieces([CONTENT[:100]], dek=bytes(32), context=b"c", suite=suite))
-    for _ in range(200):
-        dek = os.urandom(32)
-        with pytest.raises(SealBrokenError, match="commitment"):
-            SealedReader(
-                lambda offset, length: sealed[offset : offset + length],
-                sealed_length=len(sealed),
-                dek=dek,
-                context=b"c",
-                expected_plaintext_length=100,
-            )
-    theirs = b"".join(sealed_pieces([CONTENT[:100]], dek=b"\1" * 32, context=b"c", suite=suite))
-    spliced = theirs[:HEADER_LENGTH] + sealed[HEADER_LENGTH:]
-    reader = SealedReader(
-        lambda offset, length: spliced[offset : offset + length],
-        sealed_length=len(spliced),
-        dek=b"\1" * 32,
-        context=b"c",
-        expected_plaintext_length=100,
-    )
-    with pytest.raises(SealBrokenError, match="authenticate"):
-        reader.read()
 
 
 def test_the_setting_names_a_suite() -> None:
