@@ -11,7 +11,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("gateway", "policies", "anonymize", "audit", "pipeline")
 STATE = "gateway/database.py"
-LEDGER = frozenset({"audit/ledger.py", "audit/snapshot.py", "audit/tables.py", "audit/writer.py"})
+LEDGER = frozenset(
+    {
+        "audit/cosigning.py",
+        "audit/ledger.py",
+        "audit/snapshot.py",
+        "audit/tables.py",
+        "audit/writer.py",
+    }
+)
+WITNESS = "audit/witness.py"
 HEAVY = frozenset({"torch", "torchvision", "ultralytics", "cv2", "matplotlib", "polars"})
 TOP_LEVEL = frozenset(
     {
@@ -55,8 +64,8 @@ def test_nobody_calls_commit_transactions_commit_by_ending():
     assert calls("commit_as_of") == set()
 
 
-def test_transactions_begin_in_one_place_for_the_state_and_in_the_ledgers_own_writer():
-    assert calls("begin") == {STATE, *LEDGER}
+def test_transactions_begin_in_one_place_for_the_state_in_the_ledger_and_in_a_witness():
+    assert calls("begin") == {STATE, *LEDGER, WITNESS}
     assert calls("begin_nested") == set()
 
 

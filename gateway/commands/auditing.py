@@ -1,6 +1,6 @@
 """Commands of auditors: verify, query and export the ledger."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,11 +9,14 @@ import typer
 from audit.events import EventType, Outcome
 from audit.export import export_ledger
 from audit.query import EntryFilter, find_page
+from audit.questions import TITLES, Question
+from audit.questions import ask as answer_of
 from audit.renderings.export import Rendering, render_ledger
 from audit.tiles import archive_tiles
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
 from gateway.flow.acts import intended
 from gateway.flow.gate import Gate
+from gateway.flow.law import raw_retention_days
 from gateway.people.registry import LEDGER_READERS, Actor
 
 app = typer.Typer(help="The transparency log.", no_args_is_help=True)
@@ -194,4 +197,50 @@ def tiles(
         as_json=as_json,
         line=f"{archived.size} entries in {directory}; "
         f"verify with: python -m audit.verify {directory} --vkey '{vkey}'",
+    )
+
+
+@app.command()
+@reporting
+def ask(
+    question: Annotated[Question, typer.Argument(help="raw, recipients, denials, deletions or retention.")],
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    since: Annotated[datetime | None, typer.Option(help="Not before, UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Before, UTC.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Answer a regulator's question from the ledger; the question is itself recorded."""
+    with opened() as gate:
+        auditor = _auditor(gate, person, key, key_passphrase_file, "audit.ask")
+        event = intended(
+            EventType.AUDIT_LEDGER_QUERY, actor=auditor.id, object_id="ledger", digests=auditor.digests
+        )
+        with gate.ledger.intent(event) as intent:
+            with gate.ledger.snapshot() as snapshot:
+                answer = answer_of(
+                    snapshot,
+                    question,
+                    since=since.replace(tzinfo=UTC) if since else None,
+                    until=until.replace(tzinfo=UTC) if until else None,
+                    now=gate.clock(),
+                    raw_term=timedelta(days=raw_retention_days(gate)),
+                )
+            intent.complete(facts={"question": question.value, "rows": len(answer.rows)})
+    title_zh, title_en = TITLES[question]
+    lines = [f"{title_zh} / {title_en} ({answer.size} entries)"]
+    lines += ["  ".join(f"{name}={value}" for name, value in row.items()) for row in answer.rows]
+    lines += [f"finding: {finding}" for finding in answer.findings]
+    report(
+        {
+            "question": question.value,
+            "title": {"zh": title_zh, "en": title_en},
+            "rows": list(answer.rows),
+            "findings": list(answer.findings),
+            "size": answer.size,
+        },
+        as_json=as_json,
+        line="\n".join(lines),
     )

@@ -354,6 +354,18 @@ def cumulative_of(
     }
 
 
+def holdings_of(
+    gate: Gate, session: ReadSession | WriteSession, recipient: str, release: str
+) -> dict[str, int]:
+    """What the recipient holds once a release is out, for the ledger: whole square metres, and subjects."""
+    earlier = cumulative_of(gate, session, recipient, release)
+    own = int(_built_payload(gate, session, release)["subjects"])
+    return {
+        "recipient_area_m2": round(earlier["area_km2"] * 1e6),
+        "recipient_subjects": int(earlier["subjects"]) + own,
+    }
+
+
 def _built_payload(gate: Gate, session: ReadSession | WriteSession, release: str) -> Mapping[str, Any]:
     return evidence.load(gate, session, owner=release, stage=Stage.BUILT, previous=evidence.GENESIS).payload
 

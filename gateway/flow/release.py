@@ -15,7 +15,7 @@ from gateway.flow.approve import verified_approvals
 from gateway.flow.deciding import certificate_facts, decide, instant, policy_facts, profile_facts
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
-from gateway.flow.judge import ask, load_judged, prior_live_releases
+from gateway.flow.judge import ask, holdings_of, load_judged, prior_live_releases
 from gateway.flow.recording import Approved, GrantId, Judged, Level, Released, ReleaseId, ReleaseState
 from gateway.flow.records import GrantRow, RecordingRow, ReleaseRow
 from gateway.people.records import GateSecretRow, PersonRow
@@ -130,6 +130,8 @@ def release(gate: Gate, approved: Approved, *, actor: Actor) -> Released:
         "approvals": list(approved.approvals),
     }
     statement = sign_statement(key, MANIFEST_TYPE, thumbprint(key), manifest)
+    with gate.database.read() as session:
+        holdings = holdings_of(gate, session, terms.recipient, terms.release)
     with recorded(
         gate,
         EventType.RELEASE_RELEASE_PUBLISH,
@@ -139,7 +141,7 @@ def release(gate: Gate, approved: Approved, *, actor: Actor) -> Released:
         purpose=terms.purpose,
         recipient=terms.recipient,
         digests={**actor.digests, "release": built.digest},
-        facts={"items": len(built.items)},
+        facts={"items": len(built.items), **holdings},
     ) as session:
         current = session.get_one(ReleaseRow, terms.release, with_for_update=True)
         if current.state not in (ReleaseState.APPROVED, ReleaseState.RELEASED):
