@@ -43,8 +43,7 @@ marks = [number.to_bytes(4, "big") for number in range(length // MIB)]
 
 def source():
     for mark in marks:
-        yield mark
-        yield memoryview(block)[4:]
+        yield mark + block[4:]
 
 sealed = vault.seal(source(), kek_id="rec-1", context=context)
 assert sealed.plaintext_length == length

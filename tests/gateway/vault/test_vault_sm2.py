@@ -86,6 +86,7 @@ WRONG = {
     "empty": b"",
     "short": SIGNATURE[:-1],
     "long": SIGNATURE + b"\0",
+    "s with a leading zero": R + b"\0" + S,
     "DER": bytes.fromhex("3045022100") + R + bytes.fromhex("0220") + S,
     "r zero": ZERO + S,
     "s zero": R + ZERO,
