@@ -90,6 +90,15 @@ class PendingFile:
         except OSError as error:
             raise StorageError("publish file", self._final.name, error) from error
 
+    def replace(self) -> None:
+        """Give the file its name, whatever that named before; durable once the directory is synced.
+
+        Raises:
+            StorageError: The name could not be given.
+        """
+        with storage("replace file", self._final.name):
+            os.replace(self._temporary, self._final)  # noqa: PTH105 (tests fail and kill at calls of os)
+
     def close(self) -> None:
         """Drop the temporary name and the descriptor; a published file keeps its own name."""
         try:
@@ -159,3 +168,62 @@ def _abandoned(path: Path, older_than_s: float) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put new content in a file's place, durably, and erase what it held; a crash leaves one of the two.
+
+    The old content keeps a second name until it is overwritten: :func:`settle_replaced` erases what a crash left.
+
+    Raises:
+        StorageError: The file is what it was, or what it shall be.
+    """
+    retired = path.with_name(f".{path.name}.retired")
+    with pending_file(path) as pending:
+        pending.write(content)
+        pending.sync()
+        settle_replaced(path.parent)
+        with storage("keep replaced file", path.name):
+            os.link(path, retired, follow_symlinks=False)
+        pending.replace()
+    sync_directory(path.parent)
+    erase_file(retired)
+    sync_directory(path.parent)
+
+
+def settle_replaced(directory: Path) -> None:
+    """Erase old content that a crash in :func:`replace_file` left.
+
+    Raises:
+        StorageError: The operating system failed.
+    """
+    left = sorted(directory.glob(".*.retired"))
+    if not left:
+        return
+    # A replacement that is not durable could be undone by a power failure: then the old content counts.
+    sync_directory(directory)
+    for retired in left:
+        current = directory / retired.name.removeprefix(".").removesuffix(".retired")
+        if current.exists() and current.samefile(retired):
+            with storage("remove second name", current.name):
+                retired.unlink()
+        else:
+            erase_file(retired)
+    sync_directory(directory)
+
+
+def erase_file(path: Path) -> None:
+    """Overwrite a file with random bytes, sync and unlink it; the directory is the caller's to sync.
+
+    Raises:
+        StorageError: A step failed; the name is there until the last.
+    """
+    with storage("overwrite file", path.name):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            os.pwrite(descriptor, os.urandom(os.fstat(descriptor).st_size), 0)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    with storage("remove file", path.name):
+        path.unlink()

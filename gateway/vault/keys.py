@@ -14,17 +14,34 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from filelock import FileLock, Timeout
 from joserfc.jwk import OKPKey
 
-from gateway.vault.durable import storage, sweep_temporary, sync_directory, write_once
-from gateway.vault.errors import KeyDestroyedError, KeyExistsError, KeyUnavailableError, SealBrokenError
+from gateway.vault.durable import (
+    erase_file,
+    settle_replaced,
+    storage,
+    sweep_temporary,
+    sync_directory,
+    write_once,
+)
+from gateway.vault.errors import KeyDestroyedError, KeyExistsError, KeyUnavailableError
 from gateway.vault.private import check_private, read_document
-from gateway.vault.root import DEFAULT_ARGON2, ROOT_FILE, Argon2Cost, create_root, open_root
+from gateway.vault.provider import KeyProvider
+from gateway.vault.root import DEFAULT_ARGON2, Argon2Cost, PassphraseProvider
+from gateway.vault.root_file import (
+    ROOT_FILE,
+    Roots,
+    create_roots,
+    open_roots,
+    protect_roots,
+    recorded_fingerprint,
+)
+from gateway.vault.rotation import Use, rewrap_keys, unopenable_keys, unwrap_document
 from gateway.vault.sm2 import Sm2PrivateKey
 from gateway.vault.suites import AES256GCM, Suite
 from gateway.vault.wrap import unwrap, wrap
@@ -66,9 +83,10 @@ class Keystore:
         suite: What new keys are wrapped in, and what the vault seals in; keys of every suite open.
     """
 
-    def __init__(self, path: Path, root: bytes, suite: Suite) -> None:
+    def __init__(self, path: Path, roots: Roots, suite: Suite, use: Use) -> None:
         self._path = path
-        self._root = root
+        self._roots = roots
+        self._use = use
         self.suite: Final = suite
         self._named: dict[tuple[str, str], bytes] = {}
         self._named_lock = threading.Lock()
@@ -85,15 +103,22 @@ class Keystore:
     def create(
         cls,
         path: Path,
-        passphrase: bytes | str,
+        opener: bytes | str | KeyProvider,
         *,
         argon2: Argon2Cost = DEFAULT_ARGON2,
         suite: Suite = AES256GCM,
     ) -> Self:
         """Make a keystore in a directory that is missing or empty.
 
+        Args:
+            path: The directory.
+            opener: What protects the root key: a passphrase, or another provider.
+            argon2: Cost of a guess at the passphrase.
+            suite: What new keys are wrapped in, and what the vault seals in.
+
         Raises:
             PassphraseError: The passphrase is empty.
+            KeyUnavailableError: The provider refuses.
             KeyExistsError: The directory is a keystore already.
             StorageError: It is not durable.
         """
@@ -101,15 +126,17 @@ class Keystore:
             for directory in (path, path / "kek", path / "secret"):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_private(path)
-        root = create_root(path, passphrase, argon2, suite)
+        if isinstance(opener, bytes | str):
+            opener = PassphraseProvider(opener, cost=argon2, suite=suite)
+        roots = create_roots(path, opener, suite)
         sync_directory(path.parent)
-        return cls(path, root, suite)
+        return cls(path, roots, suite, Use(path))
 
     @classmethod
     def open(
         cls,
         path: Path,
-        passphrase: bytes | str,
+        opener: bytes | str | KeyProvider,
         *,
         allow_insecure_test_cost: bool = False,
         suite: Suite = AES256GCM,
@@ -117,30 +144,116 @@ class Keystore:
         """Open a keystore and finish what a crash interrupted.
 
         1. Directory and files are private to this user.
-        2. The passphrase opens the root key.
-        3. Destructions that were decided are completed; abandoned temporary files go.
+        2. The passphrase or provider opens the root key.
+        3. Destructions and a rotation that were begun are completed; abandoned files go.
 
         Args:
             path: The directory.
-            passphrase: As it was created with; text is taken in Unicode NFC.
+            opener: What protects the root key: the passphrase (text is taken in Unicode NFC), or another provider.
             allow_insecure_test_cost: Accept a passphrase cost that is fit for tests only.
             suite: What it wraps and seals in from now on, whatever it was created with.
 
         Raises:
-            KeyUnavailableError: There is no keystore, or others may read it.
+            KeyUnavailableError: There is no keystore, others may read it, or the provider refuses.
             PassphraseError: The passphrase does not open it.
             StorageError: The operating system failed.
         """
         if not path.is_dir():
             raise KeyUnavailableError(f"no keystore at '{path.name}'")
-        check_private(path)  # 1
+        cls._inspect(path)  # 1
+        if isinstance(opener, bytes | str):
+            opener = PassphraseProvider(opener, allow_insecure_test_cost=allow_insecure_test_cost)
+        # In use before the root is read: a rotation cannot come between.
+        use = Use(path)
+        return cls._opened(path, open_roots(path, opener), suite, use)  # 2, 3
+
+    @classmethod
+    def open_recovered(cls, path: Path, roots: Roots, *, suite: Suite = AES256GCM) -> Self:
+        """Open a keystore by a root key that custodians recovered, as :meth:`open` does.
+
+        The root file is as it was until :meth:`protect` is called.
+
+        Raises:
+            KeyUnavailableError: There is no keystore, or others may read it.
+            StorageError: The operating system failed.
+        """
+        cls._inspect(path)
+        return cls._opened(path, roots, suite, Use(path))
+
+    @classmethod
+    def _inspect(cls, path: Path) -> None:
+        if not path.is_dir():
+            raise KeyUnavailableError(f"no keystore at '{path.name}'")
+        check_private(path)
         with _exclusive(path), storage("inspect keystore", path.name):
             for entry in path.rglob("*"):
                 check_private(entry)
-        root = open_root(path, passphrase, allow_insecure_test_cost=allow_insecure_test_cost)  # 2
-        keystore = cls(path, root, suite)
-        keystore._finish_interrupted()  # 3
+
+    @classmethod
+    def _opened(cls, path: Path, roots: Roots, suite: Suite, use: Use) -> Self:
+        keystore = cls(path, roots, suite, use)
+        keystore._finish_interrupted()
         return keystore
+
+    @property
+    def roots(self) -> Roots:
+        """The root keys; for the key ceremony, and for nobody else."""
+        return self._roots
+
+    @property
+    def path(self) -> Path:
+        """The directory."""
+        return self._path
+
+    def protect(self, provider: KeyProvider) -> None:
+        """Put the root key as it is under another passphrase or provider; durable on return.
+
+        Copies of the keystore made before still open as they did: see :meth:`rotate`.
+
+        Raises:
+            KeyUnavailableError: The provider refuses.
+            StorageError: The root file could not be replaced.
+        """
+        with _exclusive(self._path):
+            protect_roots(self._path, self._roots, provider, self.suite)
+
+    def rotate(self, provider: KeyProvider) -> int:
+        """Make a fresh root key under a provider and wrap every key again; no sealed file is touched.
+
+        1. No other process has the keystore open, and no earlier rotation waits for a damaged key.
+        2. Every key opens.
+        3. The root file holds the fresh root key, and the one before wrapped under it.
+        4. Each key file is replaced; what it held is overwritten.
+        5. The root file is replaced by one without the root key before.
+
+        A crash after step 3 is finished when the keystore is opened next.
+
+        Returns:
+            How many keys were wrapped again.
+
+        Raises:
+            KeyUnavailableError: Step 1 or 2 failed, or the provider refuses: nothing has changed.
+            StorageError: The operating system failed; open the keystore again.
+        """
+        with self._use.alone(), _exclusive(self._path):  # 1
+            self._check_settled()
+            if broken := unopenable_keys(self._path, self._roots):  # 2
+                raise KeyUnavailableError(f"keys do not open (got {', '.join(broken)}, expected none)")
+            succeeded = self._roots.succeeded()
+            try:
+                protect_roots(self._path, succeeded, provider, self.suite)  # 3
+            finally:
+                # A failure may come after the file took effect; what is wrapped from now on must open under it.
+                if recorded_fingerprint(self._path) == succeeded.fingerprint:
+                    self._roots = succeeded
+            count, self._roots = rewrap_keys(self._path, succeeded, self.suite)  # 4, 5
+            self._check_settled()
+            return count
+
+    def _check_settled(self) -> None:
+        if self._roots.previous is not None:
+            broken = ", ".join(unopenable_keys(self._path, self._roots))
+            raise KeyUnavailableError(f"a rotation waits for keys that do not open (got {broken})")
 
     def new_kek(self, kek_id: str) -> None:
         """Make a key encryption key; durable on return.
@@ -274,13 +387,14 @@ class Keystore:
             with _exclusive(self._path):
                 if not path.exists():
                     value = Sm2PrivateKey.generate().scalar if kind == _SM2 else os.urandom(KEY_LENGTH)
-                    wrapped = base64.b64encode(wrap(self._root, value, *parts, suite=self.suite)).decode()
+                    wrapped = base64.b64encode(
+                        wrap(self._roots.current, value, *parts, suite=self.suite)
+                    ).decode()
                     write_once(
                         path, rfc8785.dumps({"kind": kind, "name": name, "version": 1, "wrapped": wrapped})
                     )
-        return _unwrap_document(
-            self._root, read_document(path, f"{kind} '{name}'"), parts, f"{kind} '{name}'"
-        )
+        document = read_document(path, f"{kind} '{name}'")
+        return unwrap_document(self._roots, document, parts, f"{kind} '{name}'")
 
     def _write_kek(self, kek_id: str) -> None:
         kek = os.urandom(KEY_LENGTH)
@@ -289,7 +403,7 @@ class Keystore:
             "kek_id": kek_id,
             "version": 1,
             "wrapped": base64.b64encode(
-                wrap(self._root, kek, b"kek", kek_id.encode(), suite=self.suite)
+                wrap(self._roots.current, kek, b"kek", kek_id.encode(), suite=self.suite)
             ).decode(),
         }
         write_once(self._kek_path(kek_id), rfc8785.dumps(document))
@@ -302,7 +416,7 @@ class Keystore:
         except KeyUnavailableError:
             self._refuse_destroyed(kek_id)
             raise
-        kek = _unwrap_document(self._root, document, (b"kek", kek_id.encode()), subject)
+        kek = unwrap_document(self._roots, document, (b"kek", kek_id.encode()), subject)
         if document.get("fingerprint") != _fingerprint(kek):
             raise KeyUnavailableError(f"{subject} carries another fingerprint (expected its own)")
         return kek
@@ -326,17 +440,8 @@ class Keystore:
 
     def _erase_file(self, kek_id: str) -> None:
         path = self._kek_path(kek_id)
-        if not path.exists():
-            return
-        with storage("overwrite key file", path.name):
-            descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
-                os.pwrite(descriptor, os.urandom(os.fstat(descriptor).st_size), 0)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        with storage("remove key file", path.name):
-            path.unlink()
+        if path.exists():
+            erase_file(path)
 
     def _finish_interrupted(self) -> None:
         with _exclusive(self._path):
@@ -344,7 +449,10 @@ class Keystore:
                 self._erase_file(tombstone.stem)
             sync_directory(self._path / "kek")
             for directory in (self._path, self._path / "kek", self._path / "secret"):
+                settle_replaced(directory)
                 sweep_temporary(directory, older_than_s=0)
+            if self._roots.previous is not None:
+                _, self._roots = rewrap_keys(self._path, self._roots, self.suite)
 
     def _secret_path(self, kind: str, name: str) -> Path:
         return self._path / "secret" / f"{kind}.{_checked_name(name)}.key"
@@ -377,10 +485,3 @@ def _checked_name(name: str) -> str:
 
 def _fingerprint(kek: bytes) -> str:
     return hashlib.sha256(_FINGERPRINT_LABEL + kek).hexdigest()
-
-
-def _unwrap_document(root: bytes, document: dict[str, Any], parts: tuple[bytes, ...], subject: str) -> bytes:
-    try:
-        return unwrap(root, base64.b64decode(document["wrapped"], validate=True), *parts)
-    except (KeyError, TypeError, ValueError, SealBrokenError) as error:
-        raise KeyUnavailableError(f"{subject} does not open under this root key: {error}") from error

@@ -1,23 +1,18 @@
-"""The root key of a keystore: random, wrapped under a passphrase through Argon2id (RFC 9106)."""
+"""A passphrase as key provider: Argon2id (RFC 9106) stretches it into the key that wraps the root key."""
 
 import base64
-import json
 import os
 import unicodedata
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import rfc8785
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from gateway.vault.durable import storage, write_once
-from gateway.vault.errors import KeyExistsError, KeyUnavailableError, PassphraseError, SealBrokenError
-from gateway.vault.suites import Suite
+from gateway.vault.errors import KeyUnavailableError, PassphraseError, SealBrokenError
+from gateway.vault.provider import Protected, ProviderKind
+from gateway.vault.suites import AES256GCM, Suite
 from gateway.vault.wrap import unwrap, wrap
 
-ROOT_FILE: Final = "keystore.json"
-_VERSION: Final = 1
 _SALT_LENGTH: Final = 16
 _PURPOSE: Final = b"root"
 
@@ -63,69 +58,82 @@ DEFAULT_ARGON2: Final = Argon2Cost(memory_kib=64 * 1024, iterations=3, lanes=4)
 INSECURE_TEST_ARGON2: Final = Argon2Cost(memory_kib=64, iterations=1, lanes=1)
 
 
-def create_root(directory: Path, passphrase: bytes | str, cost: Argon2Cost, suite: Suite) -> bytes:
-    """Make a root key and write it, wrapped in a suite, as the keystore's root file.
+class PassphraseProvider:
+    """A passphrase; text is taken in Unicode NFC.
 
-    Raises:
-        PassphraseError: The passphrase is empty.
-        KeyExistsError: The directory holds a root file.
-        StorageError: The file is not durable.
+    Args:
+        passphrase: What the operator keeps.
+        cost: What a root key is protected with from now on.
+        allow_insecure_test_cost: Recover what is protected with a cost that is fit for tests only.
+        suite: Cipher and hash of the wrapping.
     """
-    root, salt = os.urandom(32), os.urandom(_SALT_LENGTH)
-    wrapped = wrap(_stretch(passphrase, salt, cost), root, _PURPOSE, suite=suite)
-    document: dict[str, str | int | dict[str, int]] = {
-        "argon2id": {"iterations": cost.iterations, "lanes": cost.lanes, "memory_kib": cost.memory_kib},
-        "salt": base64.b64encode(salt).decode(),
-        "version": _VERSION,
-        "wrapped_root": base64.b64encode(wrapped).decode(),
-    }
-    try:
-        write_once(directory / ROOT_FILE, rfc8785.dumps(document))
-    except FileExistsError:
-        raise KeyExistsError(
-            f"'{directory.name}' is a keystore already; its root key is written once"
-        ) from None
-    return root
 
+    kind: ProviderKind = "passphrase"
 
-def open_root(directory: Path, passphrase: bytes | str, *, allow_insecure_test_cost: bool) -> bytes:
-    """Unwrap the root key.
+    def __init__(
+        self,
+        passphrase: bytes | str,
+        *,
+        cost: Argon2Cost = DEFAULT_ARGON2,
+        allow_insecure_test_cost: bool = False,
+        suite: Suite = AES256GCM,
+    ) -> None:
+        self._passphrase = passphrase
+        self._cost = cost
+        self._allow_insecure_test_cost = allow_insecure_test_cost
+        self._suite = suite
 
-    1. The root file is there and well-formed.
-    2. Its cost is sufficient, unless the caller allows the cost of tests.
-    3. The passphrase opens it.
+    def verify(self) -> None:
+        """A passphrase needs nobody to answer.
 
-    Raises:
-        KeyUnavailableError: Step 1 or 2 failed.
-        PassphraseError: Step 3 failed.
-    """
-    salt, wrapped, cost = _read(directory)  # 1
-    if not (cost.sufficient or allow_insecure_test_cost):  # 2
-        raise KeyUnavailableError(
-            f"Argon2id cost of '{directory.name}' is one for tests only (got {cost},"
-            f" expected at least {_LEAST_MEMORY_KIB} KiB and {_LEAST_ITERATIONS} iterations)"
+        Raises:
+            PassphraseError: It is empty.
+        """
+        if not self._passphrase:
+            raise PassphraseError("a keystore needs a passphrase (got an empty one)")
+
+    def protect(self, root: bytes, context: bytes) -> Protected:
+        """Wrap a root key under the stretched passphrase and a fresh salt."""
+        salt = os.urandom(_SALT_LENGTH)
+        key = _stretch(self._passphrase, salt, self._cost)
+        return Protected(
+            record={
+                "argon2id": {
+                    "iterations": self._cost.iterations,
+                    "lanes": self._cost.lanes,
+                    "memory_kib": self._cost.memory_kib,
+                },
+                "kind": self.kind,
+                "salt": base64.b64encode(salt).decode(),
+            },
+            wrapped=wrap(key, root, *_parts(context), suite=self._suite),
         )
-    try:
-        return unwrap(_stretch(passphrase, salt, cost), wrapped, _PURPOSE)  # 3
-    except SealBrokenError:
-        raise PassphraseError(f"the passphrase does not open the keystore '{directory.name}'") from None
+
+    def recover(self, protected: Protected, context: bytes) -> bytes:
+        """Unwrap a root key.
+
+        1. Its cost is well-formed and sufficient, unless the caller allows the cost of tests.
+        2. The passphrase opens it.
+        """
+        try:
+            cost = Argon2Cost(**protected.record["argon2id"])  # 1
+            salt = base64.b64decode(protected.record["salt"], validate=True)
+        except (ValueError, KeyError, TypeError) as error:
+            raise KeyUnavailableError(f"passphrase parameters are malformed: {error}") from error
+        if not (cost.sufficient or self._allow_insecure_test_cost):
+            raise KeyUnavailableError(
+                f"Argon2id cost is one for tests only (got {cost},"
+                f" expected at least {_LEAST_MEMORY_KIB} KiB and {_LEAST_ITERATIONS} iterations)"
+            )
+        try:
+            return unwrap(_stretch(self._passphrase, salt, cost), protected.wrapped, *_parts(context))  # 2
+        except SealBrokenError:
+            raise PassphraseError("the passphrase does not open the keystore") from None
 
 
-def _read(directory: Path) -> tuple[bytes, bytes, Argon2Cost]:
-    path = directory / ROOT_FILE
-    if not path.is_file():
-        raise KeyUnavailableError(f"'{directory.name}' is no keystore (expected a file '{ROOT_FILE}')")
-    with storage("read file", ROOT_FILE):
-        content = path.read_bytes()
-    try:
-        document: dict[str, Any] = json.loads(content)
-        if document["version"] != _VERSION:
-            raise KeyUnavailableError(f"keystore version (got {document['version']!r}, expected {_VERSION})")
-        cost = Argon2Cost(**document["argon2id"])
-        salt = base64.b64decode(document["salt"], validate=True)
-        return salt, base64.b64decode(document["wrapped_root"], validate=True), cost
-    except (ValueError, KeyError, TypeError) as error:
-        raise KeyUnavailableError(f"'{ROOT_FILE}' of '{directory.name}' is malformed: {error}") from error
+def _parts(context: bytes) -> tuple[bytes, ...]:
+    # A keystore of version 1 has no context.
+    return (_PURPOSE, context) if context else (_PURPOSE,)
 
 
 def _stretch(passphrase: bytes | str, salt: bytes, cost: Argon2Cost) -> bytes:

@@ -163,7 +163,7 @@ def test_keys_and_passphrase_are_not_on_disk(own: Commons):
     keystore = own.gate.keystore
     recording = own.cleansed()
     kek = keystore._kek(f"rec-{recording}")
-    secrets = [kek, keystore._root, keystore.secret("digest"), keystore.seed("ledger")]
+    secrets = [kek, keystore.roots.current, keystore.secret("digest"), keystore.seed("ledger")]
     secrets += [own.house.settings().keystore_passphrase().encode()]
     for path in own.gate.settings.home.rglob("*"):
         if path.is_file():

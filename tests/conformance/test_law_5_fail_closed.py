@@ -33,7 +33,7 @@ from gateway.people.zones import install_zones
 from gateway.settings import Settings
 from gateway.vault.errors import VaultError
 from gateway.vault.keys import Keystore
-from gateway.vault.root import ROOT_FILE
+from gateway.vault.root_file import ROOT_FILE
 from gateway.workers import advance
 from policies.errors import PolicyError
 from simulators import (

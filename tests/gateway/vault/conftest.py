@@ -20,7 +20,7 @@ from gateway.vault.store import Context, Vault
 from gateway.vault.suites import SUITES, Suite
 
 PASSPHRASE = "correct horse 电池"
-STEPS = frozenset({"open", "write", "pwrite", "fsync", "link", "close"})
+STEPS = frozenset({"open", "write", "pwrite", "fsync", "link", "replace", "close"})
 MODULES = (gateway.vault.durable, gateway.vault.blobs, gateway.vault.keys)
 
 

@@ -132,7 +132,8 @@ MALFORMED = {
     "not JSON": b"{",
     "no object": b"[]",
     "missing member": b'{"version":1}',
-    "other version": b'{"version":2}',
+    "other version": b'{"version":3,"wrapped_root":""}',
+    "no provider": b'{"version":2,"wrapped_root":"","keystore":"00","root_fingerprint":"00"}',
     "huge cost": json.dumps(
         {
             "version": 1,
@@ -321,7 +322,7 @@ def test_no_key_lies_on_disk_in_the_clear(keystore: Keystore, home: Path) -> Non
     """Law 3: neither raw nor in hex nor in base64, for any key that the keystore holds."""
     keystore.new_kek("rec-1")
     secrets = [
-        keystore._root,
+        keystore.roots.current,
         keystore._kek("rec-1"),
         keystore.seed("ledger"),
         keystore.secret("digest"),
