@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from sqlalchemy import Engine, exists, insert, select
+from sqlalchemy import Engine, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from audit.batch import Receipt, SealedDetail
@@ -16,10 +16,11 @@ from audit.checkpoint import Checkpoint, CheckpointSigner
 from audit.errors import InvalidEventError, LedgerCorruptError, LedgerUnavailableError
 from audit.events import Event, Outcome
 from audit.intent import NOT_SETTLED, Intent
-from audit.leaf import Entry, format_time
+from audit.leaf import Entry
+from audit.orphans import find_orphans
 from audit.recompute import Progress, VerifiedLedger, check_checkpoint, verify_all, verify_tail
 from audit.snapshot import Snapshot, open_snapshot
-from audit.tables import checkpoints, create_tables, details, entries, prepare_engine, write_connection
+from audit.tables import checkpoints, create_tables, details, prepare_engine, write_connection
 from audit.writer import GroupCommitWriter
 
 _SALT_SIZE = 32
@@ -214,15 +215,8 @@ class Ledger:
 
     def orphan_intents(self, older_than: timedelta) -> list[Entry]:
         """Return intents that nothing has settled for longer than ``older_than``, oldest first."""
-        settling = entries.alias()
-        query = select(entries.c.entry_index).where(
-            entries.c.outcome == Outcome.INTENT.value,
-            entries.c.time < format_time(self._clock() - older_than),
-            ~exists().where(settling.c.intent == entries.c.entry_index),
-        )
         with self.snapshot() as snapshot:
-            found = snapshot.connection.execute(query.order_by(entries.c.entry_index)).scalars().all()
-            return [snapshot.entry(index) for index in found]
+            return list(find_orphans(snapshot, before=self._clock() - older_than))
 
     @property
     def engine(self) -> Engine:

@@ -12,6 +12,7 @@ from typing import Any
 
 from audit.events import EventType, Outcome
 from audit.leaf import Entry, format_time
+from audit.orphans import ORPHAN_AFTER, find_orphans
 from audit.query import EntryFilter, find_all
 from audit.snapshot import Snapshot
 
@@ -24,6 +25,7 @@ class Question(StrEnum):
     DENIALS = "denials"
     DELETIONS = "deletions"
     RETENTION = "retention"
+    ORPHANS = "orphans"
 
 
 TITLES = {
@@ -35,6 +37,7 @@ TITLES = {
     Question.DENIALS: ("拒绝记录", "What was refused, by rule and by person"),
     Question.DELETIONS: ("删除与密钥销毁", "What was deleted, and which keys were destroyed"),
     Question.RETENTION: ("逾期未删除的原始数据", "Raw originals that outlived their term"),
+    Question.ORPHANS: ("没有结果的意图", "Acts that were begun and have no outcome after a day"),
 }
 """Chinese and English."""
 
@@ -98,6 +101,7 @@ def ask(
         Question.DENIALS: _denials,
         Question.DELETIONS: _deletions,
         Question.RETENTION: lambda found: _retention(found, now, raw_term),
+        Question.ORPHANS: lambda found: _orphans(found, now),
     }[question]
     rows, findings = answer(span)
     return Answer(question=question, rows=tuple(rows), findings=tuple(findings), size=snapshot.size)
@@ -231,3 +235,24 @@ def _retention(span: _Span, now: datetime, term: timedelta) -> tuple[list[dict[s
         for name, entry in sorted(due.items())
     ]
     return rows, [f"{row['recording']}: raw originals were due for deletion at {row['due']}" for row in rows]
+
+
+def _orphans(span: _Span, now: datetime) -> tuple[list[dict[str, Any]], list[str]]:
+    """Every intent of the span that is older than a day and that nothing settled, later entries included."""
+    before = now - ORPHAN_AFTER if span.until is None else min(span.until, now - ORPHAN_AFTER)
+    rows = [
+        {
+            "index": entry.index,
+            "time": format_time(entry.time),
+            "type": entry.event.type.value,
+            "actor": entry.event.actor,
+            "object": entry.event.object,
+            "age_h": int((now - entry.time).total_seconds()) // 3600,
+        }
+        for entry in find_orphans(span.snapshot, before=before, since=span.since)
+    ]
+    findings = [
+        f"entry {row['index']}: {row['type']} by {row['actor']} on {row['object']} has no outcome"
+        for row in rows
+    ]
+    return rows, findings

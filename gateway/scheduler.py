@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 
 import sqlalchemy as sa
 from apscheduler.schedulers.background import BackgroundScheduler  # type: ignore[import-untyped]
@@ -11,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from audit.errors import LedgerError
 from audit.events import EventType
+from audit.orphans import ORPHAN_AFTER
 from gateway.flow.acts import intended
 from gateway.flow.erase import expire_raw
 from gateway.flow.gate import Gate
@@ -69,8 +69,11 @@ def retry_stalled(gate: Gate) -> Mapping[str, int]:
 
 
 def orphaned_intents(gate: Gate) -> Mapping[str, int]:
-    """Count intents that nothing settled within a day: each is a finding for auditors."""
-    return {"orphans": len(gate.ledger.orphan_intents(timedelta(days=1)))}
+    """Count intents that nothing settled within a day; `fleetgate audit ask orphans` lists them as findings."""
+    orphans = gate.ledger.orphan_intents(ORPHAN_AFTER)
+    for entry in orphans:
+        log.warning("entry %d: %s on %s has no outcome", entry.index, entry.event.type, entry.event.object)
+    return {"orphans": len(orphans)}
 
 
 JOBS: Mapping[str, Job] = {

@@ -203,7 +203,7 @@ def tiles(
 @app.command()
 @reporting
 def ask(
-    question: Annotated[Question, typer.Argument(help="raw, recipients, denials, deletions or retention.")],
+    question: Annotated[Question, typer.Argument(help="raw, recipients, denials, deletions, retention or orphans.")],
     person: As,
     key: Key,
     key_passphrase_file: KeyPassphrase,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import inspect
 
 from audit.events import Event, EventType, Outcome
 from audit.ledger import Ledger
@@ -107,3 +108,41 @@ def test_criteria_are_stated_as_json() -> None:
         "outcome": "refused",
         "since": "2026-01-01T00:00:00.000000Z",
     }
+
+
+def test_pages_of_several_types_neither_skip_nor_repeat(
+    ledger: Ledger, make_event: Callable[..., Event]
+) -> None:
+    """Against a filter over all entries, in both orders, with another criterion beside."""
+    kinds = (EventType.SERVE_ITEM_READ, EventType.SERVE_LIST_READ, EventType.ERASE_RAW_EXPIRE)
+    for number in range(24):
+        ledger.append(make_event(type=kinds[number % 3], actor=f"person-{number % 2}"))
+    wanted = EntryFilter(types=kinds[:2], actor="person-1")
+    expected = [
+        e.index for e in ledger.entries() if e.event.type in kinds[:2] and e.event.actor == "person-1"
+    ]
+    for newest_first in (True, False):
+        found: list[int] = []
+        after: int | None = None
+        while True:
+            with ledger.snapshot() as snapshot:
+                page = find_page(snapshot, wanted, limit=3, after=after, newest_first=newest_first)
+            found += [entry.index for entry in page.entries]
+            if page.cursor is None:
+                break
+            after = page.cursor
+        assert found == (expected[::-1] if newest_first else expected)
+
+
+def test_a_ledger_of_an_older_version_gets_the_indexes_that_it_lacks(
+    database_url: str, open_ledger: Callable[..., Ledger], make_event: Callable[..., Event]
+) -> None:
+    ledger = open_ledger(database_url)
+    ledger.append(make_event())
+    names = {each["name"] for each in inspect(ledger.engine).get_indexes("ledger_entry")}
+    assert "ledger_entry_type_outcome" in names
+    with ledger.engine.begin() as connection:
+        connection.exec_driver_sql("DROP INDEX ledger_entry_type_outcome")
+    again = open_ledger(database_url)
+    assert {each["name"] for each in inspect(again.engine).get_indexes("ledger_entry")} == names
+    assert again.size == 1

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from audit.events import Event, EventType, Outcome
+from audit.leaf import format_time
 from audit.ledger import Ledger
 from audit.questions import TITLES, Answer, Question, ask
 
@@ -128,6 +129,43 @@ def test_what_outlived_its_term(told: Ledger, clock: Clock) -> None:
     found = answer(told, Question.RETENTION, clock)
     assert [row["recording"] for row in found.rows] == ["rec-2"]
     assert len(found.findings) == 1
+
+
+def test_what_was_begun_and_never_settled(
+    told: Ledger, make_event: Callable[..., Event], clock: Clock
+) -> None:
+    """The intents of the two recordings, and of the four items, were never settled by their index."""
+    begun = [e.index for e in told.entries() if e.event.outcome is Outcome.INTENT]
+    settled = {e.event.intent for e in told.entries()}
+    (erasure,) = [e for e in told.entries() if e.event.object == "rec-2" and e.event.actor == "chen"]
+    assert answer(told, Question.ORPHANS, clock).rows == ()
+    clock.now += timedelta(days=1, seconds=1)
+    found = answer(told, Question.ORPHANS, clock)
+    assert [row["index"] for row in found.rows] == [index for index in begun if index not in settled]
+    assert len(found.findings) == len(found.rows) == 7
+    assert found.rows[-1] == {
+        "index": erasure.index,
+        "time": format_time(erasure.time),
+        "type": "erase:recording:erase",
+        "actor": "chen",
+        "object": "rec-2",
+        "age_h": 24,
+    }
+    assert "erase:recording:erase by chen on rec-2 has no outcome" in found.findings[-1]
+    clock.now += timedelta(days=30)
+    told.append(
+        make_event(
+            type=EventType.ERASE_RECORDING_ERASE,
+            outcome=Outcome.FAILED,
+            actor="chen",
+            object="rec-2",
+            intent=erasure.index,
+        )
+    )
+    late = answer(told, Question.ORPHANS, clock, until=START + timedelta(hours=1))
+    assert erasure.index not in {row["index"] for row in late.rows}
+    assert len(late.rows) == 6
+    assert answer(told, Question.ORPHANS, clock, since=START + timedelta(hours=1)).rows == ()
 
 
 def test_a_span_bounds_the_answer(told: Ledger, clock: Clock) -> None:
