@@ -1,10 +1,12 @@
 """The composition root: opens keystore, databases, ledger, vault and policy engine, and makes one gate of them."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import rfc8785
 import sqlalchemy as sa
@@ -22,7 +24,7 @@ from gateway.flow.gate import Gate, Instruments
 from gateway.models.in_use import ModelsInUse
 from gateway.people.records import GateSecretRow, PolicyStatementRow
 from gateway.settings import Settings
-from gateway.vault.blobs import LocalBlobs
+from gateway.vault.blobs import Blobs, LocalBlobs
 from gateway.vault.jws import thumbprint
 from gateway.vault.keys import Keystore
 from gateway.vault.store import Vault
@@ -198,7 +200,7 @@ def open_gate(
                     database=database,
                     ledger=ledger,
                     keystore=keystore,
-                    vault=Vault(LocalBlobs(settings.home / "objects"), keystore),
+                    vault=Vault(open_blobs(settings), keystore),
                     engine=engine,
                     bundle=bundle,
                     profile=profile,
@@ -244,6 +246,43 @@ def _start_engine(settings: Settings, bundle: VerifiedBundle) -> Engine:
         return start_engine(EmbeddedEngine(bundle.bundle), vectors)
     server = OpaServerEngine(settings.opa_url, bundle.bundle, settings.opa_timeout_s, settings.opa_ca_file)
     return start_engine(server, vectors)
+
+
+def open_blobs(settings: Settings) -> Blobs:
+    """The store of sealed files that the settings choose.
+
+    Raises:
+        ConfigurationError: The URL, the CA file or the credentials are none, or the extra ``s3`` is not installed.
+        StorageError: The directory or the bucket cannot be used.
+    """
+    url = urlsplit(settings.objects_url or (settings.home / "objects").absolute().as_uri())
+    if url.scheme == "file" and not url.netloc and url.path:
+        return LocalBlobs(Path(unquote(url.path)))
+    if url.scheme != "s3":
+        raise ConfigurationError(
+            f"objects_url (got {settings.objects_url!r}, expected s3://bucket/prefix or file:///path)"
+        )
+    try:
+        # The extra brings a library that most gates do without.
+        from gateway.vault.s3 import S3Blobs  # noqa: PLC0415
+        from gateway.vault.s3_place import credentials_of, place_of  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"objects_url is in S3 and {error.name} is not installed (expected: pip install 'fleetgate[s3]')"
+        ) from error
+    ca = settings.objects_ca_file
+    try:
+        place = place_of(
+            settings.objects_url or "",
+            endpoint=settings.objects_endpoint,
+            region=settings.objects_region,
+            ca_pem=None if ca is None else ca.read_bytes(),
+            timeout_s=settings.objects_timeout_s,
+            virtual_hosted=settings.objects_virtual_hosted,
+        )
+        return S3Blobs(place, credentials_of(os.environ))
+    except (ValueError, OSError) as error:
+        raise ConfigurationError(f"object store: {error}") from error
 
 
 def release_public_key(gate: Gate) -> OKPKey:

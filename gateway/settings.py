@@ -25,6 +25,13 @@ class Settings(BaseSettings):
         home: Directory of keystore, sealed files and (by default) databases.
         database_url: SQLAlchemy URL of the gate's state; SQLite in ``home`` unless set.
         ledger_url: SQLAlchemy URL of the ledger; the database's own server unless set.
+        objects_url: Where sealed files lie: `s3://bucket/prefix` or `file:///path`; `objects` in `home`
+            unless set.
+        objects_endpoint: URL of the S3 service; AWS's own unless set.
+        objects_region: Region that requests to it are signed for.
+        objects_virtual_hosted: Whether the bucket is named in the host of the URL instead of its path.
+        objects_ca_file: CA certificates for `objects_endpoint`, beside the system's.
+        objects_timeout_s: Longest wait for one request to it with its repetitions, in seconds.
         passphrase: Opens the keystore; prefer ``passphrase_file``.
         passphrase_file: File whose first line opens the keystore.
         suite: What is sealed and wrapped from now on: `aes256gcm-sha256-ed25519` or `sm4gcm-sm3-sm2`.
@@ -55,6 +62,12 @@ class Settings(BaseSettings):
     home: Path = Path.home() / ".fleetgate"
     database_url: str | None = None
     ledger_url: str | None = None
+    objects_url: str | None = None
+    objects_endpoint: str | None = None
+    objects_region: str = "us-east-1"
+    objects_virtual_hosted: bool = False
+    objects_ca_file: Path | None = None
+    objects_timeout_s: float = Field(default=60.0, gt=0)
     passphrase: SecretStr | None = None
     passphrase_file: Path | None = None
     suite: Literal["aes256gcm-sha256-ed25519", "sm4gcm-sm3-sm2"] = "aes256gcm-sha256-ed25519"

@@ -1,19 +1,68 @@
-"""Sealed blobs in a local directory: written once, complete and durable or absent (laws 3 and 4)."""
+"""Stores of sealed blobs, and the local one: written once, complete and durable or absent (laws 3 and 4)."""
 
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.vault.durable import PendingFile, pending_file, storage, sweep_temporary, sync_directory
 from gateway.vault.errors import BlobExistsError, BlobMissingError, StorageError
 
-_ID: Final = re.compile(r"\A[0-9a-f]{8,64}\Z")
+ID: Final = re.compile(r"\A[0-9a-f]{8,64}\Z")
 _BLOB: Final = ".sealed"
 _MANIFEST: Final = ".manifest"
+
+
+class Writer(Protocol):
+    """Takes the bytes of one blob; it has its name when the ``with`` block ends without an error.
+
+    Attributes:
+        manifest: What stands beside the blob; None for nothing.
+    """
+
+    manifest: bytes | None
+
+    @property
+    def length(self) -> int:
+        """Bytes written so far."""
+
+    def write(self, data: bytes) -> None:
+        """Append sealed bytes.
+
+        Raises:
+            StorageError: They could not all be written.
+        """
+
+
+class Blobs(Protocol):
+    """A store of blobs that are written once. Each method is described at :class:`LocalBlobs`."""
+
+    def create(self, blob_id: str) -> AbstractContextManager[Writer]:
+        """Write a blob once; kept for good when the block is left, absent when it is left by an error."""
+
+    def read_at(self, blob_id: str, offset: int, length: int) -> bytes:
+        """Up to ``length`` bytes from ``offset``, fewer only at the end of the blob."""
+
+    def length(self, blob_id: str) -> int:
+        """Length in bytes."""
+
+    def manifest(self, blob_id: str) -> bytes:
+        """The manifest written beside a blob."""
+
+    def exists(self, blob_id: str) -> bool:
+        """Whether a complete blob bears the id."""
+
+    def ids(self) -> frozenset[str]:
+        """Every id that a blob or a manifest without its blob bears."""
+
+    def delete(self, blob_id: str) -> None:
+        """Remove a blob and its manifest."""
+
+    def sweep_temporary(self, older_than: timedelta) -> tuple[str, ...]:
+        """Remove what killed writers left."""
 
 
 class BlobWriter:
@@ -92,7 +141,7 @@ class LocalBlobs:
             BlobMissingError: There is no such blob.
             StorageError: It could not be read.
         """
-        name = _checked_id(blob_id) + _BLOB
+        name = checked_id(blob_id) + _BLOB
         try:
             # A string, because pathlib takes longer than the system calls.
             descriptor = os.open(f"{self._prefix}{name}", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -138,7 +187,7 @@ class LocalBlobs:
             return frozenset(
                 path.stem
                 for path in self._root.iterdir()
-                if path.suffix in (_BLOB, _MANIFEST) and _ID.match(path.stem)
+                if path.suffix in (_BLOB, _MANIFEST) and ID.match(path.stem)
             )
 
     def delete(self, blob_id: str) -> None:
@@ -176,10 +225,15 @@ class LocalBlobs:
             pending.publish()
 
     def _path(self, blob_id: str, suffix: str = _BLOB) -> Path:
-        return self._root / f"{_checked_id(blob_id)}{suffix}"
+        return self._root / f"{checked_id(blob_id)}{suffix}"
 
 
-def _checked_id(blob_id: str) -> str:
-    if not _ID.match(blob_id):
+def checked_id(blob_id: str) -> str:
+    """The id, if it is one.
+
+    Raises:
+        ValueError: It is not 8 to 64 lower-case hexadecimal digits.
+    """
+    if not ID.match(blob_id):
         raise ValueError(f"blob id (got {blob_id!r}, expected 8 to 64 lower-case hexadecimal digits)")
     return blob_id

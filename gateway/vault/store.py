@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 import rfc8785
 from joserfc.jwk import OKPKey
 
-from gateway.vault.blobs import LocalBlobs
+from gateway.vault.blobs import Blobs
 from gateway.vault.container import DEK_LENGTH, Octets
 from gateway.vault.errors import BlobMissingError, SealBrokenError, StatementError
 from gateway.vault.jws import read_unverified_algorithm, sign_statement, thumbprint, verify_statement
@@ -133,7 +133,7 @@ class Vault:
             that is sealed in; objects of every suite open.
     """
 
-    def __init__(self, blobs: LocalBlobs, keystore: Keystore) -> None:
+    def __init__(self, blobs: Blobs, keystore: Keystore) -> None:
         self._blobs = blobs
         self._keystore = keystore
 
