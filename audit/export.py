@@ -9,7 +9,7 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from audit.canonical import canonical_bytes
 from audit.checkpoint import CheckpointSigner, verify_checkpoint
@@ -31,7 +31,7 @@ class ExportSummary:
 
 
 def export_ledger(
-    ledger: Ledger, stream: BinaryIO, *, wanted: EntryFilter | None = None, note: str | None = None
+    ledger: Ledger, stream: IO[bytes], *, wanted: EntryFilter | None = None, note: str | None = None
 ) -> ExportSummary:
     """Write an export of all entries, or of those that match, up to a fresh checkpoint.
 

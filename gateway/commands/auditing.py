@@ -1,15 +1,17 @@
 """Commands of auditors: verify, query and export the ledger."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from audit.bundle import bundle_ledger
 from audit.events import EventType, Outcome
 from audit.export import export_ledger
 from audit.query import EntryFilter, find_page
-from audit.questions import TITLES, Question
+from audit.questions import TITLES, Answer, Question
 from audit.questions import ask as answer_of
 from audit.renderings.export import Rendering, render_ledger
 from audit.tiles import archive_tiles
@@ -202,6 +204,72 @@ def tiles(
 
 @app.command()
 @reporting
+def bundle(
+    file: Annotated[Path, typer.Argument(help="ZIP archive to write.")],
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    release: Releases = None,
+    recording: Recordings = None,
+    as_json: Json = False,
+) -> None:
+    """Write a regulator's bundle: entries, proofs, keys, verifier, answers to questions, readme in zh and en."""
+    narrowed = release is not None or recording is not None
+    wanted = EntryFilter(release=release, recording=recording) if narrowed else None
+    with opened() as gate:
+        auditor = _auditor(gate, person, key, key_passphrase_file, "audit.bundle")
+        event = intended(
+            EventType.AUDIT_LEDGER_EXPORT, actor=auditor.id, object_id="ledger", digests=auditor.digests
+        )
+        with gate.ledger.intent(event) as intent, file.open("xb") as stream:
+            bundled = bundle_ledger(
+                gate.ledger,
+                stream,
+                note=gate.checkpoint(),
+                witnesses=tuple(each.vkey for each in gate.settings.witnesses),
+                wanted=wanted,
+                documents=None if narrowed else {f"{q.value}.json": _document(gate, q) for q in Question},
+            )
+            intent.complete(facts={"entries": bundled.count})
+        vkey = gate.ledger.signer.vkey
+    report(
+        {"file": str(file), "entries": bundled.count, "size": bundled.size, "vkey": vkey},
+        as_json=as_json,
+        line=f"{bundled.count} entries in {file}; its README tells how to verify them",
+    )
+
+
+def _document(gate: Gate, question: Question) -> bytes:
+    answer = _answered(gate, question, since=None, until=None)
+    return json.dumps(_as_document(answer), ensure_ascii=False, indent=1).encode()
+
+
+def _answered(gate: Gate, question: Question, *, since: datetime | None, until: datetime | None) -> Answer:
+    with gate.ledger.snapshot() as snapshot:
+        return answer_of(
+            snapshot,
+            question,
+            since=since.replace(tzinfo=UTC) if since else None,
+            until=until.replace(tzinfo=UTC) if until else None,
+            now=gate.clock(),
+            raw_term=timedelta(days=raw_retention_days(gate)),
+        )
+
+
+def _as_document(answer: Answer) -> dict[str, Any]:
+    title_zh, title_en = TITLES[answer.question]
+    return {
+        "question": answer.question.value,
+        "title": {"zh": title_zh, "en": title_en},
+        "rows": list(answer.rows),
+        "findings": list(answer.findings),
+        "size": answer.size,
+    }
+
+
+@app.command()
+@reporting
 def ask(
     question: Annotated[Question, typer.Argument(help="raw, recipients, denials, deletions, retention or orphans.")],
     person: As,
@@ -219,28 +287,10 @@ def ask(
             EventType.AUDIT_LEDGER_QUERY, actor=auditor.id, object_id="ledger", digests=auditor.digests
         )
         with gate.ledger.intent(event) as intent:
-            with gate.ledger.snapshot() as snapshot:
-                answer = answer_of(
-                    snapshot,
-                    question,
-                    since=since.replace(tzinfo=UTC) if since else None,
-                    until=until.replace(tzinfo=UTC) if until else None,
-                    now=gate.clock(),
-                    raw_term=timedelta(days=raw_retention_days(gate)),
-                )
+            answer = _answered(gate, question, since=since, until=until)
             intent.complete(facts={"question": question.value, "rows": len(answer.rows)})
     title_zh, title_en = TITLES[question]
     lines = [f"{title_zh} / {title_en} ({answer.size} entries)"]
     lines += ["  ".join(f"{name}={value}" for name, value in row.items()) for row in answer.rows]
     lines += [f"finding: {finding}" for finding in answer.findings]
-    report(
-        {
-            "question": question.value,
-            "title": {"zh": title_zh, "en": title_en},
-            "rows": list(answer.rows),
-            "findings": list(answer.findings),
-            "size": answer.size,
-        },
-        as_json=as_json,
-        line="\n".join(lines),
-    )
+    report(_as_document(answer), as_json=as_json, line="\n".join(lines))

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from contextlib import contextmanager
 
 import pytest
@@ -161,6 +162,51 @@ def test_auditor_verifies_queries_and_exports(furnished, released, fetched, tmp_
     assert done.returncode == 1
 
 
+@pytest.mark.usefixtures("released")
+@pytest.mark.parametrize("rendering", ["ocsf", "ecs", "cef", "csv"])
+def test_auditor_renders_the_ledger_for_other_systems(furnished, tmp_path, rendering):
+    file = tmp_path / "rendered"
+    done = furnished.did("auditor", "audit", "export", file, "--format", rendering)
+    command = [sys.executable, "-m", "audit.verify_rendering", str(file), "--vkey", done["vkey"], "--json"]
+    proved = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own command)
+    assert json.loads(proved.stdout) == {"ok": True, "count": done["entries"]}
+
+
+@pytest.mark.usefixtures("released")
+def test_auditor_archives_tiles_and_bundles_for_a_regulator(furnished, tmp_path):
+    archived = furnished.did("auditor", "audit", "tiles", tmp_path / "tiles")
+    command = [
+        sys.executable,
+        "-m",
+        "audit.verify",
+        str(tmp_path / "tiles"),
+        "--vkey",
+        archived["vkey"],
+        "--json",
+    ]
+    verified = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own command)
+    assert json.loads(verified.stdout)["count"] == archived["entries"]
+    bundled = furnished.did("auditor", "audit", "bundle", tmp_path / "bundle.zip")
+    assert bundled["entries"] == bundled["size"] > archived["entries"]
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
+        assert {"entries.jsonl", "verify.py", "README.zh.txt", "README.en.txt"} <= set(archive.namelist())
+        assert json.loads(archive.read("documents/recipients.json"))["rows"][0]["recipient"] == "team"
+
+
+@pytest.mark.parametrize("question", ["raw", "recipients", "denials", "deletions", "retention"])
+def test_auditor_asks_what_regulators_ask(furnished, released, question):
+    answer = furnished.did("auditor", "audit", "ask", question)
+    assert answer["question"] == question
+    assert answer["title"]["zh"]
+    if question == "recipients":
+        (row,) = answer["rows"]
+        assert row["releases"] == [released["release"]]
+        assert row["area_m2"] > 0
+        assert answer["findings"] == []
+    entry = furnished.entries()[-1].event
+    assert (entry.type.value, entry.facts["question"]) == ("audit:ledger:query", question)
+
+
 def test_policy_export_and_jobs(furnished, tmp_path):
     digest = furnished.run("init", "--json").document["policy_bundle"]
     exported = furnished.run("policy", "export", tmp_path / "bundle", "--json")
@@ -196,6 +242,9 @@ FORBIDDEN = {
     "auditor revokes a grant": ("auditor", ["grant", "revoke", "x"]),
     "operator queries the ledger": ("first", ["audit", "query"]),
     "operator exports the ledger": ("first", ["audit", "export", "{out}"]),
+    "operator archives the ledger": ("first", ["audit", "tiles", "{out}"]),
+    "operator bundles the ledger": ("first", ["audit", "bundle", "{out}"]),
+    "operator asks the ledger": ("first", ["audit", "ask", "raw"]),
     "operator erases": ("first", ["erase", "{recording}"]),
 }  # fmt: skip
 
