@@ -69,11 +69,12 @@ class TextMaskTreatment:
 
 @validated(frozen=True, slots=True, kw_only=True, config=_STRICT)
 class SectorProfile:
-    """How far the zone test trusts what a vehicle says of its cameras (docs/zones.md, Cameras).
+    """How far the zone test trusts what a vehicle says of its cameras, and its course (docs/zones.md, Cameras).
 
     Attributes:
         least_fov_deg: A camera that sees less to the sides, in degrees, is tested as if it saw so much.
-        least_heading_error_deg: A camera's direction is never taken to be better known, to either side.
+        least_heading_error_deg: The direction of a camera, and of a LiDAR whose vehicle's heading is its course, is
+            never taken to be better known, to either side.
         least_speed_mps: A vehicle that is slower, in metres per second, may reverse: its course tells no heading.
     """
 
@@ -100,8 +101,9 @@ class ImageProfile:
         max_passes: How often masking may be repeated on what the residual scan finds before the item stops.
         pose_error_m: Radius in metres around a frame's position that must be clear of restricted zones.
         view_distance_m: Distance in metres that a camera is taken to see, added to ``pose_error_m``.
-        sectors: When only what a described camera looks at counts in the zone test; null tests the whole disc
-            about every camera.
+        sectors: When only what a described camera looks at counts in the zone test, and when and how well the
+            course of a vehicle tells where points of its LiDAR lie; null tests the whole disc about every camera,
+            and the circle of every point where poses tell no heading.
         limit_sign: Treatment of height, weight, width and axle-load signs; null leaves them.
         text: Treatment of text in images; null leaves it. Needs the extra ``ocr``.
     """

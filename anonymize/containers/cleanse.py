@@ -29,6 +29,7 @@ from anonymize.errors import LimitExceededError
 from anonymize.finding import FindingKind, TreatmentKind
 from anonymize.formats.track import Track
 from anonymize.geo.cut import cut_points
+from anonymize.geo.headings import Heading, heading_at
 from anonymize.geo.zones import ZoneSet
 from anonymize.profile import ChannelTreatment, Profile
 
@@ -293,12 +294,9 @@ class _Cleansing:
         at = self.reference.position_at(time_s)
         if at is None:
             return row_numbers(points[:0])
-        lat, lon, course = at
-        yaw = self.frames.yaw_to(frame, BODIES)
-        # Without the way from the sensor to the vehicle, points may lie anywhere on a circle.
-        heading = None if course is None or yaw is None else (course - float(np.degrees(yaw))) % 360.0
+        heading = self._heading(frame, time_s, self.reference)
         cut = cut_points(
-            points, zones=self.zones, lat=lat, lon=lon, course_deg=heading, profile=self.profile.points
+            points, zones=self.zones, lat=at[0], lon=at[1], heading=heading, profile=self.profile.points
         )
         for finding in cut.findings:
             if finding.kind is FindingKind.RESTRICTED_ZONE:
@@ -307,6 +305,15 @@ class _Cleansing:
         for treatment in cut.treatments:
             self.tally.done(treatment.kind, treatment.of, treatment.count)
         return row_numbers(cut.points)
+
+    def _heading(self, frame: str, time_s: float, reference: Track) -> Heading | None:
+        """That of a sensor's x axis; None where fixes tell none, or frames not how the sensor is mounted."""
+        trust, yaw = self.profile.images.sectors, self.frames.yaw_to(frame, BODIES)
+        if trust is None or yaw is None:
+            return None
+        found = heading_at((reference,), time_s, least_speed_mps=trust.least_speed_mps)
+        error = trust.least_heading_error_deg
+        return None if found is None else found.turned(-float(np.degrees(yaw)), error_deg=error)
 
     def _fixes(self, fields: Fields, topic: str) -> Fields | None:
         """A fix in a zone goes, even where the reference track says that the vehicle was elsewhere."""

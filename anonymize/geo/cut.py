@@ -5,6 +5,7 @@ track, the pieces before and after are no longer connected. Where the heading of
 point that might lie in a zone goes.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -17,10 +18,13 @@ from anonymize.finding import FieldPath, Finding, FindingKind, IndexSpan, Treatm
 from anonymize.formats.track import Track, check_positions
 from anonymize.geo.crs import steps_m
 from anonymize.geo.ellipsoid import FloatArray, from_enu
+from anonymize.geo.headings import Heading
+from anonymize.geo.sweep import most_severe
 from anonymize.geo.zones import ZoneHits, ZoneSet
 from anonymize.profile import PointProfile, TrackProfile
 
 _SENSOR_ERROR_M = 10.0
+_ARC_STEP_M = 10.0
 _STEPS_AT_ONCE = 100_000
 _HALF_TURN_DEG = 180.0
 
@@ -122,14 +126,16 @@ def cut_points(
     zones: ZoneSet,
     lat: float,
     lon: float,
-    course_deg: float | None,
+    heading: Heading | None,
     profile: PointProfile,
 ) -> CutPoints:
     """Remove points of a sweep that lie in zones or beyond the profile's range.
 
     1. A sensor inside a zone loses the whole sweep (COMPLIANCE rule 11).
     2. Points beyond ``max_range_m`` go.
-    3. With a course, each point is placed on the ground and tested, 10 m being added to every margin.
+    3. With a heading, a point goes when the arc on which it may lie, as far as the heading spreads, meets a zone.
+    10 m are added to every margin, and 10 m more where there is a spread: the arc is tested at places that lie
+    no farther than that from any other of it.
     4. Without one, a point goes when the circle it may lie on meets a zone.
 
     Args:
@@ -137,15 +143,15 @@ def cut_points(
         zones: The restricted zones.
         lat: Latitude of the sensor in degrees, EPSG:4326.
         lon: Longitude in degrees.
-        course_deg: Heading of the x axis in degrees clockwise from north; None where unknown.
+        heading: Of the x axis; None where unknown.
         profile: Limits.
 
     Raises:
-        MalformedItemError: The position is not finite or out of range.
+        MalformedItemError: The position is not finite or out of range, or the heading is none.
     """
     check_positions(np.array([lat]), np.array([lon]), lambda _: "sensor")
-    if course_deg is not None and not np.isfinite(course_deg):
-        raise MalformedItemError(f"a course is finite (got {course_deg!r})")
+    if heading is not None and not (np.isfinite(heading.course_deg) and heading.spread_deg >= 0.0):
+        raise MalformedItemError(f"a heading is a finite course and its spread, not negative (got {heading})")
     ground = np.hypot(points[:, 0].astype(np.float64), points[:, 1].astype(np.float64))
     sensor = zones.test(lat, lon)
     if sensor.inside[0]:
@@ -158,13 +164,10 @@ def cut_points(
     beyond = ground > profile.max_range_m
     if not zones.around(lat, lon, within_m=profile.max_range_m + _SENSOR_ERROR_M):
         hits = zones.no_hits(len(points))
-    elif course_deg is None:
+    elif heading is None or heading.spread_deg >= _HALF_TURN_DEG:
         hits = _ring_hits(ground, zones, lat, lon, profile)
     else:
-        heading = np.radians(course_deg)
-        x, y = points[:, 0].astype(np.float64), points[:, 1].astype(np.float64)
-        east, north = x * np.sin(heading) - y * np.cos(heading), x * np.cos(heading) + y * np.sin(heading)
-        hits = zones.test(*from_enu(east, north, lat, lon), extra_margin_m=_SENSOR_ERROR_M)
+        hits = _arc_hits(points, zones, lat, lon, heading, profile)
     return _cut_sweep(points, hits, beyond, zones, profile)
 
 
@@ -216,6 +219,27 @@ def _ring_hits(ground: FloatArray, zones: ZoneSet, lat: float, lon: float, profi
         meets = (ground >= near - _SENSOR_ERROR_M) & (ground <= far + _SENSOR_ERROR_M)
         zone[meets & (zone < 0)] = index
         bits[meets] |= zones.kind_bit(index)
+    return ZoneHits(inside=zone >= 0, zone=zone, kind_bits=bits)
+
+
+def _arc_hits(
+    points: NDArray[np.float32],
+    zones: ZoneSet,
+    lat: float,
+    lon: float,
+    heading: Heading,
+    profile: PointProfile,
+) -> ZoneHits:
+    x, y = points[:, 0].astype(np.float64), points[:, 1].astype(np.float64)
+    # The middles of so many equal parts of the widest arc: no place of it is farther than 10 m from one of them.
+    parts = max(1, math.ceil(math.radians(heading.spread_deg) * profile.max_range_m / _ARC_STEP_M))
+    off_deg = heading.spread_deg * ((2.0 * np.arange(parts) + 1.0) / parts - 1.0)
+    margin = _SENSOR_ERROR_M + (_ARC_STEP_M if heading.spread_deg else 0.0)
+    zone, bits = np.full(len(points), -1, np.int32), np.zeros(len(points), np.uint16)
+    for course in np.radians(heading.course_deg + off_deg):
+        east, north = x * np.sin(course) - y * np.cos(course), x * np.cos(course) + y * np.sin(course)
+        found = zones.test(*from_enu(east, north, lat, lon), extra_margin_m=margin)
+        zone, bits = most_severe(zone, found.zone), bits | found.kind_bits
     return ZoneHits(inside=zone >= 0, zone=zone, kind_bits=bits)
 
 

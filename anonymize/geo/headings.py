@@ -35,6 +35,10 @@ class Heading:
     course_deg: float
     spread_deg: float
 
+    def turned(self, by_deg: float, *, error_deg: float = 0.0) -> "Heading":
+        """That of an axis so many degrees clockwise from this, spread by so many more to either side."""
+        return Heading(course_deg=self.course_deg + by_deg, spread_deg=self.spread_deg + error_deg)
+
 
 def way_headings(
     time_s: FloatArray, lat: FloatArray, lon: FloatArray, *, least_speed_mps: float

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from anonymize.errors import LimitExceededError, MalformedItemError
 from anonymize.geo.cut import CutPoints, cut_points
+from anonymize.geo.headings import Heading
 from anonymize.geo.zones import ZoneSet
 from anonymize.profile import PointProfile
 
@@ -70,7 +71,7 @@ def cleanse_sweep(
     zones: ZoneSet,
     lat: float,
     lon: float,
-    course_deg: float | None,
+    heading: Heading | None,
     profile: PointProfile,
 ) -> CutPoints:
     """First pass: points in zones or out of range go. See ``anonymize.geo.cut.cut_points``.
@@ -80,14 +81,14 @@ def cleanse_sweep(
         zones: The restricted zones.
         lat: Latitude of the sensor in degrees, EPSG:4326.
         lon: Longitude in degrees.
-        course_deg: Course of the vehicle, and so of the y axis, clockwise from north; None where unknown.
+        heading: Of the vehicle, and so of the y axis; None where unknown.
         profile: Limits and the allow-list: ``intensity`` and ``ring`` are 0 where it does not have them.
 
     Raises:
-        MalformedItemError: The position is not finite or out of range.
+        MalformedItemError: The position is not finite or out of range, or the heading is none.
     """
-    heading = None if course_deg is None else (course_deg + _RIGHT_DEG) % 360.0
-    cut = cut_points(points, zones=zones, lat=lat, lon=lon, course_deg=heading, profile=profile)
+    x_axis = None if heading is None else heading.turned(_RIGHT_DEG)
+    cut = cut_points(points, zones=zones, lat=lat, lon=lon, heading=x_axis, profile=profile)
     kept = cut.points.copy()
     for column, name in ((3, "intensity"), (4, "ring")):
         if name not in profile.keep_attributes:

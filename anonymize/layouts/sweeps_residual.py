@@ -4,6 +4,7 @@ import numpy as np
 
 from anonymize.errors import MalformedItemError
 from anonymize.finding import FieldPath, Finding, FindingKind, IndexSpan
+from anonymize.geo.headings import Heading
 from anonymize.geo.zones import ZoneSet
 from anonymize.points.sieve import sieve_sweep
 from anonymize.profile import PointProfile
@@ -13,7 +14,7 @@ _SCANNER = "nuscenes-sweep-bytes@1"
 
 
 def scan_sweep(
-    content: bytes, *, zones: ZoneSet, lat: float, lon: float, course_deg: float | None, profile: PointProfile
+    content: bytes, *, zones: ZoneSet, lat: float, lon: float, heading: Heading | None, profile: PointProfile
 ) -> ResidualReport:
     """Scan a sweep.
 
@@ -25,7 +26,7 @@ def scan_sweep(
         zones: The restricted zones.
         lat: Latitude of the sensor in degrees, EPSG:4326.
         lon: Longitude in degrees.
-        course_deg: Course of the vehicle, and so of the y axis, clockwise from north; None where unknown.
+        heading: Of the vehicle, and so of the y axis; None where unknown.
         profile: Allow-list and range.
 
     Raises:
@@ -45,9 +46,9 @@ def scan_sweep(
         for name in ("intensity", "ring")
         if name not in profile.keep_attributes and points[name].any()
     ]
-    # From x right, y forward to x forward, y left: the heading of both is the vehicle's course.
+    # From x right, y forward to x forward, y left: the heading of both is the vehicle's.
     xyz = np.stack([points["y"], -points["x"], points["z"]], axis=1).astype(np.float64)
-    found = sieve_sweep(xyz, zones=zones, place=(lat, lon, course_deg), profile=profile)
+    found = sieve_sweep(xyz, zones=zones, place=(lat, lon, heading), profile=profile)
     flagged = [("range", FindingKind.POSITION, found.beyond)]
     flagged += [(label, FindingKind.RESTRICTED_ZONE, flags) for label, flags in found.zone_hits.items()]
     for label, kind, flags in flagged:

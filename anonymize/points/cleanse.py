@@ -39,7 +39,7 @@ def cleanse_cloud(
         kind: How it is stored.
         zones: The restricted zones; None where none are in force.
         place: Where the sensor of a sweep was: latitude and longitude in degrees, EPSG:4326, and heading of
-            its x axis clockwise from north; None where unknown, then a sweep's zones are not tested
+            its x axis, None where unknown; without a place a sweep's zones are not tested
             (``facts["zones_tested"]``).
         crs: The system that the manifest declares, for a georeferenced cloud that states none itself.
         profile: Limits and the allow-list.

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anonymize.geo.crs import geodesic_m
+from anonymize.geo.headings import Heading
 from anonymize.geo.zones import ZoneSet
 from anonymize.points.attributes import is_listed, is_time
 from anonymize.points.cloud import CloudTreated, Place
@@ -91,4 +92,5 @@ def _viewpoint_place(header: PcdHeader, georeference: Georeference) -> Place:
     step = ahead / level * unit if level > 0.0 else np.zeros(2)
     lat, lon = georeference.to_wgs84(np.array([x, x + step[0]]), np.array([y, y + step[1]]))
     moved, course = geodesic_m(lat[0], lon[0], lat[1], lon[1])
-    return float(lat[0]), float(lon[0]), float(course) if float(moved) > 0.0 else None
+    heading = Heading(course_deg=float(course), spread_deg=0.0) if float(moved) > 0.0 else None
+    return float(lat[0]), float(lon[0]), heading

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from anonymize.finding import Finding, Treatment
+from anonymize.geo.headings import Heading
 from anonymize.points.kinds import CloudKind
 
-Place = tuple[float, float, float | None]
+Place = tuple[float, float, Heading | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -110,8 +110,8 @@ def sieve_sweep(
     Args:
         xyz: One row of x forward, y left, z up in metres per point; NaN throughout where there was no return.
         zones: The restricted zones; None where none are in force.
-        place: Latitude and longitude of the sensor in degrees, EPSG:4326, and the heading of its x axis in
-            degrees clockwise from north, None where unknown. Without a place zones are not tested.
+        place: Latitude and longitude of the sensor in degrees, EPSG:4326, and the heading of its x axis, None
+            where unknown. Without a place zones are not tested.
         profile: Limits.
 
     Raises:
@@ -128,9 +128,7 @@ def sieve_sweep(
     for start in range(0, len(returned), _INDEXABLE):
         at = returned[start : start + _INDEXABLE]
         columns = np.column_stack([xyz[at], np.arange(len(at))]).astype(np.float32)
-        cut = cut_points(
-            columns, zones=zones, lat=place[0], lon=place[1], course_deg=place[2], profile=profile
-        )
+        cut = cut_points(columns, zones=zones, lat=place[0], lon=place[1], heading=place[2], profile=profile)
         kept[at[cut.points[:, 3].astype(np.intp)]] = True
         if any(f.kind is FindingKind.POSITION for f in cut.findings):
             beyond[at] = ~kept[at] & (np.hypot(columns[:, 0], columns[:, 1]) > profile.max_range_m)

@@ -80,7 +80,7 @@ class CloudHandler:
         """See ``ItemHandler``."""
         del progress
         zones = surroundings.zones.zones if surroundings.zones else None
-        place = surroundings.place_of(item)
+        place = _place_of(gate, item, surroundings)
         declared = str(item.facts["declared_crs"])
         treated = _first_pass(gate, _KINDS[item.kind], original, zones=zones, place=place, crs=declared)
         georeferenced = treated.facts["situation"] == _GEOREFERENCED
@@ -171,6 +171,19 @@ class CloudHandler:
             searched="everything" if local else "identifiers",
             level=Level.S1_PROCESSED if mode == "APPROVED" else None,
         )
+
+
+def _place_of(gate: Gate, item: Classified, surroundings: Surroundings) -> Place | None:
+    """Where the sensor was, and the heading of its x axis: ahead in KITTI's sweeps; no other format says."""
+    place, trust = surroundings.place_of(item), gate.profile.profile.images.sectors
+    if place is None:
+        return None
+    heading = None
+    if trust is not None and item.kind is ItemKind.KITTI_POINTS:
+        heading = surroundings.heading_of(item, least_speed_mps=trust.least_speed_mps)
+    if trust is not None and heading is not None:
+        heading = heading.turned(0.0, error_deg=trust.least_heading_error_deg)
+    return place[0], place[1], heading
 
 
 def _first_pass(

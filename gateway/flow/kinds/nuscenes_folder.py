@@ -11,7 +11,10 @@ from anonymize.errors import AnonymizeError, CompanionError, UnknownCrsError
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track, number_segments
 from anonymize.geo.clips import ClipPlan
+from anonymize.geo.ellipsoid import FloatArray
+from anonymize.geo.headings import Heading
 from anonymize.geo.offset_plan import OffsetPlan
+from anonymize.layouts.ego_headings import ego_courses, ego_heading_at
 from anonymize.layouts.nuscenes import CRS_PREFIX
 from anonymize.layouts.nuscenes_links import Companions, companions_under
 from anonymize.layouts.nuscenes_rows import NuscenesTable, ego_track, read_table
@@ -138,6 +141,16 @@ class NuscenesFolder:
         stretch = np.searchsorted(cut_at, track.time_s, side="right")
         breaks = np.r_[False, np.diff(stretch) > 0]
         return replace(track, segment=number_segments(breaks, track.time_s))
+
+    def heading_at(self, time_s: float) -> Heading | None:
+        """Where the vehicle headed, as the rotations of ``ego_pose`` say; None where it does not stand or tell."""
+        return None if self._courses is None else ego_heading_at(*self._courses, time_s)
+
+    @cached_property
+    def _courses(self) -> tuple[FloatArray, FloatArray] | None:
+        if not self.stands("ego_pose"):
+            return None
+        return ego_courses(self.table("ego_pose"), location=self._crs)
 
     @cached_property
     def _rows_of(self) -> Mapping[str, list[float]]:

@@ -76,13 +76,14 @@ class NuscenesSweepHandler:
                 "zones_unchecked",
                 "a sweep of nuScenes is cut where poses put it (got no time, or no pose near it)",
             )
-        lat, lon, course = place
+        lat, lon, _ = place
+        heading = surroundings.pose_heading_of(item)
         cut = cleanse_sweep(
             read_sweep(original.read(), profile=profile),
             zones=zones,
             lat=lat,
             lon=lon,
-            course_deg=course,
+            heading=heading,
             profile=profile,
         )
         if not len(cut.points):
@@ -98,7 +99,7 @@ class NuscenesSweepHandler:
                     facts={"points_in": item.facts["points"], "points_out": len(cut.points)},
                 ),
                 residual=scan_sweep(
-                    sealed.read(), zones=zones, lat=lat, lon=lon, course_deg=course, profile=profile
+                    sealed.read(), zones=zones, lat=lat, lon=lon, heading=heading, profile=profile
                 ),
                 zone_check="tested",
                 position_handling="none",

@@ -75,6 +75,11 @@ class Surroundings:
         found = self._placed_by_time(item)
         return None if found is None else heading_at(self.tracks, found[0], least_speed_mps=least_speed_mps)
 
+    def pose_heading_of(self, item: Classified) -> Heading | None:
+        """Where the vehicle headed as it took an item, as the poses of nuScenes say; None where unknown."""
+        found = self._placed_by_time(item)
+        return None if found is None else self.nuscenes.heading_at(found[0])
+
     def _placed_by_time(self, item: Classified) -> tuple[float, tuple[float, float, float | None]] | None:
         for moment in (self.captured.get(item.quarantined.item), item.facts.get("captured_at")):
             found = None if moment is None else self.position_at(float(moment))

@@ -110,6 +110,22 @@ def test_points_in_a_zone_beside_the_road_go_and_others_stay(made: Drive) -> Non
         assert away < 130.0
 
 
+def test_where_no_heading_is_known_points_go_by_their_distance(made: Drive) -> None:
+    """The zone lies across the road from the landmark, as far away."""
+    middle = len(made.track) // 2
+    here = made.track.lat[middle], made.track.lon[middle]
+    zones = ZoneSet.from_geojson(
+        zones_around(*(2.0 * a - b for a, b in zip(here, made.landmark, strict=True)), 2.0)
+    )
+    no_heading = replace(ALL_SWEEPS, images=replace(ALL_SWEEPS.images, sectors=None))
+    known, unknown = (
+        cleansed(made.container, profile=profile, zones=zones, reference=made.track)[1].facts
+        for profile in (ALL_SWEEPS, no_heading)
+    )
+    assert known["points_in"] == unknown["points_in"]
+    assert unknown["points_out"] < known["points_out"]
+
+
 def test_messages_before_and_after_the_track_go_unless_somebody_attests(made: Drive) -> None:
     recorder = Recorder()
     for i in range(-5, 5):

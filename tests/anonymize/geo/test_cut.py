@@ -7,7 +7,10 @@ from anonymize.formats.kitti import read_points
 from anonymize.formats.track import Track
 from anonymize.geo.cut import cut_points, cut_track, frame_in_zone
 from anonymize.geo.ellipsoid import to_enu
+from anonymize.geo.headings import Heading
 from anonymize.geo.zones import ZoneSet
+
+NORTH = Heading(course_deg=0.0, spread_deg=0.0)
 
 
 def straight(fixes: int = 101, **changes: object) -> Track:
@@ -90,7 +93,14 @@ def place(zones: ZoneSet, metres_south: float) -> tuple[float, float]:
 def test_points_of_a_sweep_go_where_they_lie_in_a_zone(course, zones, point_profile):
     lat, lon = place(zones, 50.0)
     points = np.vstack([ring(30.0), ring(75.0)])
-    cut = cut_points(points, zones=zones, lat=lat, lon=lon, course_deg=course, profile=point_profile)
+    cut = cut_points(
+        points,
+        zones=zones,
+        lat=lat,
+        lon=lon,
+        heading=Heading(course_deg=course, spread_deg=0.0),
+        profile=point_profile,
+    )
     heading = np.radians(course)
     north = points[:, 0] * np.cos(heading) + points[:, 1] * np.sin(heading)
     east = points[:, 0] * np.sin(heading) - points[:, 1] * np.cos(heading)
@@ -104,28 +114,60 @@ def test_points_of_a_sweep_go_where_they_lie_in_a_zone(course, zones, point_prof
 def test_without_a_course_every_point_that_may_lie_in_a_zone_goes(zones, point_profile):
     lat, lon = place(zones, 50.0)
     points = np.vstack([ring(30.0), ring(75.0)])
-    cut = cut_points(points, zones=zones, lat=lat, lon=lon, course_deg=None, profile=point_profile)
+    cut = cut_points(points, zones=zones, lat=lat, lon=lon, heading=None, profile=point_profile)
     assert len(cut.points) == 720
     assert np.hypot(cut.points[:, 0], cut.points[:, 1]).max() < 31.0
 
 
 def test_a_sensor_in_a_zone_loses_the_sweep_and_a_far_one_only_its_range(zones, point_profile):
     points = np.vstack([ring(30.0), ring(point_profile.max_range_m + 1.0)])
-    inside = cut_points(points, zones=zones, lat=39.905, lon=116.3, course_deg=0.0, profile=point_profile)
+    inside = cut_points(points, zones=zones, lat=39.905, lon=116.3, heading=NORTH, profile=point_profile)
     assert inside.dropped_all
     assert len(inside.points) == 0
-    far = cut_points(points, zones=zones, lat=39.0, lon=116.3, course_deg=None, profile=point_profile)
+    far = cut_points(points, zones=zones, lat=39.0, lon=116.3, heading=None, profile=point_profile)
     assert len(far.points) == 720
     assert [t.kind for t in far.treatments] == [TreatmentKind.DROP]
-    with pytest.raises(MalformedItemError, match="course"):
-        cut_points(points, zones=zones, lat=39.0, lon=116.3, course_deg=float("nan"), profile=point_profile)
+    for bad in (Heading(course_deg=float("nan"), spread_deg=0.0), Heading(course_deg=0.0, spread_deg=-1.0)):
+        with pytest.raises(MalformedItemError, match="heading"):
+            cut_points(points, zones=zones, lat=39.0, lon=116.3, heading=bad, profile=point_profile)
+
+
+@pytest.mark.parametrize("spread", [3.0, 25.0, 120.0, 180.0])
+def test_a_point_goes_when_any_heading_within_the_spread_puts_it_into_a_zone(spread, zones, point_profile):
+    lat, lon = place(zones, 50.0)
+    points = np.vstack([ring(r) for r in (30.0, 45.0, 75.0)])
+    heading = Heading(course_deg=75.0, spread_deg=spread)
+    cut = cut_points(points, zones=zones, lat=lat, lon=lon, heading=heading, profile=point_profile)
+    may = np.zeros(len(points), dtype=bool)
+    near = np.zeros(len(points), dtype=bool)
+    for course in 75.0 + np.linspace(-spread, spread, 121):
+        turned = Heading(course_deg=float(course), spread_deg=0.0)
+        left = cut_points(points, zones=zones, lat=lat, lon=lon, heading=turned, profile=point_profile).points
+        may |= ~np.isin(np.arange(len(points)), _rows_of(left, points))
+        east, north = _on_ground(points, float(course))
+        near |= (north >= 27.0) & (np.abs(east) <= 98.0)
+    gone = ~np.isin(np.arange(len(points)), _rows_of(cut.points, points))
+    assert (gone[may]).all()
+    assert may.any()
+    # 20 m are added to the margin, and the headings tried lie up to 3 degrees apart.
+    assert not gone[~near].any()
+
+
+def _on_ground(points: np.ndarray, course: float) -> tuple[np.ndarray, np.ndarray]:
+    heading, x, y = np.radians(course), points[:, 0], points[:, 1]
+    return x * np.sin(heading) - y * np.cos(heading), x * np.cos(heading) + y * np.sin(heading)
+
+
+def _rows_of(some: np.ndarray, all_rows: np.ndarray) -> np.ndarray:
+    index = {tuple(row): at for at, row in enumerate(all_rows.tolist())}
+    return np.array([index[tuple(row)] for row in some.tolist()], dtype=int)
 
 
 def test_a_real_sweep_keeps_nothing_inside_a_zone(shared, zones, point_profile):
     content = (shared / "kitti_object" / "velodyne" / "000000.bin").read_bytes()
     points = read_points(content, profile=point_profile)
     lat, lon = place(zones, 10.0)
-    cut = cut_points(points, zones=zones, lat=lat, lon=lon, course_deg=0.0, profile=point_profile)
+    cut = cut_points(points, zones=zones, lat=lat, lon=lon, heading=NORTH, profile=point_profile)
     assert 0 < len(cut.points) < len(points)
     north = zones.shapes()[0].bounds[1]
     reach = to_enu(north, lon, lat, lon)[1]

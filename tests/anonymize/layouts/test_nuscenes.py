@@ -20,6 +20,7 @@ from anonymize.errors import (
 from anonymize.finding import FindingKind
 from anonymize.geo.clips import plan_clips
 from anonymize.geo.crs import from_wgs84, geodesic_m, to_wgs84
+from anonymize.geo.headings import Heading
 from anonymize.geo.local import to_clips
 from anonymize.geo.offset_plan import plan_offset
 from anonymize.layouts.nuscenes import ORIGINS, Tokens, map_frame, nuscenes_table
@@ -534,15 +535,22 @@ def test_points_of_a_sweep_in_a_zone_go_with_y_forward(zones, point_profile):
     lat, lon = 42.34, -71.05
     points = sweep()
     north = zones(lat + 70.0 / 111_080.0, lon, half_m=30.0)
-    cut = cleanse_sweep(points, zones=north, lat=lat, lon=lon, course_deg=0.0, profile=point_profile)
+    cut = cleanse_sweep(
+        points,
+        zones=north,
+        lat=lat,
+        lon=lon,
+        heading=Heading(course_deg=0.0, spread_deg=0.0),
+        profile=point_profile,
+    )
     gone = len(points) - len(cut.points)
     assert gone > 50
     assert cut.points[:, 1].max() < 35.0
     clear = cleanse_sweep(
-        points, zones=zones(*NOWHERE), lat=lat, lon=lon, course_deg=None, profile=point_profile
+        points, zones=zones(*NOWHERE), lat=lat, lon=lon, heading=None, profile=point_profile
     )
     assert write_sweep(clear.points) == write_sweep(points)
     assert read_sweep(write_sweep(points), profile=point_profile).shape == points.shape
     bare = replace(point_profile, keep_attributes=())
-    plain = cleanse_sweep(points, zones=zones(*NOWHERE), lat=lat, lon=lon, course_deg=None, profile=bare)
+    plain = cleanse_sweep(points, zones=zones(*NOWHERE), lat=lat, lon=lon, heading=None, profile=bare)
     assert not plain.points[:, 3:].any()

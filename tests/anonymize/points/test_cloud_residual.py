@@ -7,6 +7,7 @@ import pytest
 
 from anonymize.errors import MalformedItemError, ResidualError
 from anonymize.geo.displacement import KeyedOffset
+from anonymize.geo.headings import Heading
 from anonymize.points.kinds import CloudKind, cloud_kind
 from anonymize.points.residual import CloudCheck, scan_cloud
 from anonymize.points.unlink import CloudRelease, unlink_cloud
@@ -138,7 +139,8 @@ def test_pcd_files_are_held_against_a_grammar(make, cleanse, scan):
 
 
 def test_a_sweep_is_held_against_zones_and_range(make, cleanse, scan):
-    zone, place = make.zone(make.lat + 4e-4, make.lon, 30.0), (make.lat, make.lon, 0.0)
+    zone = make.zone(make.lat + 4e-4, make.lon, 30.0)
+    place = (make.lat, make.lon, Heading(course_deg=0.0, spread_deg=0.0))
     content = make.pcd(make.sweep(5000))
     _, out = cleanse(content, CloudKind.PCD, zones=zone, place=place)
     assert scan(out, CloudKind.PCD, "CLEANSED", georeferenced=False, zones=zone, place=place) == set()

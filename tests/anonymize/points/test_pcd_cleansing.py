@@ -11,6 +11,7 @@ from anonymize.errors import AnonymizeError, LimitExceededError, MalformedItemEr
 from anonymize.finding import FindingKind
 from anonymize.formats.kitti import read_points, write_points
 from anonymize.geo.cut import cut_points
+from anonymize.geo.headings import Heading
 from anonymize.points.kinds import CloudKind, cloud_kind
 from anonymize.points.pcd import read_pcd
 
@@ -47,11 +48,12 @@ def test_listed_fields_stay_bit_by_bit_and_nothing_else_does(make, cleanse, enco
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_the_cut_of_a_sweep_is_that_of_kitti_sweeps(make, cleanse, profile, encoding):
     columns = make.sweep(5000, reach_m=150.0)
-    zone, place = make.zone(make.lat + 4e-4, make.lon, 30.0), (make.lat, make.lon, 30.0)
+    zone = make.zone(make.lat + 4e-4, make.lon, 30.0)
+    place = (make.lat, make.lon, Heading(course_deg=30.0, spread_deg=0.0))
     columns["intensity"] = np.arange(5000).astype("f4")
     treated, out = cleanse(make.pcd(columns, encoding=encoding), CloudKind.PCD, zones=zone, place=place)
     rows = np.stack([columns[n] for n in ("x", "y", "z", "intensity")], axis=1)
-    cut = cut_points(rows, zones=zone, lat=place[0], lon=place[1], course_deg=place[2], profile=profile)
+    cut = cut_points(rows, zones=zone, lat=place[0], lon=place[1], heading=place[2], profile=profile)
     assert np.array_equal(np.asarray(read(out).pc_data["intensity"]), cut.points[:, 3])
     kinds = {f.kind for f in treated.findings}
     assert {FindingKind.RESTRICTED_ZONE, FindingKind.POSITION} <= kinds

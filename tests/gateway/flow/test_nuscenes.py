@@ -305,12 +305,19 @@ def test_rows_and_files_in_a_zone_go_and_no_clip_leads_through(
     assert len(rows) < len(made.tables["ego_pose"]) - 4 * 2 * reach / SPEED
 
 
-def test_a_sweep_near_a_zone_loses_the_points_in_it(sqlite_gate: Gate, sqlite_house: House) -> None:
+@pytest.mark.parametrize("reverses", [False, True])
+def test_a_sweep_near_a_zone_loses_the_points_in_it(
+    sqlite_gate: Gate, sqlite_house: House, *, reverses: bool
+) -> None:
+    """The car moves east; poses say whether it heads there."""
     gate, house = sqlite_gate, sqlite_house
     reach = restrict(gate, house, 100.0)
     second = 100.0 - (reach + 30.0) / SPEED
     made = folder(seconds=120)
     made.more = {file_of("LIDAR_TOP", round(second * 2) / 2): sweep(count=4000)}
+    if reverses:
+        for pose in made.tables["ego_pose"]:
+            pose["rotation"] = [0.0, 0.0, 0.0, 1.0]
     recording = cleanse(gate, made.files(), crs=CRS)
     (name,) = made.more
     assert fates(gate, recording)[name][0] == ItemState.CLEANSED
@@ -323,10 +330,11 @@ def test_a_sweep_near_a_zone_loses_the_points_in_it(sqlite_gate: Gate, sqlite_ho
         cleansed = load_cleansed(gate, session, row.id)
     left = np.frombuffer(open_treated(gate, cleansed).read(), dtype="<f4").reshape(-1, 5)
     before = np.frombuffer(made.more[name], dtype="<f4").reshape(-1, 5)
-    # The car drives east, so its y axis, forward, points at the zone.
+    # The y axis, forward, points at the zone, or away from it where the car reverses.
+    towards, of_all = (-left[:, 1], -before[:, 1]) if reverses else (left[:, 1], before[:, 1])
     assert 0 < len(left) < len(before)
-    assert left[:, 1].max() < 45.0 < before[:, 1].max()
-    assert left[:, 1].min() == before[:, 1].min()
+    assert towards.max() < 45.0 < of_all.max()
+    assert towards.min() == of_all.min()
     if "ring" not in gate.profile.profile.points.keep_attributes:
         assert not left[:, 4].any()
 
