@@ -18,17 +18,15 @@ from numpy.typing import NDArray
 from anonymize.errors import ResidualError
 from anonymize.finding import Finding, FindingKind, IndexSpan
 from anonymize.overlapping_blocks import Block, OverlappingBlocks
-from anonymize.text.checksums import is_vin
-from anonymize.wide_text import narrowed
+from anonymize.text.vin_words import BASE64_RUN, vins_in
 
-DETECTOR = "identifiers@1"
+DETECTOR = "identifiers@2"
 MOST_FINDINGS = 1000
 LEAST_CHARACTERS = 4
 _LEAST_BYTES = 6
 _LEAST_DIGITS = 7
-_VIN_CHARACTERS = 17
 _BLOCK = 1 << 20
-_BEHIND = 16
+_BEHIND = BASE64_RUN
 _AHEAD = 4096
 _WIDEST = 3
 _CONTEXT = 8
@@ -135,12 +133,8 @@ class Identifiers:
             first, last = int(kept[start]), int(kept[start + len(needle.lower) - 1]) + 1
             if last - first <= _WIDEST * len(needle.lower):
                 yield first, last, needle.kind, needle.label
-        for start in _vins(text):
-            yield start, start + _VIN_CHARACTERS, FindingKind.VIN, "check digit"
-        for narrow, place in narrowed(text):
-            for start in _vins(narrow):
-                first = 2 * start + place
-                yield first, first + 2 * _VIN_CHARACTERS - 1, FindingKind.VIN, "check digit utf-16"
+        for first, last, form in vins_in(text):
+            yield first, last, FindingKind.VIN, form
 
 
 class Search:
@@ -288,13 +282,3 @@ def _base64_cores(encoded: bytes) -> Iterator[bytes]:
 
 def _bare(text: bytes) -> bytes:
     return text.translate(None, _SEPARATORS)
-
-
-def _vins(text: NDArray[np.uint8]) -> Iterator[int]:
-    """First bytes of words of 17 letters and digits of one case whose check digit is right."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], _ALNUM[text], [False]))))
-    start, end = edges[0::2], edges[1::2]
-    for first in start[end - start == _VIN_CHARACTERS].tolist():
-        word = text[first : first + _VIN_CHARACTERS].tobytes().decode("ascii")
-        if (word.isupper() or word.islower()) and is_vin(word):
-            yield first

@@ -75,7 +75,10 @@ _EXPRESSIONS = (
         _joined(checksums.is_resident_id),
     ),
     _expression(
-        "vin", FindingKind.VIN, r"(?<![0-9A-Za-z])[A-HJ-NPR-Z0-9]{17}(?![0-9A-Za-z])", checksums.is_vin
+        "vin",
+        FindingKind.VIN,
+        r"(?<![0-9A-Za-z])(?!\d{16}e[+-]\d)(?!(?<=\d\.)\d{1,16}e\d{1,3}(?![0-9A-Za-z]))[A-HJ-NPR-Z0-9]{17}(?![0-9A-Za-z])",
+        checksums.is_vin,
     ),
     _expression(
         "plate",

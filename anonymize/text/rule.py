@@ -12,6 +12,8 @@ D0 = r"(?<![0-9])(?<![0-9][.])"
 D1 = r"(?![0-9])(?![.][0-9])(?!e[+-]?[0-9])"
 A0 = r"(?<![0-9A-Za-z])"
 A1 = r"(?![0-9A-Za-z])"
+# Before words of 17 characters: no digits and exponent of a number such as 1.2246467991473532e-16.
+NO_NUMBER = r"(?![0-9]{16}e[+-][0-9])(?!(?<=[0-9][.])[0-9]{1,16}e[0-9]{1,3}(?![0-9A-Za-z]))"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

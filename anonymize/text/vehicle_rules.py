@@ -6,7 +6,7 @@ import re
 
 from anonymize.finding import FindingKind
 from anonymize.text import checksums
-from anonymize.text.rule import A0, A1, D0, D1, Rule
+from anonymize.text.rule import A0, A1, D0, D1, NO_NUMBER, Rule
 
 PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
 
@@ -63,7 +63,7 @@ RULES = (
         name="vin",
         kind=FindingKind.VIN,
         needs=r"[A-Za-z0-9]{17}",
-        pattern=A0 + r"[A-HJ-NPR-Z0-9]{8}[0-9X][A-HJ-NPR-Z0-9]{8}" + A1,
+        pattern=A0 + NO_NUMBER + r"[A-HJ-NPR-Z0-9]{8}[0-9X][A-HJ-NPR-Z0-9]{8}" + A1,
         score=0.95,
         context=_VIN_WORDS,
         context_score=1.0,
@@ -95,7 +95,7 @@ RULES = (
         name="vin_by_context",
         kind=FindingKind.VIN,
         needs=r"[A-Za-z0-9]{17}",
-        pattern=A0 + r"[A-HJ-NPR-Z0-9]{17}" + A1,
+        pattern=A0 + NO_NUMBER + r"[A-HJ-NPR-Z0-9]{17}" + A1,
         score=0.0,
         context=_VIN_WORDS,
         context_score=0.75,

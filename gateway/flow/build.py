@@ -291,7 +291,8 @@ def _settled(gate: Gate, unlinked: Unlinked, sealed: SealedObject, context: Cont
     try:
         file = buffered(SealedFile(gate.vault.open(sealed.manifest_jws, context)))
         settled = unlinked.settle(file)
-        found = trip.search(unlinked).scan(chunks_of(file), media_type=unlinked.media_type)
+        content = (unlinked.expanded or chunks_of)(file)
+        found = trip.search(unlinked).scan(content, media_type=unlinked.media_type)
         residual = found if settled.residual is None else joined(settled.residual, found)
         if not residual.clean:
             kinds = sorted({f.kind.value for f in residual.residual})

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, ClassVar
 from anonymize.containers.can_residual import scan_can_frames
 from anonymize.containers.cleanse import cleanse_container
 from anonymize.containers.container_pass import ContainerPass, PassOutcome
+from anonymize.containers.expanded import expanded
 from anonymize.containers.open import open_container
 from anonymize.containers.positions import tracks_of
 from anonymize.containers.residual import scan_messages
@@ -182,6 +183,7 @@ class ContainerHandler:
             absolute_time="stripped" if local else "shifted",
             settle=_settling(run, treated, unlinking, reference, displacement, shown, profile, dbc),
             searched="identifiers",
+            expanded=expanded,
         )
 
 

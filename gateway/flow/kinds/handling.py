@@ -122,6 +122,8 @@ class Unlinked:
         mask: What makes the released mask file of the treated item's; None where it stays as it is.
         searched: What the release's own search looks for in the bytes: true positions and identifiers, or
             identifiers only, where displaced places of the item's own lie on roads that were driven.
+        expanded: Called with the sealed result: what that search reads, where the bytes themselves are
+            compressed and would show it other words than they hold; None for the bytes themselves.
         level: The level that a recognised processor lowered the item to; None where its level stays.
     """
 
@@ -135,6 +137,7 @@ class Unlinked:
     placed: Mapping[str, Any] = field(default_factory=dict)
     mask: Callable[[bytes], bytes] | None = None
     searched: Literal["everything", "identifiers"] = "everything"
+    expanded: Callable[[BinaryIO], Iterable[bytes]] | None = None
     level: Level | None = None
 
 

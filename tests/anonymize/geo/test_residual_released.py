@@ -29,7 +29,7 @@ def test_a_report_names_its_scanners_and_what_they_searched(drive):
     report = scan_released(
         iter([content[:20], content[20:]]), media_type="text/plain", lat=track.lat, lon=track.lon, vins=[VIN]
     )
-    assert report.scanners == ("positions@2", "identifiers@1")
+    assert report.scanners == ("positions@2", "identifiers@2")
     assert {f.kind for f in report.residual} == {FindingKind.POSITION, FindingKind.VIN}
     assert report.facts == {
         "media_type": "text/plain",

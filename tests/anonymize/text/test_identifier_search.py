@@ -1,6 +1,7 @@
 """VINs, serials and planted strings are found in every form, at their place, and nothing else is."""
 
 import base64
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -50,6 +51,48 @@ def test_an_unknown_vin_is_found_by_its_check_digit(form):
     (found,) = find_identifiers(content)
     assert found.label.startswith("check digit")
     assert not find_identifiers(b"car " + FORMS[form](CHECKED[:8] + "1" + CHECKED[9:]) + b" seen")
+
+
+@pytest.mark.parametrize("lead", [b"", b"{", b"vehicle=", b"\x00\x01", b"car "])
+@pytest.mark.parametrize("before", [b"", b'{"data":"', b"data:text/plain;base64,", b"n", b"nn", b"nnn"])
+def test_an_unknown_vin_is_found_in_what_base64_encodes(before, lead):
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        for vin in (CHECKED, CHECKED.lower()):
+            text = encode(lead + vin.encode() + b"\xff\xfe seen")
+            (found,) = find_identifiers(before + text + b'"}')
+            assert found.label == "check digit base64"
+
+
+@pytest.mark.parametrize("around", [b'"', b"\x00", b"\n\x11", b"=", b"/", b".", b":", b"\xe8\xbd\xa6"])
+def test_an_unknown_vin_is_found_among_text_and_bytes(around):
+    for lead in (b"", b"1.5e-7,0.25,", b"/data/vehicles", bytes(range(256)) * 9):
+        (found,) = find_identifiers(lead + around + CHECKED.encode() + around + b"seen")
+        assert found.label == "check digit"
+
+
+def test_an_unknown_vin_is_found_at_every_place_of_a_long_base64_text():
+    """Blocks cut long texts anywhere: whatever the place, the VIN is found, once, where it is."""
+    rng = np.random.default_rng(5)
+    noise = rng.bytes(3_000_000)
+    for place in (0, 1, 785_900, 786_410, 786_431, 786_432, 1_572_863, len(noise)):
+        text = base64.b64encode(noise[:place] + b" " + CHECKED.encode() + b" " + noise[place:])
+        (found,) = Identifiers().search([b'{"data": "', text, b'"}'])
+        first = 10 + (place + 1) * 4 // 3
+        assert found.where == IndexSpan(start=first, end=10 + -(-(place + 1 + 17) * 4 // 3))
+
+
+def test_floats_and_what_base64_spells_are_no_vins():
+    """Of so many numbers and characters hundreds have right check digits by chance, and none is a VIN."""
+    rng = np.random.default_rng(3)
+    numbers = (rng.normal(size=200_000) * 10.0 ** -rng.integers(5, 20, 200_000)).tolist()
+    for content in (json.dumps(numbers), json.dumps(numbers).upper(), " ".join(map(str, numbers))):
+        assert find_identifiers(content.encode()) == ()
+    word = CHECKED.encode()
+    for spelled in (b"+" + word + b"/", b"/" + word + b"+", b"//" + word + b"//"):
+        noise = base64.b64encode(rng.bytes(1_500_000))
+        content = b"".join(noise[k : k + 3000] + spelled for k in range(0, len(noise), 3000))
+        assert find_identifiers(b'"' + content + b'"') == ()
+        assert find_identifiers(b'"' + noise[:300] + spelled + noise[:300] + b'"')
 
 
 def test_serials_are_found_without_their_separators_and_as_stored_bytes():
