@@ -1,4 +1,4 @@
-"""Scheduled work in one process: retention, checkpoints, stalled recordings. Jobs are idempotent and recorded."""
+"""Scheduled work in one process: retention, checkpoints, archive, stalled recordings. Jobs may be repeated."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +11,8 @@ from filelock import FileLock, Timeout
 from audit.errors import LedgerError
 from audit.events import EventType
 from audit.orphans import ORPHAN_AFTER
+from audit.tiles import archive_tiles
+from gateway.errors import ConfigurationError
 from gateway.flow.acts import intended
 from gateway.flow.erase import expire_raw
 from gateway.flow.gate import Gate
@@ -76,11 +78,34 @@ def orphaned_intents(gate: Gate) -> Mapping[str, int]:
     return {"orphans": len(orphans)}
 
 
+def archive(gate: Gate) -> Mapping[str, int]:
+    """Bring the archive of tiles up to a fresh checkpoint, cosigned where there are witnesses.
+
+    Raises:
+        ConfigurationError: The settings name no archive.
+        SignatureError: The directory holds the archive of another ledger.
+        TileError: The archive is ahead of the ledger: the ledger was rolled back.
+        LedgerCorruptError: The ledger does not extend its archive.
+        OSError: The disk refused.
+    """
+    directory = gate.settings.archive_dir
+    if directory is None:
+        raise ConfigurationError("no archive (set FLEETGATE_ARCHIVE_DIR to a directory)")
+    note = gate.checkpoint()
+    try:
+        archived = archive_tiles(gate.ledger, directory, note)
+    except LedgerError as error:
+        log.critical("the archive in %s is not that of this ledger as it stands: %s", directory, error)
+        raise
+    return {"entries": archived.size, "files": archived.written}
+
+
 JOBS: Mapping[str, Job] = {
     "retention": retention,
     "checkpoint": checkpoint,
     "retry_stalled": retry_stalled,
     "orphaned_intents": orphaned_intents,
+    "archive": archive,
 }
 
 
@@ -149,6 +174,8 @@ def scheduled(gate: Gate) -> Iterator[bool]:
             "retention": gate.settings.sweep_interval_s,
             "orphaned_intents": gate.settings.sweep_interval_s,
         }
+        if gate.settings.archive_dir is not None:
+            intervals["archive"] = gate.settings.archive_interval_s
         for name, seconds in intervals.items():
             scheduler.add_job(
                 _guarded,

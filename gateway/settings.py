@@ -1,9 +1,9 @@
 """Deployment facts, read from ``FLEETGATE_*`` environment variables. Regulatory numbers live in policy data."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.errors import ConfigurationError
@@ -69,6 +69,10 @@ class Settings(BaseSettings):
     objects_ca_file: Path | None = None
     objects_timeout_s: float = Field(default=60.0, gt=0)
     passphrase: SecretStr | None = None
+        archive_dir: Directory that the ledger is archived in as tiles (C2SP tlog-tiles); no archive unless set.
+        archive_interval_s: Seconds between runs of the archive job.
+        disk_reserve_bytes: Bytes held beside a SQLite ledger for its own entries on a full disk; 0 for none.
+        disk_low_bytes: Free bytes below which nothing is taken in or built; more than `disk_reserve_bytes`.
     passphrase_file: Path | None = None
     suite: Literal["aes256gcm-sha256-ed25519", "sm4gcm-sm3-sm2"] = "aes256gcm-sha256-ed25519"
     origin: str = "fleetgate.local/ledger"
@@ -120,3 +124,17 @@ class Settings(BaseSettings):
         if not lines or not lines[0]:
             raise ConfigurationError(f"passphrase file is empty (got {self.passphrase_file})")
         return lines[0]
+    archive_dir: Path | None = None
+    archive_interval_s: int = Field(default=3600, gt=0)
+    disk_reserve_bytes: int = Field(default=64 * 1024**2, ge=0)
+    disk_low_bytes: int = Field(default=512 * 1024**2, ge=0)
+    @model_validator(mode="after")
+    def _reserve_below_threshold(self) -> Self:
+        """What the reserve gives back must not look like a disk with space."""
+        if self.disk_low_bytes <= self.disk_reserve_bytes:
+            raise ValueError(
+                f"disk_low_bytes (got {self.disk_low_bytes}, expected more than disk_reserve_bytes, "
+                f"{self.disk_reserve_bytes})"
+            )
+        return self
+

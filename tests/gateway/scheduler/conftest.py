@@ -20,7 +20,8 @@ def shared_house(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     if request.param == "postgresql":
         schema: Callable[[str], str] = request.getfixturevalue("postgresql_server")
         url = schema(f"scheduler_{secrets.token_hex(8)}")
-    return House(home=tmp_path_factory.mktemp("house") / "home", database_url=url)
+    folder = tmp_path_factory.mktemp("house")
+    return House(home=folder / "home", database_url=url, settings_changes={"archive_dir": folder / "archive"})
 
 
 @pytest.fixture(scope="module")

@@ -124,7 +124,8 @@ def test_one_process_schedules(shared_gate: Gate, shared_house: House):
 
 def quickly(gate: Gate) -> Gate:
     """The gate with every job due each second."""
-    settings = gate.settings.model_copy(update={"checkpoint_interval_s": 1, "sweep_interval_s": 1})
+    each_second = dict.fromkeys(("checkpoint_interval_s", "sweep_interval_s", "archive_interval_s"), 1)
+    settings = gate.settings.model_copy(update=each_second)
     return dataclasses.replace(gate, settings=settings)
 
 
