@@ -73,8 +73,8 @@ class SectorProfile:
 
     Attributes:
         least_fov_deg: A camera that sees less to the sides, in degrees, is tested as if it saw so much.
-        least_heading_error_deg: The direction of a camera, and of a LiDAR whose vehicle's heading is its course, is
-            never taken to be better known, to either side.
+        least_heading_error_deg: The direction of a camera, or of a LiDAR that a course tells, is never taken to be
+            better known, to either side.
         least_speed_mps: A vehicle that is slower, in metres per second, may reverse: its course tells no heading.
     """
 

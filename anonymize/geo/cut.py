@@ -17,7 +17,7 @@ from anonymize.errors import MalformedItemError
 from anonymize.finding import FieldPath, Finding, FindingKind, IndexSpan, Treatment, TreatmentKind
 from anonymize.formats.track import Track, check_positions
 from anonymize.geo.crs import steps_m
-from anonymize.geo.ellipsoid import FloatArray, from_enu
+from anonymize.geo.ellipsoid import FloatArray, from_enu, wrap_degrees
 from anonymize.geo.headings import Heading
 from anonymize.geo.sweep import most_severe
 from anonymize.geo.zones import ZoneHits, ZoneSet
@@ -259,10 +259,13 @@ def _without(track: Track, inside: NDArray[np.bool_], zones: ZoneSet) -> Track |
 
 def _crosses(track: Track, ends: NDArray[np.intp], zones: ZoneSet) -> NDArray[np.bool_]:
     """Whether the straight step to each of the fixes ``ends`` from its predecessor meets a zone."""
-    crosses = np.abs(track.lon[ends] - track.lon[ends - 1]) >= _HALF_TURN_DEG
+    crosses = np.zeros(len(ends), dtype=bool)
     for start in range(0, len(ends), _STEPS_AT_ONCE):
         part = ends[start : start + _STEPS_AT_ONCE]
-        pairs = np.stack([track.lon[part - 1], track.lat[part - 1], track.lon[part], track.lat[part]], axis=1)
+        # Straight across the antimeridian, not around the Earth.
+        begin = track.lon[part - 1]
+        end = begin + wrap_degrees(track.lon[part] - begin)
+        pairs = np.stack([begin, track.lat[part - 1], end, track.lat[part]], axis=1)
         lines = np.asarray(shapely.linestrings(pairs.reshape(-1, 2, 2)), dtype=np.object_)
         crosses[start + zones.crossed_by(lines)] = True
     return crosses

@@ -158,8 +158,9 @@ class ZoneSet:
         return near
 
     def crossed_by(self, lines: NDArray[np.object_]) -> NDArray[np.intp]:
-        """Indices of the lines in degrees that meet a zone, margins included."""
-        return np.unique(self._layer(0.0).tree.query(lines, predicate="intersects")[0])
+        """Indices of the lines in degrees that meet a zone, margins included; longitudes may run past 180."""
+        met = [line for line, _ in self._pairs(lines, "intersects")]
+        return np.unique(np.concatenate([np.zeros(0, np.intp), *met]))
 
     def around(self, lat: float, lon: float, *, within_m: float) -> tuple[tuple[int, float, float], ...]:
         """Zones (margins included) that come within a distance of a position.

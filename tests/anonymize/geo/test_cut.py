@@ -63,6 +63,18 @@ def test_a_step_across_a_zone_splits_although_no_fix_is_inside(zones, profile):
     assert cut_track(beside, zones, profile=profile).track.segment.tolist() == [0, 0]
 
 
+@pytest.mark.parametrize(("lat", "whole"), [(-17.0, False), (-16.9, True)])
+def test_a_step_across_the_antimeridian_splits_the_track_only_where_a_zone_is(
+    lat, whole, square, zone_file, profile
+):
+    """The zone lies between the meridian and the first fix beyond it."""
+    zones = ZoneSet.from_geojson(zone_file({"coordinates": square(-17.0, -179.995, 50.0), "margin_m": 0.0}))
+    lon = (179.95 + 0.02 * np.arange(7) + 180.0) % 360.0 - 180.0
+    cut = cut_track(straight(7, lat=np.full(7, lat), lon=lon), zones, profile=profile)
+    assert len(cut.track) == 7
+    assert (len(list(cut.track.segments())) == 1) == whole
+
+
 def test_a_track_wholly_inside_leaves_nothing(zones, profile):
     cut = cut_track(straight(3, lat=np.full(3, 39.905)), zones, profile=profile)
     assert cut.track is None
