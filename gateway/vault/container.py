@@ -65,7 +65,7 @@ class Segments:
             )
         return self.cipher.encrypt(self._nonce(index, last=last), plaintext, self.header)
 
-    def open(self, index: int, sealed: bytes, *, last: bool) -> bytes:
+    def open(self, index: int, sealed: Octets, *, last: bool) -> bytes:
         """Undo :meth:`seal`.
 
         Raises:

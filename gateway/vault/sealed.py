@@ -19,6 +19,9 @@ from gateway.vault.container import (
 from gateway.vault.errors import SealBrokenError
 from gateway.vault.suites import Suite
 
+# Segments that are wanted together are read together, up to this many bytes.
+_READ_LENGTH: Final = 4 * (DEFAULT_SEGMENT_SIZE + 16)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedSummary:
@@ -157,14 +160,14 @@ class SealedReader:
 
     def __init__(
         self,
-        read_at: Callable[[int, int], bytes],
+        read_at: Callable[[int, int], Octets],
         *,
         sealed_length: int,
         dek: bytes,
         context: bytes,
         expected_plaintext_length: int | None,
     ) -> None:
-        self._segments = open_header(read_at(0, HEADER_LENGTH), dek, context)
+        self._segments = open_header(bytes(read_at(0, HEADER_LENGTH)), dek, context)
         size, suite = self._segments.segment_size, self._segments.suite
         self._count = max(1, -(-(sealed_length - HEADER_LENGTH) // self._segments.stride))
         self.length: Final = sealed_length - HEADER_LENGTH - self._count * suite.tag_length
@@ -177,7 +180,7 @@ class SealedReader:
             )
         self._read_at = read_at
         if expected_plaintext_length is None:
-            self._segment(self._count - 1)
+            next(self._opened(self._count - 1, self._count))
 
     @property
     def suite(self) -> Suite:
@@ -208,26 +211,32 @@ class SealedReader:
 
     def _chunks(self, start: int, end: int) -> Iterator[bytes]:
         if self.length == 0:
-            self._segment(0)
+            next(self._opened(0, 1))
             return
         size = self._segments.segment_size
-        for index in range(start // size, -(-end // size) if end > start else start // size):
-            plaintext = self._segment(index)
-            base = index * size
-            if start <= base and base + len(plaintext) <= end:
-                yield plaintext
-            else:
-                yield plaintext[max(0, start - base) : end - base]
+        stop = -(-end // size) if end > start else start // size
+        at_once = max(1, _READ_LENGTH // self._segments.stride)
+        for first in range(start // size, stop, at_once):
+            base = first * size
+            for plaintext in self._opened(first, min(first + at_once, stop)):
+                if start <= base and base + len(plaintext) <= end:
+                    yield plaintext
+                else:
+                    yield plaintext[max(0, start - base) : end - base]
+                base += size
 
-    def _segment(self, index: int) -> bytes:
-        last = index == self._count - 1
+    def _opened(self, first: int, stop: int) -> Iterator[bytes]:
+        """Segments ``first`` to ``stop`` (exclusive), read at once and opened one by one."""
         stride = self._segments.stride
-        expected = stride
-        if last:
-            expected = self.length - index * self._segments.segment_size + self._segments.suite.tag_length
-        sealed = self._read_at(HEADER_LENGTH + index * stride, expected)
-        if len(sealed) != expected:
-            raise SealBrokenError(
-                f"segment {index} is truncated (got {len(sealed)}, expected {expected} bytes)"
-            )
-        return self._segments.open(index, sealed, last=last)
+        last = self.length - (self._count - 1) * self._segments.segment_size + self._segments.suite.tag_length
+        length = (stop - first) * stride - (stride - last if stop == self._count else 0)
+        sealed = memoryview(self._read_at(HEADER_LENGTH + first * stride, length))
+        for index in range(first, stop):
+            expected = last if index == self._count - 1 else stride
+            offset = (index - first) * stride
+            segment = sealed[offset : offset + expected]
+            if segment.nbytes != expected:
+                raise SealBrokenError(
+                    f"segment {index} is truncated (got {segment.nbytes}, expected {expected} bytes)"
+                )
+            yield self._segments.open(index, segment, last=index == self._count - 1)

@@ -25,7 +25,7 @@ class Aead(Protocol):
     def encrypt(self, nonce: bytes, data: bytes | bytearray | memoryview, associated_data: bytes, /) -> bytes:
         """Ciphertext and tag."""
 
-    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes:
+    def decrypt(self, nonce: bytes, data: bytes | bytearray | memoryview, associated_data: bytes, /) -> bytes:
         """The plaintext."""
 
 
@@ -57,7 +57,7 @@ class Sm4Gcm:
         encryptor.authenticate_additional_data(associated_data)
         return encryptor.update(data) + encryptor.finalize() + encryptor.tag
 
-    def decrypt(self, nonce: bytes, data: bytes, associated_data: bytes, /) -> bytes:
+    def decrypt(self, nonce: bytes, data: bytes | bytearray | memoryview, associated_data: bytes, /) -> bytes:
         """The plaintext, whole, once its tag was verified.
 
         Raises:
@@ -66,7 +66,7 @@ class Sm4Gcm:
         if len(data) < _TAG_LENGTH:
             raise InvalidTag
         view = memoryview(data)
-        mode = modes.GCM(_checked(nonce), data[-_TAG_LENGTH:])
+        mode = modes.GCM(_checked(nonce), bytes(view[-_TAG_LENGTH:]))
         decryptor = Cipher(self._algorithm, mode).decryptor()
         decryptor.authenticate_additional_data(associated_data)
         return decryptor.update(view[:-_TAG_LENGTH]) + decryptor.finalize()

@@ -51,7 +51,7 @@ def open_value(keystore: Keystore, *, kek_id: str, context: bytes, sealed: bytes
     dek = keystore.unwrap_dek(kek_id, sealed[_LENGTH.size : start], context)
     container = memoryview(sealed)[start:]
     reader = SealedReader(
-        lambda offset, size: bytes(container[offset : offset + size]),
+        lambda offset, size: container[offset : offset + size],
         sealed_length=len(container),
         dek=dek,
         context=context,
