@@ -11,6 +11,7 @@ from typing import Any
 import rfc8785
 import sqlalchemy as sa
 
+from anonymize.geo.crs_names import canonical_name
 from audit.events import EventType
 from audit.intent import Intent
 from gateway.database import ReadSession, WriteSession
@@ -24,6 +25,7 @@ from gateway.errors import (
 from gateway.flow import evidence
 from gateway.flow.acts import intended, recorded, refused
 from gateway.flow.deciding import certificate_facts, decide, instant, policy_facts, profile_facts
+from gateway.flow.disk import require_disk
 from gateway.flow.gate import Gate
 from gateway.flow.recording import (
     DataClass,
@@ -38,9 +40,13 @@ from gateway.flow.records import ItemRow, RecordingRow, RejectedUploadRow
 from gateway.people.records import CarrierRow, PersonRow
 from gateway.people.registry import Actor
 from gateway.people.zones import zones_in_force
+from gateway.vault.intake_key import IntakeKey
 from gateway.vault.store import Context, SealedObject
 from gateway.vault.values import open_value, seal_value
+from gateway.vehicles.errors import SealedDeliveryError
 from gateway.vehicles.manifest import Manifest, ManifestItem, parse_manifest
+from gateway.vehicles.outbox import context_of
+from gateway.vehicles.sealing import open_secret, opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,12 +59,17 @@ class Delivery:
         manifest_signed: Whether an enrolled vehicle's signature over the manifest was verified.
         zone_attestation: A compliance officer's statement that items without a position lie outside every
             restricted zone, with the reason; ``None`` leaves such items in quarantine.
+        manifest_sealed: Whether the manifest arrived sealed to this gate.
+        carrier: The disk that a vehicle's own manifest came on; ``None`` where the manifest names the carrier
+            itself.
     """
 
     manifest: Manifest
     source: str
     manifest_signed: bool
     zone_attestation: str | None = None
+    manifest_sealed: bool = False
+    carrier: str | None = None
 
 
 _DECLARED_BY_EXTENSION = {
@@ -107,15 +118,19 @@ def announce(gate: Gate, delivery: Delivery, *, actor: Actor) -> RecordingId:
 
     Raises:
         ConflictError: The recording id is taken by another manifest.
+        SealedDeliveryError: It is sealed to another key or as another recording, or not sealed where it must be.
         DeniedError: Policy refuses the recording (rules 1-3, 7, 20, 26).
+        DiskLowError: Too little space is left.
         LedgerUnavailableError: No ledger, no intake.
     """
     manifest = delivery.manifest
+    _check_sealing(gate, delivery, actor=actor)
     recording = RecordingId(manifest.recording)
     content = rfc8785.dumps(manifest.payload())
     digest = _keyed_digest(gate, content)
     if _announced(gate, manifest, digest, actor=actor):
         return recording
+    require_disk(gate)
     with gate.database.read() as session:
         question = _intake_question(gate, session, delivery, actor)
     decide(
@@ -128,6 +143,24 @@ def announce(gate: Gate, delivery: Delivery, *, actor: Actor) -> RecordingId:
         if not _announced(gate, manifest, digest, actor=actor):
             raise
     return recording
+
+
+def _check_sealing(gate: Gate, delivery: Delivery, *, actor: Actor) -> None:
+    manifest = delivery.manifest
+    try:
+        if manifest.sealing is not None:
+            open_secret(manifest.sealing, manifest.vehicle, manifest.recording, IntakeKey(gate.keystore))
+        if gate.settings.require_sealed_delivery and not (manifest.sealing and delivery.manifest_sealed):
+            raise SealedDeliveryError("recording is not sealed (expected it sealed to this gate)")
+    except SealedDeliveryError as error:
+        refused(
+            gate,
+            EventType.INTAKE_RECORDING_RECEIVE,
+            actor=actor.id,
+            object_id=manifest.recording,
+            reason=error.reason,
+        )
+        raise
 
 
 def _announced(gate: Gate, manifest: Manifest, digest: str, *, actor: Actor) -> bool:
@@ -205,7 +238,8 @@ def _attestation_digest(gate: Gate, attestation: str | None) -> str | None:
 
 def _intake_question(gate: Gate, session: ReadSession, delivery: Delivery, actor: Actor) -> dict[str, Any]:
     manifest = delivery.manifest
-    carrier = session.get(CarrierRow, manifest.vehicle) if delivery.source == "carrier" else None
+    named = delivery.carrier or manifest.vehicle
+    carrier = session.get(CarrierRow, named) if delivery.source == "carrier" else None
     officer = session.get(PersonRow, carrier.checked_in_by) if carrier else None
     role = "compliance_officer" if officer and "compliance_officer" in officer.roles else None
     zones = zones_in_force(gate, session)
@@ -226,7 +260,7 @@ def _intake_question(gate: Gate, session: ReadSession, delivery: Delivery, actor
             "carrier_registered": carrier is not None,
             "carrier_checked_in_by_role": role,
             "region": manifest.region,
-            "crs": manifest.crs,
+            "crs": canonical_name(manifest.crs),
             "item_count": len(manifest.items),
             "classes_declared": declared_classes(manifest),
             "started_at": instant(manifest.started_at),
@@ -274,7 +308,9 @@ def receive_item(
 
     Raises:
         NotFoundError: The recording or item was not announced.
+        DiskLowError: Too little space is left.
         DigestMismatchError: Size or SHA-256 are not the announced ones; the bytes are kept as rejected.
+        SealedDeliveryError: The vehicle sealed the item, and this does not open as it; nothing is kept.
         LedgerUnavailableError: No ledger, no intake.
         StorageError: The disk refused; nothing was acknowledged.
     """
@@ -286,8 +322,9 @@ def receive_item(
             raise NotFoundError(f"no such item was announced (got {recording!r}, position {position})")
         if row.state != ItemState.AWAITED:
             return ItemState(row.state)
-        announced = load_manifest(gate, session, recording).items[position]
+        manifest = load_manifest(gate, session, recording)
         owner = session.get_one(RecordingRow, recording)
+    require_disk(gate)
     event = intended(
         EventType.INTAKE_ITEM_RECEIVE,
         actor=actor.id,
@@ -298,15 +335,28 @@ def receive_item(
         digests=actor.digests,
     )
     with gate.ledger.intent(event) as intent:
-        sealed = gate.vault.seal(
-            _bounded(chunks, gate.settings.max_item_bytes),
-            kek_id=owner.kek_id,
-            context=Context(owner=recording, object=row.id, role="original"),
-        )
+        try:
+            sealed = gate.vault.seal(
+                _bounded(_plaintext(gate, manifest, position, chunks), gate.settings.max_item_bytes),
+                kek_id=owner.kek_id,
+                context=Context(owner=recording, object=row.id, role="original"),
+            )
+        except SealedDeliveryError as error:
+            # Bytes that do not authenticate are nobody's: nothing of them is kept.
+            intent.refuse(facts={"reason": error.reason})
+            raise
+        announced = manifest.items[position]
         if (sealed.plaintext_length, sealed.plaintext_sha256) != (announced.size, announced.sha256):
             _keep_rejected(gate, intent, row=row, sealed=sealed)
             raise DigestMismatchError(_mismatch(announced, sealed))
         return _store_received(gate, intent, row=row, owner=owner, sealed=sealed)
+
+
+def _plaintext(gate: Gate, manifest: Manifest, position: int, chunks: Iterable[bytes]) -> Iterable[bytes]:
+    """What was delivered, opened in memory on its way to the vault where the vehicle sealed it."""
+    if manifest.sealing is None:
+        return chunks
+    return opened(chunks, manifest.sealing, context_of(manifest, position), IntakeKey(gate.keystore))
 
 
 def _mismatch(announced: ManifestItem, sealed: SealedObject) -> str:

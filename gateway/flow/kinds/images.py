@@ -28,6 +28,7 @@ from gateway.flow.kinds.handling import (
     zone_tags,
 )
 from gateway.flow.kinds.sight import frame_hits, sight_of, zone_facts
+from gateway.flow.kinds.stated_places import places_meant
 from gateway.flow.kinds.surroundings import Surroundings
 from gateway.flow.recording import Classified, Cleansed, DataClass, Level
 
@@ -59,9 +60,8 @@ class ImageHandler:
         self, gate: Gate, kind: ItemKind, original: BinaryIO, *, crs: str, zones: ZoneSet | None
     ) -> Examination:
         """See ``ItemHandler``."""
-        del crs
         image = inspect_image(original.read(), image_kind(kind), profile=gate.profile.profile.images)
-        facts = {
+        facts: dict[str, Any] = {
             "width": image.width,
             "height": image.height,
             "latitude": image.latitude,
@@ -71,12 +71,15 @@ class ImageHandler:
             "thumbnail": image.has_thumbnail,
             "extra_images": image.extra_images,
         }
+        places = places_meant(image.latitude, image.longitude, crs=crs)
+        if len(places) > 1:
+            facts["places_meant"] = [list(place) for place in places]
         # Exterior images with faces or plates are important data at any volume (COMPLIANCE.md C1); whether there
         # are any is known only after detection, so each counts as if there were.
         return Examination(
             data_class=DataClass.EXT_IMAGE,
             level=Level.S3_IMPORTANT,
-            tags=zone_tags(image.latitude, image.longitude, zones),
+            tags=tuple(sorted({tag for place in places for tag in zone_tags(*place, zones)})),
             facts=facts,
         )
 
@@ -143,7 +146,10 @@ def _zone_test(
         return (), {}
     sight = sight_of(surroundings.cameras.get(item.quarantined.item), profile)
     heading = surroundings.heading_of(item, least_speed_mps=sight.least_speed_mps) if sight else None
-    hits = frame_hits(
-        place[0], place[1], sight=sight, heading=heading, profile=profile, zones=surroundings.zones.zones
-    )
-    return hits, zone_facts(sight, "sector" if heading else "disc")
+    found: dict[str, Finding] = {}
+    for lat, lon in item.facts.get("places_meant", [place[:2]]):
+        hits = frame_hits(
+            lat, lon, sight=sight, heading=heading, profile=profile, zones=surroundings.zones.zones
+        )
+        found |= {hit.label: hit for hit in hits}
+    return tuple(found.values()), zone_facts(sight, "sector" if heading else "disc")

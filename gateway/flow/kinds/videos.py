@@ -31,6 +31,7 @@ from gateway.flow.kinds.handling import (
     zone_tags,
 )
 from gateway.flow.kinds.sight import zone_facts
+from gateway.flow.kinds.stated_places import is_ambiguous, require_unambiguous
 from gateway.flow.kinds.surroundings import Surroundings
 from gateway.flow.recording import Classified, Cleansed, DataClass, Level
 from gateway.people.zones import InstalledZones
@@ -48,8 +49,9 @@ class VideoHandler:
         self, gate: Gate, kind: ItemKind, original: BinaryIO, *, crs: str, zones: ZoneSet | None
     ) -> Examination:
         """See ``ItemHandler``."""
-        del kind, crs
         video = inspect_video(original, profile=gate.profile.profile)
+        if video.latitude is not None or (is_ambiguous(crs) and self.tracks(gate, kind, original, crs=crs)):
+            require_unambiguous(crs, "a place that a video states")
         # Exterior video with faces or plates is important data at any volume (COMPLIANCE.md C1), as for images.
         return Examination(
             data_class=DataClass.EXT_VIDEO,

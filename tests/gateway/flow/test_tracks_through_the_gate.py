@@ -1,5 +1,6 @@
 """Tracks through the gate: declared systems are undone before zones are tested; odd times and meridians pass."""
 
+import io
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from types import SimpleNamespace
@@ -7,6 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 
 from anonymize.containers.mcap_writer import write_mcap
 from anonymize.formats.identify import ItemKind
@@ -29,6 +32,7 @@ from simulators import (
     cleanse,
     grant,
     manifest_of,
+    png,
     publish,
     route,
     vehicle_actor,
@@ -149,6 +153,49 @@ def test_a_container_under_a_system_that_its_fixes_cannot_be_in_is_held(world):
     (item,) = recording_summary(world.gate, recording)["items"]
     assert (item["state"], item["reason"]) == ("held", "unknown_crs")
     assert "GCJ-02" in item["detail"]
+
+
+def photograph(lat: float, lon: float) -> bytes:
+    picture, out = Image.open(io.BytesIO(png())), io.BytesIO()
+    exif = picture.getexif()
+    exif.get_ifd(0x8825).update(
+        {1: "N", 2: sexagesimal(lat), 3: "E", 4: sexagesimal(lon), 0x12: "WGS-84"}  # GPSMapDatum
+    )
+    picture.save(out, "JPEG", exif=exif)
+    return out.getvalue()
+
+
+def sexagesimal(degrees: float) -> tuple[IFDRational, ...]:
+    whole, minutes = int(degrees), (degrees % 1.0) * 60.0
+    seconds = round((minutes % 1.0) * 60.0 * 10_000)
+    return IFDRational(whole), IFDRational(int(minutes)), IFDRational(seconds, 10_000)
+
+
+@pytest.mark.parametrize("crs", ["GCJ02", "BD-09", "EPSG:4326"])
+def test_a_place_in_a_picture_is_tested_in_both_systems_that_it_may_be_in(world, crs):
+    """The manifest declares a map of China, also by an alias; EXIF says WGS-84 whatever the device wrote."""
+    there = float(world.lat[MIDDLE]), float(world.lon[MIDDLE])
+    y, x = from_wgs84([there[0]], [there[1]], "GCJ-02" if crs == "EPSG:4326" else crs)
+    files = {
+        "true.jpg": photograph(*there),
+        "shown.jpg": photograph(float(y[0]), float(x[0])),
+        "far.jpg": photograph(there[0] + 0.05, there[1]),
+    }
+    recording = cleanse(world.gate, files, captured={}, crs=crs)
+    states = {item["name"]: item["state"] for item in recording_summary(world.gate, recording)["items"]}
+    ambiguous = crs != "EPSG:4326"
+    assert states == {
+        "true.jpg": ItemState.CUT,
+        "shown.jpg": ItemState.CUT if ambiguous else ItemState.CLEANSED,
+        "far.jpg": ItemState.CLEANSED,
+    }
+
+
+@pytest.mark.parametrize("name", ["GCJ02", "BD09", "BD09LL", "OGC:CRS84", "epsg:4490"])
+def test_other_names_of_a_system_are_admitted_as_the_system_is(world, name):
+    manifest = manifest_of({"notes.txt": b"Sunny.\n"}, captured={}, crs=name)
+    delivery = Delivery(manifest=manifest, source="vehicle", manifest_signed=True)
+    assert announce(world.gate, delivery, actor=vehicle_actor())
 
 
 TIMES = {

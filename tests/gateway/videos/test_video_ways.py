@@ -160,3 +160,13 @@ def test_a_real_camera_is_cut_along_its_own_way(sqlite_house: House, shared_data
     with sqlite_house.opened() as gate:
         sqlite_house.furnish(gate, zones=near)
         assert fate(gate, cleanse(gate, {"hero.mp4": content}), "hero.mp4") == ("cut", None)
+
+
+def test_a_video_that_states_its_way_is_held_where_its_system_is_unsure(sqlite_house: House) -> None:
+    """GPMF is WGS-84 by its definition, and in China often enough GCJ-02: the manifest's."""
+    with sqlite_house.opened() as gate:
+        sqlite_house.furnish(gate, zones=beside(40))
+        recording = cleanse(gate, {"drive.mp4": camera(2)}, captured={}, crs="GCJ-02")
+        (item,) = recording_summary(gate, recording)["items"]
+    assert (item["state"], item["reason"]) == ("held", "unknown_crs")
+    assert "GCJ-02" in item["detail"]
