@@ -179,6 +179,17 @@ def videos(answer: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def long_tracks(answer: Mapping[str, Any]) -> list[Row]:
+    return [
+        Row(what=f"{form}, {found['fixes']:,} fixes: {what}", against="–", value=value, target=None)
+        for form, found in answer.items()
+        for what, value in (
+            ("CPU seconds", found["cpu_seconds"]),
+            ("peak memory, bytes a fix", found["peak_rss_mib"] * 2**20 / found["fixes"]),
+        )
+    ]
+
+
 def downstream(answer: Mapping[str, Any]) -> list[Row]:
     """No more points may be lost to a tracker than pixels were masked."""
     return [
@@ -213,6 +224,7 @@ BENCHMARKS = (
         rows=zones,
         quick=("--points", "240000", "--peer-points", "24000", "--rounds", "2"),
     ),
+    Benchmark(script="long_track", rows=long_tracks, quick=("--fixes", "100000")),
     Benchmark(script="mcap_rewrite", rows=rewrite, quick=("--mib", "32", "--rounds", "1")),
     Benchmark(
         script="position_search",
