@@ -8,6 +8,7 @@ from gateway.commands import (
     deliver,
     demo,
     geo,
+    keys,
     maps,
     model_quality,
     models,
@@ -27,6 +28,8 @@ app = typer.Typer(
 for commands in (setup.app, deliver.app, service.app, demo.app):
     for command in commands.registered_commands:
         app.registered_commands.append(command)
+for command in keys.app.registered_commands:
+    setup.key_app.registered_commands.append(command)
 app.add_typer(setup.key_app, name="key")
 app.add_typer(setup.person_app, name="person")
 app.add_typer(setup.vehicle_app, name="vehicle")

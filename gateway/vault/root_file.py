@@ -92,6 +92,8 @@ def protect_roots(directory: Path, roots: Roots, provider: KeyProvider, suite: S
         KeyUnavailableError: The provider refuses, or does not give back what it wrapped.
         StorageError: The file could not be replaced.
     """
+    if not roots.keystore:
+        roots = replace(roots, keystore=os.urandom(16).hex())
     document = _document(roots, provider, suite)  # 1
     read = _parse(document, directory)
     if _recovered(read, provider) != roots:
@@ -141,24 +143,16 @@ def recorded_fingerprint(directory: Path) -> str | None:
     return _parse(_read(directory), directory).fingerprint
 
 
-def recorded_keystore(directory: Path) -> str | None:
-    """The keystore's id as the root file states it; None where there is none.
+def named_roots(directory: Path, root: bytes) -> Roots | None:
+    """The root keys of a keystore that names a root key by fingerprint; None where its root file names none.
 
     Raises:
-        KeyUnavailableError: The file is malformed.
+        KeyUnavailableError: It names another root key, or the file is malformed.
     """
     if not (directory / ROOT_FILE).exists():
         return None
-    return _parse(_read(directory), directory).keystore or None
-
-
-def recorded_provider(directory: Path) -> dict[str, Any]:
-    """The provider that the root file names, without a secret.
-
-    Raises:
-        KeyUnavailableError: The file is missing or malformed.
-    """
-    return dict(_parse(_read(directory), directory).protected.record)
+    read = _parse(_read(directory), directory)
+    return None if read.fingerprint is None else _checked(read, root)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,13 +192,16 @@ def _recovered(read: _RootDocument, provider: KeyProvider) -> Roots:
         raise KeyUnavailableError(
             f"key provider of the keystore (got {provider.kind!r}, expected {kind!r} as its root file says)"
         )
-    root = provider.recover(read.protected, read.context)
+    return _checked(read, provider.recover(read.protected, read.context))
+
+
+def _checked(read: _RootDocument, root: bytes) -> Roots:
     if len(root) != ROOT_LENGTH:
         raise KeyUnavailableError(f"root key (got {len(root)} bytes, expected {ROOT_LENGTH})")
     stated = read.fingerprint
     if stated is not None and not hmac.compare_digest(root_fingerprint(root), stated):
         raise KeyUnavailableError(
-            f"root key from the provider (got fingerprint {root_fingerprint(root)[:16]}, expected {stated[:16]})"
+            f"root key (got the one of fingerprint {root_fingerprint(root)[:16]}, expected {stated[:16]})"
         )
     previous = None
     if read.previous is not None:

@@ -14,7 +14,7 @@ import rfc8785
 from gateway.vault.durable import replace_file, storage
 from gateway.vault.errors import KeyUnavailableError, SealBrokenError
 from gateway.vault.private import read_document
-from gateway.vault.root_file import Roots, forget_previous
+from gateway.vault.root_file import Roots, forget_previous, named_roots
 from gateway.vault.suites import Suite
 from gateway.vault.wrap import unwrap, wrap
 
@@ -76,6 +76,24 @@ def unopenable_keys(path: Path, roots: Roots) -> list[str]:
         except KeyUnavailableError:
             broken.append(file.name)
     return broken
+
+
+def recovered_roots(path: Path, root: bytes) -> Roots:
+    """The root keys of a keystore, from a root key that custodians recovered.
+
+    1. The keystore's root file names it by fingerprint.
+    2. Without a root file, or with one of version 1, it opens at least one key file.
+
+    Raises:
+        KeyUnavailableError: It is the root key of another keystore, or one before a rotation.
+    """
+    named = named_roots(path, root)  # 1
+    if named is not None:
+        return named
+    roots = Roots(keystore=os.urandom(16).hex(), current=root)  # 2
+    if len(unopenable_keys(path, roots)) == len(list(_key_files(path))):
+        raise KeyUnavailableError(f"the root key opens no key of '{path.name}' (expected its own)")
+    return roots
 
 
 def rewrap_keys(path: Path, roots: Roots, suite: Suite) -> tuple[int, Roots]:
