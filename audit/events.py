@@ -83,6 +83,7 @@ class EventType(StrEnum):
     AUDIT_LEDGER_CHECKPOINT = "audit:ledger:checkpoint"
     SYSTEM_GATEWAY_START = "system:gateway:start"
     SYSTEM_GATEWAY_INIT = "system:gateway:init"
+    SYSTEM_DISK_ALARM = "system:disk:alarm"
 
 
 class Outcome(StrEnum):

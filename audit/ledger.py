@@ -19,6 +19,7 @@ from audit.intent import NOT_SETTLED, Intent
 from audit.leaf import Entry
 from audit.orphans import find_orphans
 from audit.recompute import Progress, VerifiedLedger, check_checkpoint, verify_all, verify_tail
+from audit.reserve import SpaceReserve
 from audit.snapshot import Snapshot, open_snapshot
 from audit.tables import checkpoints, create_tables, details, prepare_engine, write_connection
 from audit.writer import GroupCommitWriter
@@ -50,6 +51,7 @@ class Ledger:
         signer: Key of the checkpoints.
         sealer: Seals detail per subject.
         clock: Gives the present as an aware datetime.
+        reserve: Given up when the disk is full, so that entries go on.
 
     Raises:
         LedgerCorruptError: if the tail does not verify.
@@ -62,6 +64,7 @@ class Ledger:
         signer: CheckpointSigner,
         sealer: DetailSealer,
         clock: Callable[[], datetime] = utc_now,
+        reserve: SpaceReserve | None = None,
     ) -> None:
         prepare_engine(engine)
         self._engine = engine
@@ -70,7 +73,8 @@ class Ledger:
         self.signer = signer
         with self.snapshot() as snapshot:
             verify_tail(snapshot, signer.vkey)
-        self._writer = GroupCommitWriter(engine, clock)
+        self.reserve = reserve
+        self._writer = GroupCommitWriter(engine, clock, reserve)
 
     def append(self, event: Event, *, detail: bytes | None = None, subject: str | None = None) -> Receipt:
         """Append one event and return once it is durable.

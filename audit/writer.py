@@ -5,6 +5,7 @@ extends what this process saw last, appends and commits; so there is one chain w
 """
 
 import os
+import sqlite3
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -16,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from audit.batch import Inserts, Pending, Receipt, Rows, SealedDetail
 from audit.errors import LedgerCorruptError, LedgerUnavailableError
 from audit.events import Event
+from audit.reserve import SpaceReserve
 from audit.snapshot import Head, load_head
 from audit.tables import entries, write_connection
 
@@ -37,9 +39,13 @@ class GroupCommitWriter:
     Args:
         engine: A prepared engine.
         clock: Gives the present as an aware datetime.
+        reserve: Given up when the disk is full, and the commit tried once more.
     """
 
-    def __init__(self, engine: Engine, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, engine: Engine, clock: Callable[[], datetime], reserve: SpaceReserve | None = None
+    ) -> None:
+        self._reserve = reserve
         self._engine = engine
         self._clock = clock
         self._pid = os.getpid()
@@ -149,7 +155,7 @@ class GroupCommitWriter:
     def _settle(self, batch: list[Pending]) -> None:
         started = monotonic()
         try:
-            receipts = self._commit(batch)
+            receipts = self._commit_with_reserve(batch)
         except Exception as exc:  # noqa: BLE001 - every waiting caller must learn of it
             self._disconnect()
             rest = [] if _is_transient(exc) else self._drain(poison=exc)
@@ -172,6 +178,15 @@ class GroupCommitWriter:
         if connection is not None:
             connection.invalidate()
             connection.close()
+
+    def _commit_with_reserve(self, batch: list[Pending]) -> list[Receipt | None]:
+        try:
+            return self._commit(batch)
+        except DBAPIError as exc:
+            if self._reserve is None or not _is_full(exc) or not self._reserve.release():
+                raise
+        self._disconnect()
+        return self._commit(batch)
 
     def _commit(self, batch: list[Pending]) -> list[Receipt | None]:
         if self._connection is None:
@@ -203,6 +218,10 @@ class GroupCommitWriter:
                 frontier.push(bytes(row.leaf_hash))
         if frontier.size != current.size or frontier.hashes != current.frontier.hashes:
             raise LedgerCorruptError(f"the head does not extend size {known.size} (got size {current.size})")
+
+
+def _is_full(exc: DBAPIError) -> bool:
+    return getattr(exc.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
 def _is_transient(exc: Exception) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from anonymize.profile import shipped_profile
 from audit.checkpoint import CheckpointSigner
 from audit.events import Event, EventType, Outcome
 from audit.ledger import Ledger
+from audit.reserve import SpaceReserve
 from audit.tables import create_tables
 from gateway.database import Database, create_engine
 from gateway.errors import ConfigurationError, NotInitialisedError
@@ -148,7 +150,12 @@ def initialise(settings: Settings, *, keystore: Keystore | None = None, clock: C
 @contextmanager
 def _ledger(settings: Settings, keystore: Keystore, engine: sa.Engine, clock: Clock) -> Iterator[Ledger]:
     signer = CheckpointSigner(keystore.seed("ledger"), settings.origin)
-    ledger = Ledger(engine, signer=signer, sealer=KeystoreSealer(keystore), clock=clock)
+    reserve = None
+    if engine.dialect.name == "sqlite":
+        reserve = SpaceReserve(Path(f"{engine.url.database}.reserve"), settings.disk_reserve_bytes)
+        if shutil.disk_usage(reserve.path.parent).free >= settings.disk_low_bytes:
+            reserve.hold()
+    ledger = Ledger(engine, signer=signer, sealer=KeystoreSealer(keystore), clock=clock, reserve=reserve)
     try:
         yield ledger
     finally:

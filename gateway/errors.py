@@ -88,6 +88,12 @@ class RangeNotSatisfiableError(GatewayError):
         self.size = size
 
 
+class DiskLowError(GatewayError):
+    """Too little space is left to take in or build anything; the ledger keeps the rest for itself."""
+
+    reason = "disk_low"
+
+
 class DeniedError(GatewayError):
     """Policy refused; the decision says which rules, with clauses."""
 

@@ -14,6 +14,7 @@ from audit.orphans import ORPHAN_AFTER
 from audit.tiles import archive_tiles
 from gateway.errors import ConfigurationError
 from gateway.flow.acts import intended
+from gateway.flow.disk import watch_disk
 from gateway.flow.erase import expire_raw
 from gateway.flow.gate import Gate
 from gateway.flow.law import raw_retention_days
@@ -78,6 +79,12 @@ def orphaned_intents(gate: Gate) -> Mapping[str, int]:
     return {"orphans": len(orphans)}
 
 
+def disk(gate: Gate) -> Mapping[str, int]:
+    """Put an alarm into the ledger where a disk is low; hold the ledger's reserve again where it is not."""
+    state = watch_disk(gate)
+    return {"free_bytes": state.free_bytes, "low": int(state.low)}
+
+
 def archive(gate: Gate) -> Mapping[str, int]:
     """Bring the archive of tiles up to a fresh checkpoint, cosigned where there are witnesses.
 
@@ -106,6 +113,7 @@ JOBS: Mapping[str, Job] = {
     "retry_stalled": retry_stalled,
     "orphaned_intents": orphaned_intents,
     "archive": archive,
+    "disk": disk,
 }
 
 
@@ -173,6 +181,7 @@ def scheduled(gate: Gate) -> Iterator[bool]:
             "retry_stalled": gate.settings.sweep_interval_s,
             "retention": gate.settings.sweep_interval_s,
             "orphaned_intents": gate.settings.sweep_interval_s,
+            "disk": gate.settings.sweep_interval_s,
         }
         if gate.settings.archive_dir is not None:
             intervals["archive"] = gate.settings.archive_interval_s

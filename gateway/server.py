@@ -14,6 +14,7 @@ from audit.errors import LedgerError
 from audit.events import Event, EventType, Outcome
 from gateway.api import auditors, downstream, operators, problems, vehicles
 from gateway.api.nonces import MemoryNonceStore
+from gateway.flow.disk import disk_state
 from gateway.flow.gate import Gate
 from gateway.flow.recording import RecordingState
 from gateway.flow.records import RecordingRow
@@ -98,7 +99,8 @@ def create_app(gate: Gate) -> FastAPI:
             size = gate.ledger.size
         except LedgerError as error:
             return problems.describe(error)
-        facts: dict[str, Any] = {"ledger_size": size, "policy_engine": gate.engine.name}
+        alarms = ["disk_low"] if disk_state(gate).low else []
+        facts: dict[str, Any] = {"ledger_size": size, "policy_engine": gate.engine.name, "alarms": alarms}
         return JSONResponse({"status": "ok", **facts})
 
     return app

@@ -69,6 +69,10 @@ class Settings(BaseSettings):
         witness_ca_file: CA certificates for `witnesses`.
         checkpoint_interval_s: Seconds between signed checkpoints.
         sweep_interval_s: Seconds between runs of the retention and retry jobs.
+        archive_dir: Directory that the ledger is archived in as tiles (C2SP tlog-tiles); no archive unless set.
+        archive_interval_s: Seconds between runs of the archive job.
+        disk_reserve_bytes: Bytes held beside a SQLite ledger for its own entries on a full disk; 0 for none.
+        disk_low_bytes: Free bytes below which nothing is taken in or built; more than `disk_reserve_bytes`.
         signature_max_age_s: Oldest acceptable HTTP message signature, in seconds.
         max_item_bytes: Largest item that is accepted, in bytes.
     """
@@ -85,10 +89,6 @@ class Settings(BaseSettings):
     objects_ca_file: Path | None = None
     objects_timeout_s: float = Field(default=60.0, gt=0)
     passphrase: SecretStr | None = None
-        archive_dir: Directory that the ledger is archived in as tiles (C2SP tlog-tiles); no archive unless set.
-        archive_interval_s: Seconds between runs of the archive job.
-        disk_reserve_bytes: Bytes held beside a SQLite ledger for its own entries on a full disk; 0 for none.
-        disk_low_bytes: Free bytes below which nothing is taken in or built; more than `disk_reserve_bytes`.
     passphrase_file: Path | None = None
     key_provider: ProviderKind = "passphrase"
     key_provider_timeout_s: float = Field(default=5.0, gt=0)
@@ -124,8 +124,22 @@ class Settings(BaseSettings):
     witness_ca_file: Path | None = None
     checkpoint_interval_s: int = Field(default=60, gt=0)
     sweep_interval_s: int = Field(default=60, gt=0)
+    archive_dir: Path | None = None
+    archive_interval_s: int = Field(default=3600, gt=0)
+    disk_reserve_bytes: int = Field(default=16 * 1024**2, ge=0)
+    disk_low_bytes: int = Field(default=512 * 1024**2, ge=0)
     signature_max_age_s: int = Field(default=60, gt=0)
     max_item_bytes: int = Field(default=2 * 1024**3, gt=0)
+
+    @model_validator(mode="after")
+    def _reserve_below_threshold(self) -> Self:
+        """What the reserve gives back must not look like a disk with space."""
+        if self.disk_low_bytes <= self.disk_reserve_bytes:
+            raise ValueError(
+                f"disk_low_bytes (got {self.disk_low_bytes}, expected more than disk_reserve_bytes, "
+                f"{self.disk_reserve_bytes})"
+            )
+        return self
 
     @property
     def state_url(self) -> str:
@@ -155,17 +169,3 @@ class Settings(BaseSettings):
         if not lines or not lines[0]:
             raise ConfigurationError(f"passphrase file is empty (got {self.passphrase_file})")
         return lines[0]
-    archive_dir: Path | None = None
-    archive_interval_s: int = Field(default=3600, gt=0)
-    disk_reserve_bytes: int = Field(default=64 * 1024**2, ge=0)
-    disk_low_bytes: int = Field(default=512 * 1024**2, ge=0)
-    @model_validator(mode="after")
-    def _reserve_below_threshold(self) -> Self:
-        """What the reserve gives back must not look like a disk with space."""
-        if self.disk_low_bytes <= self.disk_reserve_bytes:
-            raise ValueError(
-                f"disk_low_bytes (got {self.disk_low_bytes}, expected more than disk_reserve_bytes, "
-                f"{self.disk_reserve_bytes})"
-            )
-        return self
-

@@ -58,6 +58,7 @@ _STATUS: tuple[tuple[type[Exception], int, str | None], ...] = (
     (StorageError, 503, "storage_unavailable"),
     (SQLAlchemyError, 503, "database_unavailable"),
     (PolicyError, 503, "policy_unavailable"),
+    (errors.DiskLowError, 503, None),
     (errors.EvidenceError, 500, None),
     (VaultError, 500, "seal_broken"),
     (errors.GatewayError, 500, None),

@@ -271,7 +271,9 @@ def _as_document(answer: Answer) -> dict[str, Any]:
 @app.command()
 @reporting
 def ask(
-    question: Annotated[Question, typer.Argument(help="raw, recipients, denials, deletions, retention or orphans.")],
+    question: Annotated[
+        Question, typer.Argument(help="raw, recipients, denials, deletions, retention or orphans.")
+    ],
     person: As,
     key: Key,
     key_passphrase_file: KeyPassphrase,

@@ -25,6 +25,7 @@ from gateway.flow.area import area_evidence
 from gateway.flow.classify import buffered
 from gateway.flow.cleanse import load_cleansed, open_treated
 from gateway.flow.deciding import instant
+from gateway.flow.disk import require_disk
 from gateway.flow.gate import Gate
 from gateway.flow.kinds.handling import Settled, Unlinked, chunks_of
 from gateway.flow.kinds.maps import MAP_KINDS, map_positions
@@ -73,7 +74,9 @@ def build_release(gate: Gate, release: str) -> None:
         StageOrderError: The release is past building.
         ConflictError: The profile in force is no longer the one the release was requested under.
         InvalidRequestError: No item is left to offer.
+        DiskLowError: Too little space is left.
     """
+    require_disk(gate)
     with gate.database.read() as session:
         terms = terms_of(session, release)
         row = session.get_one(ReleaseRow, release)

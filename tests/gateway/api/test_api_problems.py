@@ -22,7 +22,8 @@ def test_health_tells_size_and_engine_to_anybody(served):
     document = answer.json()
     assert document["status"] == "ok"
     assert document["ledger_size"] > 0
-    assert set(document) == {"status", "ledger_size", "policy_engine"}
+    assert document["alarms"] == []
+    assert set(document) == {"status", "ledger_size", "policy_engine", "alarms"}
 
 
 def test_unknown_route_and_method(served, is_problem):
