@@ -5,7 +5,7 @@ Full tiles never change and are written once. The checkpoint is replaced last: w
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,7 +115,11 @@ def archive_tiles(
                 written += _write_once(path, read_tile(snapshot, tile))
             if progress:
                 progress(done + 1, len(tiles))
+    # A run that died may have left names that it had not synced.
+    for folder in sorted(_folders(directory, tiles) | ({directory.parent} if not held else set())):
+        _sync(folder)
     _replace(directory / "checkpoint", note.encode())
+    _sync(directory)
     return Archived(size=size, written=written)
 
 
@@ -149,22 +153,53 @@ def _write_once(path: Path, content: bytes) -> bool:
                 f"the archive holds another file (got {path.name}, expected what the ledger holds)"
             )
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path.parent)
     _replace(path, content)
+    _keep(path, path.unlink)
     return True
 
 
+def _folders(directory: Path, tiles: Iterable[Tile]) -> set[Path]:
+    found = {directory}
+    for tile in tiles:
+        folder = (directory / tile.path).parent
+        while folder not in found:
+            found.add(folder)
+            folder = folder.parent
+    return found
+
+
+def _make_folder(path: Path) -> None:
+    """Make a directory durably, and what it lies in."""
+    if path.is_dir():
+        return
+    _make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    _keep(path, path.rmdir)
+
+
+def _keep(path: Path, take_back: Callable[[], None]) -> None:
+    """Make a new name durable, or take it back: no later sync would prove that it is."""
+    try:
+        _sync(path.parent)
+    except OSError:
+        take_back()
+        raise
+
+
 def _replace(path: Path, content: bytes) -> None:
-    """Write durably under another name, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write durably under another name, then rename; the directory is the caller's to sync."""
     pending = path.with_name(f"{path.name}.new")
     with pending.open("wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
     pending.replace(path)
-    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(parent)
+        os.fsync(descriptor)
     finally:
-        os.close(parent)
+        os.close(descriptor)
