@@ -124,13 +124,22 @@ def write_once(path: Path, content: bytes) -> None:
 
     Raises:
         FileExistsError: The name is taken.
-        StorageError: The file is not durable; no half of it is under its name.
+        StorageError: The file is not durable; nothing is under its name.
     """
-    with pending_file(path) as pending:
-        pending.write(content)
-        pending.sync()
-        pending.publish()
-    sync_directory(path.parent)
+    published = False
+    try:
+        with pending_file(path) as pending:
+            pending.write(content)
+            pending.sync()
+            pending.publish()
+            published = True
+        sync_directory(path.parent)
+    except StorageError:
+        if published:
+            # No later sync proves this name durable, and who found it here would take it for that.
+            with storage("take back file", path.name):
+                path.unlink()
+        raise
 
 
 def sweep_temporary(directory: Path, *, older_than_s: float) -> tuple[str, ...]:

@@ -270,12 +270,14 @@ class Keystore:
             self._write_kek(kek_id)
 
     def ensure_kek(self, kek_id: str) -> None:
-        """Make a key encryption key unless there is one; errors as for :meth:`new_kek`."""
-        if self.has_kek(kek_id):
-            return
+        """Make a key encryption key unless there is one, durable either way; errors as for :meth:`new_kek`."""
+        path = self._kek_path(kek_id)
         with _exclusive(self._path):
             self._refuse_destroyed(kek_id)
-            if not self._kek_path(kek_id).exists():
+            if path.exists():
+                # Its maker may have died before it synced the name.
+                sync_directory(path.parent)
+            else:
                 self._write_kek(kek_id)
 
     def has_kek(self, kek_id: str) -> bool:
@@ -383,16 +385,18 @@ class Keystore:
     def _load_secret(self, kind: str, name: str) -> bytes:
         path = self._secret_path(kind, name)
         parts = (b"secret", kind.encode(), name.encode())
-        if not path.exists():
-            with _exclusive(self._path):
-                if not path.exists():
-                    value = Sm2PrivateKey.generate().scalar if kind == _SM2 else os.urandom(KEY_LENGTH)
-                    wrapped = base64.b64encode(
-                        wrap(self._roots.current, value, *parts, suite=self.suite)
-                    ).decode()
-                    write_once(
-                        path, rfc8785.dumps({"kind": kind, "name": name, "version": 1, "wrapped": wrapped})
-                    )
+        with _exclusive(self._path):
+            if path.exists():
+                # Its maker may have died before it synced the name.
+                sync_directory(path.parent)
+            else:
+                value = Sm2PrivateKey.generate().scalar if kind == _SM2 else os.urandom(KEY_LENGTH)
+                wrapped = base64.b64encode(
+                    wrap(self._roots.current, value, *parts, suite=self.suite)
+                ).decode()
+                write_once(
+                    path, rfc8785.dumps({"kind": kind, "name": name, "version": 1, "wrapped": wrapped})
+                )
         document = read_document(path, f"{kind} '{name}'")
         return unwrap_document(self._roots, document, parts, f"{kind} '{name}'")
 
