@@ -13,6 +13,7 @@ from gateway.commands import (
     model_quality,
     models,
     releases,
+    sealed,
     service,
     setup,
     witness,
@@ -25,7 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for commands in (setup.app, deliver.app, service.app, demo.app):
+for commands in (setup.app, deliver.app, sealed.app, service.app, demo.app):
     for command in commands.registered_commands:
         app.registered_commands.append(command)
 for command in keys.app.registered_commands:

@@ -30,6 +30,7 @@ READS_NOTHING_OF_ANYBODY = {
     "audit key": "prints a public key",
     "audit verify": "says whether pseudonymous entries verify; one runs it on a gate that is stopped",
     "dbc list": "lists file digests that operators installed",
+    "intake-key": "prints a public key",
     "models list": "lists models",
     "models verify": "recomputes digests of models",
     "policy export": "writes rules, which are public",

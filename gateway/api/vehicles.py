@@ -1,5 +1,6 @@
 """Routes of collection vehicles: announce a recording, deliver its items, ask where it stands."""
 
+import base64
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -15,8 +16,10 @@ from gateway.errors import DigestMismatchError, InvalidRequestError, NotFoundErr
 from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, load_manifest, receive_item
 from gateway.flow.records import ItemRow, RecordingRow
+from gateway.vault.intake_key import IntakeKey
 from gateway.vehicles.agent import RECORDINGS_PATH
 from gateway.vehicles.manifest import read_manifest
+from gateway.vehicles.outbox import open_manifest
 
 _MANIFEST_BYTES = 64 * 1024 * 1024
 
@@ -42,11 +45,13 @@ def _status(gate: Gate, recording: str) -> dict[str, Any]:
             sa.select(ItemRow.position, ItemRow.state).where(ItemRow.recording_id == recording)
         )
         states = {position: state for position, state in rows}  # noqa: C416 (rows are no pairs to mypy)
+    # Names of a sealed recording stay unseen by whoever relays the answer.
+    named = manifest.sealing is None
     return {
         "recording": recording,
         "items": [
             {
-                "name": item.name,
+                **({"name": item.name} if named else {}),
                 "index": i,
                 "state": states[i],
                 "href": f"{RECORDINGS_PATH}/{recording}/items/{i}",
@@ -54,6 +59,21 @@ def _status(gate: Gate, recording: str) -> dict[str, Any]:
             for i, item in enumerate(manifest.items)
         ],
     }
+
+
+def _statement(gate: Gate, body: dict[str, Any]) -> str:
+    """The signed manifest of an announcement, opened where it is sealed."""
+    sealed, statement = body.get("sealed_manifest"), body.get("manifest")
+    if isinstance(sealed, str) and statement is None:
+        try:
+            return open_manifest(base64.b64decode(sealed, validate=True), IntakeKey(gate.keystore))
+        except ValueError as error:
+            raise InvalidRequestError(f"sealed_manifest is not base64 ({error})") from error
+    if isinstance(statement, str) and sealed is None:
+        return statement
+    raise InvalidRequestError(
+        "body needs the field 'manifest' (expected a compact JWS) or 'sealed_manifest' (expected base64)"
+    )
 
 
 def _own(gate: Gate, caller: Caller, recording: str) -> None:
@@ -82,13 +102,12 @@ def vehicle_routes(gate: Gate, nonces: NonceStore, received: Callable[[str], Non
     async def post_recording(request: Request) -> JSONResponse:
         caller = await run_in_threadpool(authenticate, gate, nonces, request, kind="vehicle")
         body = json_object(checked_body(caller, await read_body(request)))
-        statement = body.get("manifest")
-        if not isinstance(statement, str):
-            raise InvalidRequestError("body needs the field 'manifest' (expected a compact JWS)")
+        sealed = "sealed_manifest" in body
+        statement = await run_in_threadpool(_statement, gate, body)
         manifest = await run_in_threadpool(read_manifest, statement, caller.public_key)
         if manifest.vehicle != caller.actor.id:
             raise UnauthenticatedError(f"manifest is of another vehicle (got {manifest.vehicle!r})")
-        delivery = Delivery(manifest=manifest, source="vehicle", manifest_signed=True)
+        delivery = Delivery(manifest=manifest, source="vehicle", manifest_signed=True, manifest_sealed=sealed)
         recording = await run_in_threadpool(announce, gate, delivery, actor=caller.actor)
         return JSONResponse(await run_in_threadpool(_status, gate, recording), status_code=201)
 
@@ -99,7 +118,8 @@ def vehicle_routes(gate: Gate, nonces: NonceStore, received: Callable[[str], Non
 
         def receive() -> str:
             with gate.database.read() as session:
-                items = load_manifest(gate, session, recording).items
+                manifest = load_manifest(gate, session, recording)
+            items = manifest.items if manifest.sealing is None else manifest.sealing.items
             if not 0 <= position < len(items):
                 raise NotFoundError(f"no such item was announced (got position {position})")
             signed = caller.request.content_sha256

@@ -14,7 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as ProgressBar
 
+from gateway.app import release_public_key
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
+from gateway.destruction import certify_destruction, verify_destruction
 from gateway.errors import InvalidRequestError
 from gateway.flow.dossier import REVIEWERS, recording_summary, review_recording
 from gateway.flow.erase import erase_recording
@@ -117,11 +119,24 @@ def ingest_files(
     delivery = Delivery(
         manifest=manifest, source="carrier", manifest_signed=False, zone_attestation=attestation
     )
+    return receive_files(gate, delivery, files, actor=actor, progress=progress)
+
+
+def receive_files(
+    gate: Gate,
+    delivery: Delivery,
+    files: dict[str, Path],
+    *,
+    actor: Actor,
+    progress: Progress | None = None,
+) -> Advance | None:
+    """Announce a delivery, receive its items from files and carry it on; resumes where an earlier call stopped."""
     recording = announce(gate, delivery, actor=actor)
-    for position, item in enumerate(manifest.items):
+    items = delivery.manifest.items
+    for position, item in enumerate(items):
         receive_item(gate, recording, position, _read(files[item.name]), actor=actor)
         if progress:
-            progress("receive", position + 1, len(manifest.items))
+            progress("receive", position + 1, len(items))
     return advance(gate, recording, progress=progress)
 
 
@@ -153,7 +168,7 @@ def ingest(
     """Ingest files from a carrier that a compliance officer checks in; safe to repeat after an interruption."""
     files = collect(paths)
     described = () if cameras is None else read_cameras(cameras.read_bytes())
-    with opened() as gate, _progress(quiet=as_json) as progress:
+    with opened() as gate, showing(quiet=as_json) as progress:
         actor, private = acting(gate, person, key, key_passphrase_file, "ingest", "compliance_officer")
         check_in_carrier(gate, carrier, actor=actor, key=private)
         manifest = carrier_manifest(gate, carrier, files, region=region, crs=crs, cameras=described)
@@ -162,8 +177,12 @@ def ingest(
     report(summary, as_json=as_json, line=recording_lines(summary))
 
 
-class _progress:  # noqa: N801 (reads as a context manager)
-    """A progress bar on standard error."""
+class showing:  # noqa: N801 (reads as a context manager)
+    """A progress bar on standard error.
+
+    Args:
+        quiet: Show nothing.
+    """
 
     def __init__(self, *, quiet: bool) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
@@ -214,7 +233,7 @@ def status(
 @reporting
 def work(*, as_json: Json = False) -> None:
     """Carry on every recording that has work left and that no live worker holds."""
-    with opened() as gate, _progress(quiet=as_json) as progress:
+    with opened() as gate, showing(quiet=as_json) as progress:
         done = [advance(gate, recording, progress=progress) for recording in stalled(gate)]
     results = [each for each in done if each is not None]
     report(
@@ -244,10 +263,27 @@ def erase(
     key: Key,
     key_passphrase_file: KeyPassphrase,
     *,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write the certificate of destruction to; it must not exist.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Destroy a recording's key: every copy becomes unreadable, releases that draw on it are revoked."""
+    """Destroy a recording's key: every copy becomes unreadable, releases that draw on it are revoked.
+
+    Safe to repeat: the certificate of destruction is issued once, and given again.
+    """
+    if out is not None and out.exists():
+        raise typer.BadParameter(f"{out} exists (expected a free name)")
     with opened() as gate:
         actor, _ = acting(gate, person, key, key_passphrase_file, "erase", "compliance_officer")
         erase_recording(gate, recording, actor=actor)
-    report({"recording": recording, "erased": True}, as_json=as_json, line=f"{recording}: erased")
+        certificate = certify_destruction(gate, recording)
+        said = verify_destruction(certificate, release_public_key(gate), gate.ledger.signer.vkey)
+    if out is not None:
+        with out.open("x", encoding="ascii") as file:
+            file.write(certificate)
+    report(
+        {"recording": recording, "erased": True, "certificate": certificate, "says": said},
+        as_json=as_json,
+        line=f"{recording}: erased\n{said['text']['zh']}\n{said['text']['en']}\n{certificate}",
+    )

@@ -234,6 +234,19 @@ def enrol_vehicle(gate: Gate, vehicle_id: str, public_jwk: str, *, actor: Actor)
             )
 
 
+def vehicle_key(gate: Gate, vehicle_id: str) -> OKPKey:
+    """The public key of an enrolled vehicle.
+
+    Raises:
+        UnauthenticatedError: No active vehicle has this id.
+    """
+    with gate.database.read() as session:
+        row = session.get(VehicleRow, vehicle_id)
+    if row is None or row.suspended_at is not None:
+        raise UnauthenticatedError(f"no active vehicle has this id (got {vehicle_id!r})")
+    return public_key_of(row.public_jwk)
+
+
 def check_in_carrier(gate: Gate, carrier_id: str, *, actor: Actor, key: OKPKey) -> None:
     """Record a disk's check-in, signed by a compliance officer (rule 3).
 

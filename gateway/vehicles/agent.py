@@ -3,6 +3,7 @@
 Within an item a delivery starts over; an item's ``href`` is the resource on which tus will resume it.
 """
 
+import base64
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,9 +20,11 @@ from joserfc.jwk import OKPKey
 
 from gateway.api.signatures import content_digest
 from gateway.api.signing import SignatureAuth
+from gateway.vault.intake_key import IntakePublicKey
 from gateway.vehicles.cameras import Camera
 from gateway.vehicles.errors import DeliveryError
 from gateway.vehicles.manifest import Manifest, ManifestItem, parse_manifest, sign_manifest
+from gateway.vehicles.outbox import Outbox, read_outbox, seal_recording
 from gateway.vehicles.receipts import ItemReceipt, Receipt, read_receipt, read_refusal
 
 RECORDINGS_PATH: Final = "/vehicles/v1/recordings"
@@ -164,14 +167,50 @@ class VehicleAgent:
             if not place.received:
                 self._send_item(item, place, sources[item.name])
                 sent.append(item.name)
-        missing = [item.name for item in self.status(receipt.recording).items if not item.received]
-        if missing:
-            raise DeliveryError(
-                "delivery_incomplete",
-                f"items (got {len(manifest.items) - len(missing)}, missing {missing[:3]})",
-            )
-        skipped = tuple(item.name for item in receipt.items if item.received)
-        return Delivery(recording=receipt.recording, sent=tuple(sent), skipped=skipped)
+        return self._confirmed(receipt, sent)
+
+    def seal(
+        self, manifest: Manifest, sources: Mapping[str, Path], folder: Path, gate: IntakePublicKey
+    ) -> Outbox:
+        """Seal a recording to the gate into a new folder, to deliver it from there or to carry it on a disk.
+
+        Args:
+            manifest: As :meth:`build_manifest` makes it.
+            sources: Item name to file.
+            folder: Does not exist.
+            gate: The gate's intake key, from its operator (``fleetgate intake-key``).
+
+        Raises:
+            DeliveryError: A file is not the announced one.
+            StorageError: The disk refused; the folder is not complete.
+            OSError: A file cannot be read, or the folder exists.
+        """
+        return seal_recording(manifest, sources, folder, key=self._key, gate=gate)
+
+    def deliver_sealed(self, folder: Path) -> Delivery:
+        """Deliver what :meth:`seal` left in a folder, names and content unseen by whoever carries it on.
+
+        Repeating it is harmless, also after a restart; items are named by their position.
+
+        Raises:
+            DeliveryError: The gateway refuses or cannot be reached, or the folder is not complete.
+            OSError: A file cannot be read.
+        """
+        outbox = read_outbox(folder)
+        sealed = base64.b64encode(outbox.sealed_manifest()).decode("ascii")
+        receipt = self._announce({"sealed_manifest": sealed})
+        if (receipt.recording, len(receipt.items)) != (outbox.recording, len(outbox.items)):
+            raise DeliveryError("unexpected_answer", "another recording than the one announced")
+        sent: list[str] = []
+        for position, (item, place) in enumerate(zip(outbox.items, receipt.items, strict=True)):
+            if not place.received:
+                path = outbox.path(position)
+                announced = ManifestItem(
+                    name=path.name, size=item.length, sha256=item.sha256, captured_at=None
+                )
+                self._send_item(announced, place, path)
+                sent.append(place.name)
+        return self._confirmed(receipt, sent)
 
     def announce(self, manifest: Manifest) -> Receipt:
         """Deliver the signed manifest; the gateway answers where each item goes.
@@ -179,9 +218,16 @@ class VehicleAgent:
         Raises:
             DeliveryError: The gateway refuses, cannot be reached or answers for other items.
         """
-        body = httpx.Request(
-            "POST", self._origin, json={"manifest": sign_manifest(manifest, self._key)}
-        ).content
+        receipt = self._announce({"manifest": sign_manifest(manifest, self._key)})
+        announced = [item.name for item in manifest.items]
+        if [item.name for item in receipt.items] != announced:
+            raise DeliveryError(
+                "unexpected_answer", f"{len(receipt.items)} items that are not those announced"
+            )
+        return receipt
+
+    def _announce(self, document: Mapping[str, str]) -> Receipt:
+        body = httpx.Request("POST", self._origin, json=document).content
         headers = {
             "Content-Type": "application/json",
             "Content-Digest": content_digest(sha256(body).digest()),
@@ -191,13 +237,17 @@ class VehicleAgent:
                 "POST", self._url(RECORDINGS_PATH), content=body, headers=headers
             )
         )
-        receipt = read_receipt(response)
-        announced = [item.name for item in manifest.items]
-        if [item.name for item in receipt.items] != announced:
+        return read_receipt(response)
+
+    def _confirmed(self, receipt: Receipt, sent: Sequence[str]) -> Delivery:
+        missing = [item.name for item in self.status(receipt.recording).items if not item.received]
+        if missing:
             raise DeliveryError(
-                "unexpected_answer", f"{len(receipt.items)} items that are not those announced"
+                "delivery_incomplete",
+                f"items (got {len(receipt.items) - len(missing)}, missing {missing[:3]})",
             )
-        return receipt
+        skipped = tuple(item.name for item in receipt.items if item.received)
+        return Delivery(recording=receipt.recording, sent=tuple(sent), skipped=skipped)
 
     def status(self, recording: str) -> Receipt:
         """Ask where the gateway stands with a recording.

@@ -25,6 +25,12 @@ class ManifestError(InvalidRequestError):
         self.field = field
 
 
+class SealedDeliveryError(InvalidRequestError):
+    """What a vehicle sealed does not open here as what it announced, or is not sealed where it must be."""
+
+    reason = "sealed_delivery_invalid"
+
+
 class DeliveryError(GatewayError):
     """A vehicle's delivery did not complete; everything that the gateway acknowledged is kept there.
 

@@ -15,6 +15,7 @@ from gateway.vault.errors import StatementError
 from gateway.vault.jws import sign_statement, verify_statement
 from gateway.vehicles.cameras import Camera, cameras_by_item, parse_cameras
 from gateway.vehicles.errors import ManifestError
+from gateway.vehicles.sealing import Sealing, parse_sealing
 
 MANIFEST_TYP: Final = "fleetgate-manifest+jwt"
 VERSION: Final = 1
@@ -59,8 +60,9 @@ SCHEMA: Final[Mapping[str, Any]] = {
             "properties": {"cabin": {"type": "boolean"}, "audio": {"type": "boolean"}},
         },
         "items": {"type": "array", "minItems": 1, "maxItems": MAX_ITEMS},
-        # Optional: a manifest without it is the same, byte for byte, as before there were cameras.
+        # Optional: a manifest without them is the same, byte for byte, as before there were cameras and sealing.
         "cameras": {"type": "array"},
+        "sealing": {"type": "object"},
     },
 }
 _VALIDATOR: Final = jsonschema.Draft202012Validator(SCHEMA)
@@ -98,6 +100,7 @@ class Manifest:
         audio: Whether sound was recorded (rule 20).
         items: At least one, no two of the same name however spelt.
         cameras: What the vehicle says of its cameras; no item has two. Empty where it says nothing.
+        sealing: How the vehicle sealed the items; None where they are delivered as they are.
     """
 
     vehicle: str
@@ -110,6 +113,7 @@ class Manifest:
     audio: bool
     items: tuple[ManifestItem, ...]
     cameras: tuple[Camera, ...] = ()
+    sealing: Sealing | None = None
 
     def camera_of(self) -> dict[str, Camera]:
         """The camera that took each item, by the item's name; items without one are not in it."""
@@ -118,8 +122,10 @@ class Manifest:
     def payload(self) -> dict[str, Any]:
         """The JSON object that is signed; ``parse_manifest`` reads it back."""
         described = {"cameras": [camera.payload() for camera in self.cameras]} if self.cameras else {}
+        sealed = {"sealing": self.sealing.payload()} if self.sealing else {}
         return {
             **described,
+            **sealed,
             "version": VERSION,
             "vehicle": self.vehicle,
             "recording": self.recording,
@@ -174,6 +180,7 @@ def parse_manifest(payload: Mapping[str, Any]) -> Manifest:
     3. Each item has exactly its fields, each of its form.
     4. No two names are the same in normal form C without regard to case.
     5. Cameras, where there are any, are possible, and no item has two.
+    6. A sealing, where there is one, has its form and speaks of as many items.
 
     Raises:
         ManifestError: A check fails; it names the field and the value.
@@ -200,6 +207,7 @@ def parse_manifest(payload: Mapping[str, Any]) -> Manifest:
         audio=payload["collection"]["audio"],
         items=items,
         cameras=cameras,
+        sealing=parse_sealing(payload["sealing"], len(items)) if "sealing" in payload else None,  # 6
     )
 
 

@@ -13,7 +13,13 @@ RECEIVED_STATES: Final = frozenset({"quarantined", "classified", "cleansed", "cu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemReceipt:
-    """Where the gateway stands with one item, and where its bytes go."""
+    """Where the gateway stands with one item, and where its bytes go.
+
+    Attributes:
+        name: Its name; the position where the recording was sealed, whose names the gateway does not send.
+        state: Its state in the flow.
+        href: Path of the resource that takes its bytes.
+    """
 
     name: str
     state: str
@@ -42,11 +48,13 @@ def read_receipt(response: httpx.Response) -> Receipt:
     try:
         answer: Any = response.json()
         items = tuple(
-            ItemReceipt(name=str(item["name"]), state=str(item["state"]), href=str(item["href"]))
+            ItemReceipt(
+                name=str(item.get("name", item["index"])), state=str(item["state"]), href=str(item["href"])
+            )
             for item in sorted(answer["items"], key=lambda item: int(item["index"]))
         )
         return Receipt(recording=str(answer["recording"]), items=items)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DeliveryError(
             "unexpected_answer", f"{type(error).__name__}: {error}", status=response.status_code
         ) from error
