@@ -113,6 +113,19 @@ def positions(answer: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def formats(answer: Mapping[str, Any]) -> list[Row]:
+    """No target was set: the libraries test nothing and drop nothing."""
+    return [
+        Row(
+            what=f"first pass, {name}",
+            against=f"{f['library']}, read and write",
+            value=f["ratio"],
+            target=None,
+        )
+        for name, f in answer["figures"].items()
+    ]
+
+
 def attacks(answer: Mapping[str, Any]) -> list[Row]:
     """What attackers recover is told beside what DESIGN.md measured; only distortion has limits."""
     limits = {"greatest distance error over 100 m, %": 0.7, "greatest heading error, degrees": 0.4}
@@ -231,6 +244,7 @@ BENCHMARKS = (
         rows=positions,
         quick=("--megabytes", "4", "--fixes", "5000", "--rounds", "1"),
     ),
+    Benchmark(script="format_passes", rows=formats, quick=("--size", "0.05", "--rounds", "1")),
     Benchmark(script="geo_attacks", rows=attacks, quick=("--quick",)),
     Benchmark(script="sealed_files", rows=sealed, quick=("--mib", "8", "--rounds", "2")),
     Benchmark(script="release_download", rows=download, quick=("--mib", "32", "--rounds", "2")),
