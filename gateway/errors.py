@@ -1,6 +1,7 @@
 """Errors of the gate: each carries a stable ``reason`` and names the offending value."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from policies.decision import Decision
@@ -92,6 +93,23 @@ class DiskLowError(GatewayError):
     """Too little space is left to take in or build anything; the ledger keeps the rest for itself."""
 
     reason = "disk_low"
+
+
+class RetainedError(GatewayError):
+    """What was to be destroyed must be kept (rule 29).
+
+    Attributes:
+        rule: The term in the policy data, below ``retention``.
+        allowed_from: When it may be destroyed; None for never.
+    """
+
+    reason = "retained"
+
+    def __init__(self, what: str, rule: str, allowed_from: datetime | None) -> None:
+        self.rule = rule
+        self.allowed_from = allowed_from
+        until = "for good" if allowed_from is None else f"until {allowed_from.isoformat()}"
+        super().__init__(f"'{what}' must be kept {until} (rule 29, retention.{rule})")
 
 
 class DeniedError(GatewayError):

@@ -45,6 +45,7 @@ _STATUS: tuple[tuple[type[Exception], int, str | None], ...] = (
     (errors.ObligationError, 403, None),
     (errors.NotFoundError, 404, None),
     (errors.ConflictError, 409, None),
+    (errors.RetainedError, 409, None),
     (errors.StageOrderError, 409, None),
     (errors.RangeNotSatisfiableError, 416, None),
     (ManifestError, 422, None),

@@ -19,6 +19,7 @@ from gateway.flow.records import (
     ReleaseRecordingRow,
     ReleaseRow,
 )
+from gateway.flow.retention import destroy_key
 from gateway.people.registry import GATE_ACTOR, Actor
 
 _UNTREATED = (ItemState.AWAITED, ItemState.QUARANTINED, ItemState.CLASSIFIED, ItemState.HELD)
@@ -47,7 +48,7 @@ def erase_recording(gate: Gate, recording: str, *, actor: Actor) -> None:
         digests=actor.digests,
     )
     with gate.ledger.intent(event) as intent:
-        destroyed = gate.keystore.destroy_kek(row.kek_id)
+        destroyed = destroy_key(gate, row.kek_id, actor=actor)
         # The rows forget a blob only once it is gone: a repeated erasure finds what a killed one left.
         _delete(gate, _every_seal(gate, recording))
         _mark_erased(gate, recording)

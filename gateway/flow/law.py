@@ -1,5 +1,7 @@
 """Regulatory numbers that the gate itself acts on, read from the signed policy data in force."""
 
+from typing import Any
+
 from gateway.errors import ConfigurationError
 from gateway.flow.gate import Gate
 
@@ -10,9 +12,30 @@ def raw_retention_days(gate: Gate) -> int:
     Raises:
         ConfigurationError: The policy data in force lacks the number.
     """
-    values = gate.bundle.bundle.data()["law"].get("retention", {}).get("raw_days", {}).get("values", {})
+    return int(_retention(gate, "raw_days"))
+
+
+def access_log_days(gate: Gate) -> int:
+    """Days that the access log stays at least (rule 29); errors as above."""
+    return int(_retention(gate, "access_log_days"))
+
+
+def record_years(gate: Gate) -> int:
+    """Years that records of provision and of assessments stay at least (rule 29); errors as above."""
+    return max(
+        int(_retention(gate, "provision_record_years")), int(_retention(gate, "assessment_record_years"))
+    )
+
+
+def secret_records_end(gate: Gate) -> bool:
+    """Whether records of secret geographic data may ever be deleted (rule 29); errors as above."""
+    return bool(_retention(gate, "secret_geo_record_years") != "never")
+
+
+def _retention(gate: Gate, name: str) -> Any:
+    values = gate.bundle.bundle.data()["law"].get("retention", {}).get(name, {}).get("values", {})
     today = gate.clock().date().isoformat()
     in_force = [day for day in values if str(day) <= today]
     if not in_force:
-        raise ConfigurationError("policy data names no raw retention (expected retention.raw_days)")
-    return int(values[max(in_force)])
+        raise ConfigurationError(f"policy data names no such term (expected retention.{name})")
+    return values[max(in_force)]

@@ -1,0 +1,115 @@
+"""Rule 29: records of provision and ledger detail outlive every attempt to destroy them before their term."""
+
+import ast
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from audit.events import Event, EventType, Outcome
+from gateway.errors import RetainedError
+from gateway.flow.erase import erase_recording
+from gateway.flow.gate import Gate
+from gateway.flow.records import ReleaseRow
+from gateway.flow.request import terms_of
+from gateway.flow.retention import destroy_key
+from gateway.vault.errors import KeyDestroyedError, KeyUnavailableError
+from simulators import House, candidate, cleanse, csv_track
+
+ROOT = Path(__file__).parents[3]
+
+
+def at(gate: Gate, moment: datetime) -> Gate:
+    return dataclasses.replace(gate, clock=lambda: moment)
+
+
+def refusal(gate: Gate, kek_id: str, house: House) -> RetainedError:
+    """The error; the attempt is in the ledger and the key still seals."""
+    with pytest.raises(RetainedError, match="rule 29") as caught:
+        destroy_key(gate, kek_id, actor=house.people["officer"].actor)
+    last = gate.ledger.entry(gate.ledger.size - 1).event
+    assert (last.type, last.outcome, last.object) == (
+        EventType.VAULT_KEY_DESTROY,
+        Outcome.REFUSED,
+        kek_id,
+    )
+    assert dict(last.facts) == {"reason": "retained"}
+    gate.keystore.wrap_dek(kek_id, bytes(32), b"context")
+    return caught.value
+
+
+def test_only_one_module_destroys_keys():
+    """Whatever else asks the keystore goes round the terms."""
+    calls = set()
+    for file in (ROOT / "gateway").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr == "destroy_kek":
+                calls.add(file.relative_to(ROOT).as_posix())
+    assert calls == {"gateway/flow/retention.py"}
+
+
+def test_a_release_is_proved_for_three_years_after_its_end(sqlite_gate: Gate, sqlite_house: House):
+    """网络数据条例 12: also after its recording was erased, and not a second less."""
+    gate, house = sqlite_gate, sqlite_house
+    recording = cleanse(gate, {"drive.csv": csv_track(21)})
+    made = candidate(gate, house, recording, days=30)
+    with gate.database.read() as session:
+        expires = session.get_one(ReleaseRow, made).expires_at
+    until = expires.replace(year=expires.year + 3)
+    assert refusal(gate, f"rel-{made}", house).allowed_from == until
+    erase_recording(gate, recording, actor=house.people["officer"].actor)
+    assert gate.keystore.is_destroyed(f"rec-{recording}")
+    late = refusal(at(gate, until - timedelta(seconds=1)), f"rel-{made}", house)
+    assert (late.rule, late.allowed_from) == ("provision_record_years", until)
+    with gate.database.read() as session:
+        assert terms_of(session, made).release == made
+    destroy_key(at(gate, until), f"rel-{made}", actor=house.people["officer"].actor)
+    with pytest.raises(KeyDestroyedError):
+        gate.keystore.wrap_dek(f"rel-{made}", bytes(32), b"context")
+
+
+def test_a_release_refused_for_state_secrets_is_kept_for_good(sqlite_gate: Gate, sqlite_house: House):
+    """测绘法 47: the record has no expiry."""
+    gate, house = sqlite_gate, sqlite_house
+    made = candidate(gate, house, cleanse(gate, {"drive.csv": csv_track(22)}), days=30)
+    gate.ledger.append(
+        Event(
+            type=EventType.JUDGE_RELEASE_DECIDE,
+            outcome=Outcome.REFUSED,
+            actor="submitter",
+            object=made,
+            release=made,
+            rule="release/no_state_secret",
+        )
+    )
+    kept = refusal(at(gate, datetime(2126, 1, 1, tzinfo=UTC)), f"rel-{made}", house)
+    assert (kept.rule, kept.allowed_from) == ("secret_geo_record_years", None)
+
+
+@pytest.mark.parametrize(("release", "rule", "days"), [(None, "access_log_days", 185), ("rel-1", "p", 1095)])
+def test_ledger_detail_has_the_term_of_its_entry(
+    sqlite_gate: Gate, sqlite_house: House, release: str | None, rule: str, days: int
+):
+    """CSL 23(3) asks for six months of access log, 网络数据条例 12 for three years of provision."""
+    gate, house, subject = sqlite_gate, sqlite_house, f"reader-{days}"
+    event = Event(
+        type=EventType.SERVE_ITEM_READ, outcome=Outcome.COMPLETED, actor="a", object="b", release=release
+    )
+    receipt = gate.ledger.append(event, detail=b"who it was", subject=subject)
+    kept = refusal(at(gate, receipt.time + timedelta(days=days, seconds=-1)), f"sub-{subject}", house)
+    assert kept.rule.startswith(rule)
+    assert gate.ledger.detail(receipt.index) == b"who it was"
+    over = at(gate, receipt.time + timedelta(days=days + 1))
+    destroy_key(over, f"sub-{subject}", actor=house.people["officer"].actor)
+    with pytest.raises(KeyDestroyedError):
+        gate.ledger.detail(receipt.index)
+    assert gate.ledger.verify().size == gate.ledger.size
+
+
+def test_the_gates_own_key_is_kept_for_good(sqlite_gate: Gate, sqlite_house: House):
+    assert refusal(sqlite_gate, sqlite_gate.gate_kek, sqlite_house).allowed_from is None
+    with pytest.raises(RetainedError):
+        destroy_key(sqlite_gate, "no-such-key", actor=sqlite_house.people["officer"].actor)
+    with pytest.raises(KeyUnavailableError):
+        destroy_key(sqlite_gate, "sub-nobody", actor=sqlite_house.people["officer"].actor)
