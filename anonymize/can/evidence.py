@@ -25,9 +25,10 @@ _KINDS = {
 }
 _SIGNAL_KINDS = (
     (re.compile(r"(^|_)vin|chassis"), FindingKind.VIN),
+    # Before positions: heights of a receiver carry its name, as GPS_Altitude.
+    (re.compile(r"altitude|elevation"), FindingKind.ELEVATION),
     (re.compile(r"lat(itude)?(_|$)|latitude|lon(g|gitude)?(_|$)|longitude|gps|gnss|heading|odo|mileage|distance"),
      FindingKind.POSITION),
-    (re.compile(r"altitude|elevation"), FindingKind.ELEVATION),
     (re.compile(r"date|utc|year|month|clock"), FindingKind.TIMESTAMP),
     (re.compile(r"serial|driver"), FindingKind.DEVICE_ID),
 )  # fmt: skip
@@ -105,8 +106,9 @@ def treatments_of(tally: Tally) -> tuple[Treatment, ...]:
 
 
 def tells_a_track(tally: Tally, plans: Sequence[SignalPlan]) -> bool:
-    """Whether positions or motion were met."""
-    moving = any(p.treat == "motion" or _kind_of(p.signal) is FindingKind.POSITION for p in plans)
+    """Whether positions, heights or motion were met."""
+    telling = {FindingKind.POSITION, FindingKind.ELEVATION}
+    moving = any(p.treat == "motion" or _kind_of(p.signal) in telling for p in plans)
     return moving or bool(tally.fates[Fate.POSITION] or tally.fates[Fate.DISTANCE])
 
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from anonymize.can.cleanse import cleanse_can
 from anonymize.can.database import load_database
+from anonymize.can.evidence import Tally, findings_of, tells_a_track
 from anonymize.can.frame import Frame
-from anonymize.can.rules import Fate, FrameRules
+from anonymize.can.rules import Fate, FrameRules, SignalPlan
 from anonymize.errors import LimitExceededError, MalformedItemError, ProfileError, UnknownFormatError
 from anonymize.finding import FindingKind
 from anonymize.profile import SignalRule
@@ -198,6 +199,22 @@ def test_a_drive_is_cleansed_whole(kit, rules, track, kind):
     } <= labels
     assert treated.time_span_s == pytest.approx((kit.T0, kit.T0 + 599.9), abs=1e-3)
     assert not treated.dropped
+
+
+@pytest.mark.parametrize(
+    ("signal", "kind"),
+    [
+        ("GPS_Altitude", FindingKind.ELEVATION),
+        ("GNSS_Elevation", FindingKind.ELEVATION),
+        ("GPS_Latitude", FindingKind.POSITION),
+        ("GPS_Speed", FindingKind.POSITION),
+    ],
+)
+def test_a_dropped_signal_counts_as_what_it_tells(signal, kind):
+    plans = [SignalPlan(message="Place", signal=signal, treat="drop")]
+    (found,) = findings_of(Tally(), plans)
+    assert found.kind is kind
+    assert tells_a_track(Tally(), plans)
 
 
 def test_every_frame_within_a_restricted_zone_goes(kit, rules, track, kind):
