@@ -1,12 +1,15 @@
 """Law 9, erasable: destroying a recording's key makes every copy unreadable; the ledger keeps its proofs."""
 
+import base64
 import io
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from joserfc.jwk import OKPKey
 
 from audit.checkpoint import verify_checkpoint
 from audit.export import export_ledger
@@ -14,13 +17,16 @@ from audit.merkle import leaf_hash, verify_consistency, verify_inclusion
 from audit.verify import verify_export
 from conformance.conftest import Commons
 from conformance.evidence_of_state import altered
-from gateway.errors import DeniedError, GatewayError, InvalidRequestError
+from gateway.app import release_public_jwk
+from gateway.destruction import DESTRUCTION_TYPE, certify_destruction, verify_destruction
+from gateway.errors import DeniedError, GatewayError, InvalidRequestError, NotFoundError
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.erase import erase_recording
 from gateway.flow.intake import load_manifest
 from gateway.flow.records import EvidenceRow, ItemRow, RecordingRow, ReleaseItemRow, ReleaseRecordingRow
 from gateway.flow.serve import read_item, read_manifest
-from gateway.vault.errors import KeyDestroyedError, VaultError
+from gateway.vault.errors import KeyDestroyedError, StatementError, VaultError
+from gateway.vault.jws import generate_person_key, sign_statement
 from gateway.vault.store import Context
 from gateway.vault.values import open_value
 from simulators import PURPOSE, candidate, grant
@@ -221,6 +227,65 @@ def test_the_ledger_tells_of_the_destruction_by_fingerprint(commons: Commons, er
     destruction = commons.gate.keystore.destruction(erased.kek)
     assert entries[0].outcome.value == "intent"
     assert entries[1].digests["fingerprint"] == destruction.fingerprint
+
+
+def forged(certificate: str, key: OKPKey, **changed: object) -> str:
+    """The certificate with other words, signed by a key."""
+    said = json.loads(base64.urlsafe_b64decode(certificate.split(".")[1] + "==="))
+    return sign_statement(key, DESTRUCTION_TYPE, "k", {**said, **changed})
+
+
+def test_a_certificate_proves_the_destruction_offline(commons: Commons, erased: Erased):
+    gate = commons.gate
+    certificate = certify_destruction(gate, erased.recording)
+    assert certify_destruction(gate, erased.recording) == certificate
+    said = verify_destruction(certificate, release_public_jwk(gate), gate.ledger.signer.vkey)
+    destruction = gate.keystore.destruction(erased.kek)
+    assert said["kek"]["fingerprint"] == destruction.fingerprint
+    assert (said["recording"], said["kek"]["id"]) == (erased.recording, erased.kek)
+    assert said["actor"] == commons.actor("officer").id
+    assert erased.release in said["releases"]
+    for language in ("zh", "en"):
+        assert erased.recording in said["text"][language]
+        assert erased.kek in said["text"][language]
+
+
+def test_a_certificate_that_says_something_else_is_refused(commons: Commons, erased: Erased):
+    """Even one that the gate's own key signed: the ledger's entry must bear it out."""
+    gate, own = commons.gate, commons.gate.keystore.signing_key("release")
+    certificate = certify_destruction(gate, erased.recording)
+    said = verify_destruction(certificate, release_public_jwk(gate), gate.ledger.signer.vkey)
+    ledger = said["ledger"]
+    other = gate.ledger.entry(0)
+    lies: list[dict[str, object]] = [
+        {"recording": "another"},
+        {"actor": "somebody"},
+        {"kek": {**said["kek"], "fingerprint": "00" * 32}},
+        {"kek": {**said["kek"], "id": "rec-another"}},
+        {"ledger": {**ledger, "index": ledger["index"] - 1}},
+        {"ledger": {**ledger, "leaf": base64.b64encode(other.leaf).decode()}},
+        {"ledger": {**ledger, "inclusion": ledger["inclusion"][:-1]}},
+        {"ledger": {**ledger, "checkpoint": ledger["checkpoint"].replace("\n", "\n1", 1)}},
+        {"ledger": {}},
+    ]
+    for lie in lies:
+        with pytest.raises(StatementError):
+            verify_destruction(
+                forged(certificate, own, **lie), release_public_jwk(gate), gate.ledger.signer.vkey
+            )
+    assert verify_destruction(forged(certificate, own), release_public_jwk(gate), ledger["key"])
+    with pytest.raises(StatementError):
+        verify_destruction(
+            forged(certificate, generate_person_key()), release_public_jwk(gate), ledger["key"]
+        )
+
+
+def test_a_recording_that_is_not_erased_gets_no_certificate(commons: Commons):
+    recording = commons.cleansed()
+    with pytest.raises(InvalidRequestError, match="is not erased"):
+        certify_destruction(commons.gate, recording)
+    with pytest.raises(NotFoundError):
+        certify_destruction(commons.gate, "nothing")
 
 
 @pytest.mark.parametrize("person", ["admin", "first", "engineer", "auditor"])

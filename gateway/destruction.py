@@ -1,0 +1,181 @@
+"""The certificate of destruction: a signed statement that a recording's key is gone, provable offline (law 9)."""
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from joserfc.jwk import OKPKey
+
+from audit.checkpoint import verify_checkpoint
+from audit.errors import LedgerError
+from audit.events import EventType, Outcome
+from audit.leaf import Entry, decode_leaf, format_time
+from audit.merkle import leaf_hash, verify_inclusion
+from audit.query import EntryFilter, find_page
+from gateway.errors import InvalidRequestError, NotFoundError
+from gateway.flow.gate import Gate
+from gateway.flow.records import RecordingRow, ReleaseRecordingRow
+from gateway.vault.durable import storage, write_once
+from gateway.vault.errors import StatementError
+from gateway.vault.jws import sign_statement, thumbprint, verify_statement
+
+DESTRUCTION_TYPE: Final = "fleetgate-destruction+json"
+_VERSION: Final = 1
+_MEANS: Final = (
+    "tombstone written durably",
+    "key file overwritten with random bytes and synced",
+    "key file unlinked and its directory synced",
+)
+_TEXT: Final = {
+    "zh": (
+        "录制 {recording} 的密钥 {kek} 已于 {time} 销毁：原始数据、处理后数据、证据以及由其生成的发布副本"
+        "（无论副本存于何处）均不可再解密。账本证明保留。"
+        "本证明不涵盖销毁前已解密取走的内容，也不涵盖销毁前制作的密钥库备份；此类备份须另行销毁。"
+    ),
+    "en": (
+        "Key {kek} of recording {recording} was destroyed at {time}: originals, treated files, evidence and"
+        " released copies that were sealed under it, wherever they lie, cannot be decrypted any more. The ledger"
+        " keeps its proofs. Not covered: content that was fetched in the clear before, and copies of the keystore made"
+        " before, which are to be destroyed on their own."
+    ),
+}
+
+
+def certificate_path(gate: Gate, recording: str) -> Path:
+    """Where the certificate of a recording is kept."""
+    return gate.settings.home / "destructions" / f"{recording}.jws"
+
+
+def certify_destruction(gate: Gate, recording: str) -> str:
+    """The certificate of an erased recording, issued at the first call and kept.
+
+    1. The recording is erased, and its key is gone.
+    2. The ledger's entry of the first erasure that was completed names the key's fingerprint.
+    3. Entry, checkpoint and the proof that one is in the other are signed with the release key.
+
+    Returns:
+        Compact JWS of kind ``fleetgate-destruction+json``.
+
+    Raises:
+        NotFoundError: There is no such recording.
+        InvalidRequestError: It is not erased.
+        KeyUnavailableError: There is no record of the key's destruction.
+        StorageError: The certificate could not be kept.
+    """
+    with gate.database.read() as session:
+        row = session.get(RecordingRow, recording)
+        drawing = sa.select(ReleaseRecordingRow.release_id).where(
+            ReleaseRecordingRow.recording_id == recording
+        )
+        releases = sorted(session.scalars(drawing))
+    if row is None:
+        raise NotFoundError(f"no such recording (got {recording!r})")
+    if row.erased_at is None or not gate.keystore.is_destroyed(row.kek_id):  # 1
+        raise InvalidRequestError(f"recording {recording!r} is not erased (got state {row.state})")
+    path = certificate_path(gate, recording)
+    if path.exists():
+        return _kept(path)
+    destruction = gate.keystore.destruction(row.kek_id)
+    entry = _completion(gate, recording)  # 2
+    if entry.event.digests.get("fingerprint") != destruction.fingerprint:
+        raise InvalidRequestError(
+            f"key of entry {entry.index} (got {entry.event.digests.get('fingerprint')},"
+            f" expected {destruction.fingerprint} as the record of destruction says)"
+        )
+    time = format_time(destruction.time)
+    key = gate.keystore.signing_key("release")
+    payload = {
+        "actor": entry.event.actor,
+        "destroyed": list(_MEANS),
+        "issued_at": format_time(gate.clock()),
+        "kek": {"fingerprint": destruction.fingerprint, "id": row.kek_id, "time": time},
+        "ledger": _proved(gate, entry),
+        "recording": recording,
+        "releases": releases,
+        "text": {
+            language: text.format(recording=recording, kek=row.kek_id, time=time)
+            for language, text in _TEXT.items()
+        },
+        "version": _VERSION,
+    }
+    statement = sign_statement(key, DESTRUCTION_TYPE, thumbprint(key), payload)  # 3
+    with storage("create directory", path.parent.name):
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+    try:
+        write_once(path, statement.encode("ascii"))
+    except FileExistsError:
+        return _kept(path)
+    return statement
+
+
+def verify_destruction(certificate: str, release_key: OKPKey | str, ledger_key: str) -> Mapping[str, Any]:
+    """Verify a certificate of destruction offline.
+
+    1. It is signed by the gate's release key.
+    2. Its checkpoint is signed by the ledger's key.
+    3. Its entry is in the tree of that checkpoint.
+    4. The entry says that this recording's erasure was completed, by this actor, with this key's fingerprint.
+
+    Args:
+        certificate: As :func:`certify_destruction` returned it.
+        release_key: Public key that ``fleetgate release key`` prints.
+        ledger_key: Verifier key that ``fleetgate audit key`` prints.
+
+    Returns:
+        What the certificate says.
+
+    Raises:
+        StatementError: A step failed.
+    """
+    said = verify_statement(certificate, DESTRUCTION_TYPE, release_key)  # 1
+    try:
+        proof = said["ledger"]
+        checkpoint = verify_checkpoint(proof["checkpoint"], ledger_key)  # 2
+        leaf = base64.b64decode(proof["leaf"], validate=True)
+        hashes = [base64.b64decode(each, validate=True) for each in proof["inclusion"]]
+        verify_inclusion(leaf_hash(leaf), proof["index"], checkpoint.size, hashes, checkpoint.root)  # 3
+        event = decode_leaf(leaf, proof["index"]).event
+        stated = (said["recording"], said["actor"], said["kek"]["fingerprint"], said["kek"]["id"])
+    except (LedgerError, KeyError, TypeError, ValueError) as error:
+        raise StatementError(f"certificate of destruction: {type(error).__name__}: {error}") from error
+    proved = (event.recording, event.actor, event.digests.get("fingerprint"), event.facts.get("kek"))
+    if (event.type, event.outcome) != (EventType.ERASE_RECORDING_ERASE, Outcome.COMPLETED):  # 4
+        raise StatementError(
+            f"entry of the certificate (got {event.type} {event.outcome}, expected an erasure)"
+        )
+    if proved != stated:
+        raise StatementError(f"entry of the certificate (got {proved}, expected {stated})")
+    return said
+
+
+def _completion(gate: Gate, recording: str) -> Entry:
+    wanted = EntryFilter(
+        recording=recording, types=(EventType.ERASE_RECORDING_ERASE,), outcome=Outcome.COMPLETED
+    )
+    with gate.ledger.snapshot() as snapshot:
+        entries = find_page(snapshot, wanted, limit=1, newest_first=False).entries
+    if not entries:
+        raise InvalidRequestError(
+            f"the ledger holds no completed erasure of {recording!r} (erase it again: a crash came between)"
+        )
+    return entries[0]
+
+
+def _proved(gate: Gate, entry: Entry) -> dict[str, Any]:
+    note = gate.checkpoint()
+    checkpoint = verify_checkpoint(note, gate.ledger.signer.vkey)
+    proof = gate.ledger.inclusion_proof(entry.index, checkpoint.size)
+    return {
+        "checkpoint": note,
+        "inclusion": [base64.b64encode(each).decode() for each in proof],
+        "index": entry.index,
+        "key": gate.ledger.signer.vkey,
+        "leaf": base64.b64encode(entry.leaf).decode(),
+    }
+
+
+def _kept(path: Path) -> str:
+    with storage("read file", path.name):
+        return path.read_text(encoding="ascii")
