@@ -125,9 +125,11 @@ def find_page(
         raise ValueError(f"page size out of range (got {limit}, expected 1 to {MAX_PAGE})")
     index = entries.c.entry_index
     order = index.desc() if newest_first else index
-    conditions = _conditions(snapshot, wanted)
+    first, end = _span(snapshot, wanted)
     if after is not None:
-        conditions.append(index < after if newest_first else index > after)
+        first, end = (first, min(end, after)) if newest_first else (max(first, after + 1), end)
+    # One bound on each side: SQLite seeks by the first it finds and would filter entry by entry by a second.
+    conditions = [index >= first, index < end, *_conditions(wanted)]
     query = select(index, entries.c.leaf, entries.c.leaf_hash)
     if len(wanted.types) > 1:
         # An index gives each type in order; of several at once a database would sort every match for each page.
@@ -166,21 +168,19 @@ def _union(parts: Sequence[Select[tuple[int]]]) -> Subquery:
     return union_all(*(select(part.c.entry_index) for part in limited)).subquery()
 
 
-def _conditions(snapshot: Snapshot, wanted: EntryFilter) -> list[ColumnElement[bool]]:
-    """Every criterion but the types."""
-    index = entries.c.entry_index
-    conditions = [index < snapshot.size]
-    for name in _ID_CRITERIA:
-        value = getattr(wanted, name)
-        if value is not None:
-            conditions.append(entries.c[name] == value)
+def _span(snapshot: Snapshot, wanted: EntryFilter) -> tuple[int, int]:
+    """First index that may match, and the one after the last."""
+    first = 0 if wanted.since is None else first_at(snapshot, wanted.since)
+    end = snapshot.size if wanted.until is None else first_at(snapshot, wanted.until)
+    return first, end
+
+
+def _conditions(wanted: EntryFilter) -> list[ColumnElement[bool]]:
+    """Every criterion but types and time."""
+    stated = {name: getattr(wanted, name) for name in _ID_CRITERIA}
     if wanted.outcome is not None:
-        conditions.append(entries.c.outcome == wanted.outcome.value)
-    if wanted.since is not None:
-        conditions.append(index >= first_at(snapshot, wanted.since))
-    if wanted.until is not None:
-        conditions.append(index < first_at(snapshot, wanted.until))
-    return conditions
+        stated["outcome"] = wanted.outcome.value
+    return [entries.c[name] == value for name, value in stated.items() if value is not None]
 
 
 def first_at(snapshot: Snapshot, moment: datetime) -> int:
