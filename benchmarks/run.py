@@ -62,6 +62,25 @@ def ledger(answer: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def query(answer: Mapping[str, Any]) -> list[Row]:
+    """No target was set. A page of 100 entries costs what 100 lookups cost where no query scans."""
+    rows = [
+        Row(
+            what=f"{name}, p50",
+            against="lookup by index",
+            value=figures["ratio_p50"],
+            target=None,
+            least=False,
+        )
+        for name, figures in answer["figures"].items()
+        if name != "lookup"
+    ]
+    return rows + [
+        Row(what=f"ask {name}, seconds", against="–", value=figures["seconds"], target=None, least=False)
+        for name, figures in answer["questions"].items()
+    ]
+
+
 def decision(answer: Mapping[str, Any]) -> list[Row]:
     ratio = next(row["ratio"] for row in answer["rows"] if row["point"] == "all")
     return [Row(what="decision p50, embedded", against="OPA server", value=ratio, target=0.25, least=False)]
@@ -230,6 +249,12 @@ def inversion(answer: Mapping[str, Any]) -> list[Row]:
 
 BENCHMARKS = (
     Benchmark(script="ledger_append", rows=ledger, quick=("--seconds", "0.5", "--rounds", "1")),
+    Benchmark(
+        script="ledger_query",
+        rows=query,
+        full=("--entries", "1000000"),
+        quick=("--entries", "20000", "--samples", "10"),
+    ),
     Benchmark(script="decision", rows=decision, quick=("--rounds", "1"), needs="opa"),
     Benchmark(script="keyed_offset", rows=offset, quick=("--points", "200000", "--rounds", "2")),
     Benchmark(
