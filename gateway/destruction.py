@@ -37,8 +37,8 @@ _TEXT: Final = {
     "en": (
         "Key {kek} of recording {recording} was destroyed at {time}: originals, treated files, evidence and"
         " released copies that were sealed under it, wherever they lie, cannot be decrypted any more. The ledger"
-        " keeps its proofs. Not covered: content that was fetched in the clear before, and copies of the keystore made"
-        " before, which are to be destroyed on their own."
+        " keeps its proofs. Not covered: content that was fetched in the clear before, and copies of the keystore"
+        " made before, which are to be destroyed on their own."
     ),
 }
 

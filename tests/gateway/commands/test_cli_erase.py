@@ -1,0 +1,30 @@
+"""The certificate of destruction by the command: issued, written, given again, and verified by two public keys."""
+
+from pathlib import Path
+
+from gateway.commands.session import EXIT_USAGE
+from gateway.destruction import verify_destruction
+
+
+def test_an_erasure_is_certified_once_and_for_good(quick, disk: Path, tmp_path: Path):
+    recording = quick.did("officer", "ingest", disk, "--carrier", "disk-1", "--region", "110108")["recording"]
+    taken = tmp_path / "taken.jws"
+    taken.write_text("here")
+    assert quick.act("officer", "erase", recording, "--out", taken).code == EXIT_USAGE
+    assert quick.did("officer", "status", recording)["state"] != "erased"
+
+    out = tmp_path / "destruction.jws"
+    erased = quick.did("officer", "erase", recording, "--out", out)
+    assert out.read_text() == erased["certificate"]
+    release_key = quick.run("release", "key").out.strip()
+    said = verify_destruction(out.read_text(), release_key, quick.run("audit", "key").out.strip())
+    assert said == erased["says"]
+    assert said["recording"] == recording
+    entry = quick.entries()[said["ledger"]["index"]]
+    assert entry.event.type.value == "erase:recording:erase"
+    assert entry.event.digests["fingerprint"] == said["kek"]["fingerprint"]
+
+    assert quick.did("officer", "erase", recording)["certificate"] == erased["certificate"]
+    spoken = quick.run("erase", recording, *quick.proof("officer")).out
+    assert said["text"]["zh"] in spoken
+    assert said["text"]["en"] in spoken
