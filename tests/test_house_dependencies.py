@@ -32,6 +32,7 @@ USED_WITHOUT_IMPORT = {
 IMPORTED_WITHOUT_DECLARATION = {
     "imageio": "the image benchmark drives deface the way deface's own command does",
     "packaging": "pytest requires it",
+    "werkzeug": "moto's server requires it, and serves by it",
 }
 LICENCE_EXCEPTIONS = {
     # The FSF calls the CNRI licence of Python 1.6 incompatible for its choice of law. It covers the old `re` code

@@ -6,10 +6,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
 
 from gateway.app import open_blobs
 from gateway.errors import ConfigurationError
@@ -232,6 +240,55 @@ def test_a_service_that_is_not_there_is_a_storage_error():
     place = S3Place(bucket=BUCKET, prefix="", endpoint="http://127.0.0.1:9", timeout_s=1.0)
     with pytest.raises(StorageError, match="open bucket"):
         S3Blobs(place, CREDENTIALS)
+
+
+def certified(place: Path) -> tuple[bytes, tuple[str, str]]:
+    """An authority of our own, and files with a certificate of it for loopback and its key."""
+    now = datetime.now(UTC)
+    authority, own = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    names = [x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]) for name in ("test CA", "store")]
+
+    def certificate(subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, ca: bool) -> bytes:
+        made = (
+            x509.CertificateBuilder()
+            .issuer_name(names[0])
+            .subject_name(subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(hours=1))
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+            )
+        )
+        return made.sign(authority, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+    chain, key = place / "store.pem", place / "store.key"
+    chain.write_bytes(certificate(names[1], own, ca=False))
+    key.write_bytes(own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return certificate(names[0], authority, ca=True), (str(chain), str(key))
+
+
+def test_a_store_behind_a_private_authority_is_trusted_only_where_that_is_given(
+    service: S3Service, tmp_path: Path
+):
+    authority, files = certified(tmp_path)
+    application = DomainDispatcherApplication(create_backend_app)
+    server = make_server("127.0.0.1", 0, application, threaded=True, ssl_context=files)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        place = replace(service.place(timeout_s=5.0), endpoint=f"https://127.0.0.1:{server.server_port}")
+        with pytest.raises(StorageError, match="open bucket"):
+            S3Blobs(place, CREDENTIALS)
+        blobs = S3Blobs(replace(place, ca_pem=authority), CREDENTIALS)
+        put(blobs, b"content")
+        assert blobs.read_at(ID, 0, 9) == b"content"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def killed(service: S3Service, length: int) -> None:
