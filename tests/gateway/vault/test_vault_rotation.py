@@ -259,7 +259,7 @@ def test_a_provider_that_gives_back_another_root_changes_nothing(filled: Filled,
             return bytes(len(super().recover(protected, context)))
 
     forgetful = Forgetful(NEW, cost=INSECURE_TEST_ARGON2, allow_insecure_test_cost=True)
-    with pytest.raises(KeyUnavailableError, match="root key .got the one of fingerprint"):
+    with pytest.raises(KeyUnavailableError, match=r"root key .got the one of fingerprint"):
         opened(home, OLD).rotate(forgetful)
     filled.check(opened(home, OLD))
 
