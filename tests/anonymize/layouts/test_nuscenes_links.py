@@ -9,6 +9,7 @@ import pytest
 from anonymize.errors import MalformedItemError
 from anonymize.finding import FindingKind
 from anonymize.geo.clips import plan_clips
+from anonymize.geo.headings import Heading
 from anonymize.geo.offset_plan import plan_offset
 from anonymize.layouts.nuscenes import Tokens
 from anonymize.layouts.nuscenes_links import JOINS_CLIPS, companions_under
@@ -19,6 +20,7 @@ from anonymize.layouts.sweeps_residual import scan_sweep
 
 KEY = hashlib.sha256(b"release").digest()
 CITY = "boston-seaport"
+NORTH = Heading(course_deg=0.0, spread_deg=0.0)
 BEGIN_US = 1_532_402_927_000_000
 COUNT = 1600
 """Poses, one every quarter of a second; every other one is a sample's, taken 0.1 s after it."""
@@ -173,7 +175,7 @@ def sweep(n=4000):
 def test_the_scan_of_sweeps_finds_what_a_pass_left(zones, point_profile):
     lat, lon = 42.34, -71.05
     east = zones(lat, lon + 70.0 / (111_320.0 * np.cos(np.radians(lat))), half_m=30.0)
-    at = {"zones": east, "lat": lat, "lon": lon, "course_deg": 0.0, "profile": point_profile}
+    at = {"zones": east, "lat": lat, "lon": lon, "heading": NORTH, "profile": point_profile}
     clean = cleanse_sweep(sweep(), **at).points
     assert len(clean) < 4000
     assert scan_sweep(write_sweep(clean), **at).clean

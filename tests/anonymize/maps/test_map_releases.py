@@ -140,7 +140,7 @@ def test_two_antipodal_points_are_not_taken_for_a_small_map(make: Any, profile: 
 
 
 def test_offset_mode_without_a_displacement_is_refused(make: Any, profile: Profile) -> None:
-    with pytest.raises(ProfileError, match="no offset"):
+    with pytest.raises(ProfileError, match="with a displacement of its mode"):
         unlink_map(
             make.file(city(MapKind.OSM_XML, make)),
             MapKind.OSM_XML,
