@@ -123,7 +123,7 @@ def test_every_route_but_health_refuses_an_unsigned_request(commons: Commons, or
                 assert answer.json()["reason"] == "signature_missing"
                 assert not holds_content(answer.content, out.items)
         health = client.get("/healthz")
-        assert set(health.json()) == {"status", "ledger_size", "policy_engine"}
+        assert set(health.json()) == {"status", "ledger_size", "policy_engine", "alarms"}
 
 
 def test_every_route_refuses_people_of_another_audience(commons: Commons, origin: str, out: Out):
