@@ -290,7 +290,7 @@ def test_item_without_position_passes_only_under_an_attestation(house_and_gate):
 def test_drive_in_an_unknown_frame_is_refused_at_the_door(house_and_gate):
     """Rules 2 and 26: a frame that is not known is never guessed; it may be a state secret."""
     _, gate = house_and_gate
-    for crs in ("BD09", "EPSG:9999999", "wgs84"):
+    for crs in ("BD-10", "EPSG:9999999", "wgs84"):
         manifest = manifest_of({"drive.csv": SMALL_DRIVE["drive.csv"]}, crs=crs)
         delivery = Delivery(manifest=manifest, source="vehicle", manifest_signed=True)
         with pytest.raises(DeniedError) as caught:
