@@ -176,8 +176,9 @@ def rows_of(data: bytes) -> np.ndarray:
 def check_cleansed(source: Path, cleansed: Path, drive: Way) -> dict[str, Any]:
     """Whether exactly the frames and points that the near zone asks for are gone, and nothing else changed.
 
-    Frames may go up to 15 m, points up to 5 m beyond what the profile asks for: spans of time are rounded
-    outwards, and courses are taken from fixes. Sweeps are thinned to every second one.
+    Frames may go up to 15 m beyond what the profile asks for: spans of time are rounded outwards. Points go by
+    the spread of a heading that is taken from fixes, or by their circle where it is not known: none may go whose
+    circle stays 35 m from the near zone. Sweeps are thinned to every second one.
     """
     out = {(topic, sent): data for topic, sent, _, _, data in read(cleansed)}
     sight = PROFILE.images.view_distance_m + PROFILE.images.pose_error_m
@@ -202,7 +203,8 @@ def check_cleansed(source: Path, cleansed: Path, drive: Way) -> dict[str, Any]:
                 away = drive.from_near(sent, before["x"].astype(float), before["y"].astype(float))
                 reach = np.hypot(before["x"], before["y"])
                 assert not (left & ((away < 5.0) | (reach > PROFILE.points.max_range_m))).any(), "points left"
-                assert left[(away > 15.0) & (reach < PROFILE.points.max_range_m)].all(), "points missing"
+                clear = drive.from_near(sent) - 35.0
+                assert left[reach < min(clear, PROFILE.points.max_range_m)].all(), "points missing"
                 count["points"] += len(before)
                 count["points kept"] += len(after)
         else:
