@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
@@ -100,11 +99,10 @@ class Cosigning:
         """
         note = self._ledger.checkpoint()
         failures: dict[str, str] = {}
-        with ExitStack() as stack:
-            client = stack.enter_context(self._http())
+        with self._http() as client:
             for witness in self._witnesses:
                 try:
-                    line = self._submit(client, witness, note)
+                    note, line = self._submit(client, witness, note)
                 except LedgerCorruptError as error:
                     self._ledger.stop(error)
                     raise
@@ -138,21 +136,26 @@ class Cosigning:
             self._ledger.stop(error)
             raise error
 
-    def _submit(self, client: httpx.Client, witness: WitnessAddress, note: str) -> str:
-        size = verify_checkpoint(note, self._ledger.signer.vkey).size
+    def _submit(self, client: httpx.Client, witness: WitnessAddress, note: str) -> tuple[str, str]:
+        """The checkpoint that a witness cosigned, and its line.
+
+        It is a newer one than ``note`` where another process of this gate had a larger tree cosigned meanwhile.
+        """
+        size = self._size_of(note)
         old = self._known_size(witness)
+        if size < old:
+            note, size = self._newer(old, witness)
         for _ in range(_ATTEMPTS):
             proof = self._ledger.consistency_proof(old, size) if 0 < old < size else []
             answer = _post(client, witness.url, request_body(old, proof, note))
             if answer.status_code == HTTPStatus.OK:
-                return self._checked(witness, note, answer.text)
+                return note, self._checked(witness, note, answer.text)
             if answer.status_code == HTTPStatus.CONFLICT:
-                seen = _size_of(answer)
-                if seen > size or (seen == size and old == size):
-                    raise LedgerCorruptError(
-                        f"witness {self._names[witness.vkey]} cosigned another tree: the ledger was rolled back "
-                        f"or forked (got {size} entries, expected a tree that extends {seen})"
-                    )
+                seen = _seen_size(answer)
+                if seen == size == old:
+                    raise self._not_extended(witness, size, seen)
+                if seen > size:
+                    note, size = self._newer(seen, witness)
                 old = seen
                 continue
             if answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
@@ -164,6 +167,24 @@ class Cosigning:
                 f"answered {answer.status_code} (got {answer.text.strip()[:200]!r}, expected a cosignature)"
             )
         raise WitnessError(f"kept changing its size (got {old}, expected {size})")
+
+    def _newer(self, seen: int, witness: WitnessAddress) -> tuple[str, int]:
+        """A checkpoint of at least what a witness has seen, and its size.
+
+        Raises:
+            LedgerCorruptError: The ledger holds fewer entries.
+        """
+        note = self._ledger.checkpoint()
+        size = self._size_of(note)
+        if size < seen:
+            raise self._not_extended(witness, size, seen)
+        return note, size
+
+    def _not_extended(self, witness: WitnessAddress, size: int, seen: int) -> LedgerCorruptError:
+        return LedgerCorruptError(
+            f"witness {self._names[witness.vkey]} cosigned another tree: the ledger was rolled back "
+            f"or forked (got {size} entries, expected a tree that extends {seen})"
+        )
 
     def _checked(self, witness: WitnessAddress, note: str, answer: str) -> str:
         """The witness's own line of an answer; lines of other keys are passed over."""
@@ -189,7 +210,7 @@ class Cosigning:
         return int(found or 0)
 
     def _store(self, witness: WitnessAddress, note: str, line: str) -> None:
-        size = verify_checkpoint(note, self._ledger.signer.vkey).size
+        size = self._size_of(note)
         insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
         statement = insert(cosignatures).values(size=size, witness=witness.vkey, line=line)
         statement = statement.on_conflict_do_update(
@@ -199,10 +220,13 @@ class Cosigning:
             connection.execute(statement)
 
     def _gathered(self, note: str, failures: dict[str, str]) -> Cosigned:
-        size = verify_checkpoint(note, self._ledger.signer.vkey).size
+        size = self._size_of(note)
         whole = self._with_lines(size, note)
         names = tuple(sorted(self._names[vkey] for vkey in self._times(whole)))
         return Cosigned(note=whole, size=size, witnesses=names, failures=failures)
+
+    def _size_of(self, note: str) -> int:
+        return verify_checkpoint(note, self._ledger.signer.vkey).size
 
     def _times(self, note: str) -> dict[str, int]:
         return dict(require_quorum(note, [witness.vkey for witness in self._witnesses], 0))
@@ -228,7 +252,7 @@ def _post(client: httpx.Client, url: str, body: bytes) -> httpx.Response:
     return answer
 
 
-def _size_of(answer: httpx.Response) -> int:
+def _seen_size(answer: httpx.Response) -> int:
     text = answer.text.removesuffix("\n")
     media_type = answer.headers.get("content-type", "")
     if media_type != SIZE_MEDIA_TYPE or not text.isascii() or not text.isdecimal():

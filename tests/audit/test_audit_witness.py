@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
 
+import httpx
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -65,6 +66,26 @@ def test_a_quorum_stands_under_the_checkpoint(
         assert len(require_quorum(cosigned.note, [each.witness.vkey for each in witnesses], 3)) == 3
     assert [each.witness.latest()[0].size for each in witnesses] == [300] * 3
     assert all(each.witness.conflicts() == [] for each in witnesses)
+
+
+def test_another_process_of_the_gate_may_be_ahead(
+    tmp_path: Path,
+    open_ledger: Callable[..., Ledger],
+    make_event: Callable[..., Event],
+    witness: Listening,
+) -> None:
+    """A server and a command collect at once; the one whose checkpoint is older has a newer one cosigned."""
+    server, command = open_ledger(url_of(tmp_path)), open_ledger(url_of(tmp_path))
+    grown(server, make_event, 3)
+    overtaken = server.checkpoint()
+    grown(command, make_event, 2)
+    assert cosigning(command, [witness]).collect().size == 5
+    asking = cosigning(server, [witness])
+    with httpx.Client() as client:
+        note, line = asking._submit(client, witness.address, overtaken)
+    assert cosigned_at(note + line, witness.witness.vkey) is not None
+    assert witness.witness.latest()[0].size == 5
+    server.append(make_event())
 
 
 def test_a_database_that_was_put_back_is_noticed(
