@@ -1,6 +1,5 @@
 """Who witnesses this gate's ledger, and over which connection they are asked."""
 
-import ipaddress
 import ssl
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -12,6 +11,7 @@ from audit.cosigning import Cosigning, WitnessAddress
 from audit.errors import SignatureError
 from audit.ledger import Ledger
 from gateway.errors import ConfigurationError
+from gateway.loopback import is_loopback
 from gateway.settings import Settings
 
 
@@ -59,13 +59,6 @@ def _check_address(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme == "https" and parts.hostname:
         return
-    if parts.scheme == "http" and parts.hostname and _is_loopback(parts.hostname):
+    if parts.scheme == "http" and parts.hostname and is_loopback(parts.hostname):
         return
     raise ConfigurationError(f"witness at an impossible address (got {url!r}, expected https://…)")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -1,6 +1,5 @@
 """The command that serves."""
 
-import ipaddress
 import logging
 from pathlib import Path
 from typing import Annotated
@@ -10,18 +9,10 @@ import uvicorn
 
 from gateway.commands.session import opened, reporting
 from gateway.errors import ConfigurationError
+from gateway.loopback import is_loopback
 from gateway.server import create_app
 
 app = typer.Typer()
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def require_tls(host: str, certificate: Path | None, key: Path | None) -> None:
@@ -30,7 +21,7 @@ def require_tls(host: str, certificate: Path | None, key: Path | None) -> None:
     Raises:
         ConfigurationError: Certificate or key is missing.
     """
-    if not _is_loopback(host) and (certificate is None or key is None):
+    if not is_loopback(host) and (certificate is None or key is None):
         raise ConfigurationError(
             f"refusing to serve {host!r} without TLS (give --tls-certificate and --tls-key)"
         )
