@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from audit.checkpoint import verify_checkpoint
+from audit.checkpoint import Checkpoint, verify_checkpoint
 from audit.errors import LedgerCorruptError, TileError
 from audit.ledger import Ledger
 from audit.snapshot import TIER_BITS, Snapshot
@@ -101,13 +101,14 @@ def archive_tiles(
     vkey = ledger.signer.vkey
     size = verify_checkpoint(note, vkey).size
     held = _held(directory, vkey)
-    if held > size:
+    if held is not None and held.size > size:
         raise TileError(
-            f"the archive is ahead (got a checkpoint of {size} entries, expected at least {held})"
+            f"the archive is ahead (got a checkpoint of {size} entries, expected at least {held.size})"
         )
     written = 0
     with ledger.snapshot() as snapshot:
-        _check_extends(snapshot, directory, vkey)
+        if held is not None:
+            _check_extends(snapshot, held)
         tiles = list(tiles_of(size))
         for done, tile in enumerate(tiles):
             path = directory / tile.path
@@ -116,23 +117,20 @@ def archive_tiles(
             if progress:
                 progress(done + 1, len(tiles))
     # A run that died may have left names that it had not synced.
-    for folder in sorted(_folders(directory, tiles) | ({directory.parent} if not held else set())):
+    for folder in sorted(_folders(directory, tiles) | ({directory.parent} if held is None else set())):
         _sync(folder)
     _replace(directory / "checkpoint", note.encode())
     _sync(directory)
     return Archived(size=size, written=written)
 
 
-def _held(directory: Path, vkey: str) -> int:
+def _held(directory: Path, vkey: str) -> Checkpoint | None:
+    """The archive's own checkpoint; None before the first."""
     file = directory / "checkpoint"
-    return verify_checkpoint(file.read_text(encoding="utf-8"), vkey).size if file.exists() else 0
+    return verify_checkpoint(file.read_text(encoding="utf-8"), vkey) if file.exists() else None
 
 
-def _check_extends(snapshot: Snapshot, directory: Path, vkey: str) -> None:
-    file = directory / "checkpoint"
-    if not file.exists():
-        return
-    held = verify_checkpoint(file.read_text(encoding="utf-8"), vkey)
+def _check_extends(snapshot: Snapshot, held: Checkpoint) -> None:
     root = snapshot.root(held.size)
     if root != held.root:
         raise LedgerCorruptError(
