@@ -167,10 +167,13 @@ def export(
                 count = render_ledger(gate.ledger, file, rendering, note=note, wanted=wanted)
             intent.complete(facts={"entries": count})
         vkey = gate.ledger.signer.vkey
+    verifier = "verify" if rendering is None else "verify_rendering"
+    hint = f"; verify with: python -m audit.{verifier} {file} --vkey '{vkey}'"
     report(
         {"file": str(file), "entries": count, "vkey": vkey},
         as_json=as_json,
-        line=f"{count} entries in {file}; verify with: python -m audit.verify {file} --vkey '{vkey}'",
+        # The standard library reads no Parquet, and so the verifier does not.
+        line=f"{count} entries in {file}{'' if rendering is Rendering.PARQUET else hint}",
     )
 
 
