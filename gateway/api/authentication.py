@@ -17,7 +17,7 @@ from gateway.flow.acts import refused
 from gateway.flow.gate import Gate
 from gateway.people.records import PersonRow, VehicleRow
 from gateway.people.registry import Actor, actor_of
-from gateway.vault.jws import public_key_of
+from gateway.vault.jws import ed25519_key_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ def authenticate(gate: Gate, nonces: NonceStore, request: Request, *, kind: str)
         if row is None or row.suspended_at is not None:
             return None
         found[keyid] = row
-        return public_key_of(row.public_jwk)
+        return ed25519_key_of(row.public_jwk)
 
     headers = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in request.scope["headers"]]
     try:
@@ -85,7 +85,7 @@ def authenticate(gate: Gate, nonces: NonceStore, request: Request, *, kind: str)
         actor=_actor(gate, row, proof),
         act=_act(request),
         request=verified,
-        public_key=public_key_of(row.public_jwk),
+        public_key=ed25519_key_of(row.public_jwk),
     )
 
 

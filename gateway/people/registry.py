@@ -28,7 +28,7 @@ from gateway.people.records import (
     VehicleRow,
 )
 from gateway.vault.errors import StatementError
-from gateway.vault.jws import public_key_of, sign_statement, thumbprint, verify_statement
+from gateway.vault.jws import ed25519_key_of, public_key_of, sign_statement, thumbprint, verify_statement
 
 ROLES = frozenset({"operator", "auditor", "compliance_officer", "annotator", "engineer", "administrator"})
 LEDGER_READERS = ("auditor", "compliance_officer")
@@ -176,7 +176,7 @@ def enrol_person(gate: Gate, person: NewPerson, *, by: str) -> None:
         with gate.database.read() as session:
             if session.get(RecipientRow, person.recipient) is None:
                 raise InvalidRequestError(f"recipient is not registered (got {person.recipient!r})")
-    thumb = thumbprint(public_key_of(person.public_jwk))
+    thumb = thumbprint(ed25519_key_of(person.public_jwk))
     with recorded(
         gate,
         EventType.PEOPLE_PERSON_ENROL,
@@ -210,7 +210,7 @@ def enrol_vehicle(gate: Gate, vehicle_id: str, public_jwk: str, *, actor: Actor)
         ConflictError: The id or key belongs to another vehicle.
     """
     require_role(gate, actor, "vehicle.add", *REGISTRARS)
-    thumb = thumbprint(public_key_of(public_jwk))
+    thumb = thumbprint(ed25519_key_of(public_jwk))
     with recorded(
         gate,
         EventType.PEOPLE_VEHICLE_ENROL,
@@ -244,7 +244,7 @@ def vehicle_key(gate: Gate, vehicle_id: str) -> OKPKey:
         row = session.get(VehicleRow, vehicle_id)
     if row is None or row.suspended_at is not None:
         raise UnauthenticatedError(f"no active vehicle has this id (got {vehicle_id!r})")
-    return public_key_of(row.public_jwk)
+    return ed25519_key_of(row.public_jwk)
 
 
 def check_in_carrier(gate: Gate, carrier_id: str, *, actor: Actor, key: OKPKey) -> None:

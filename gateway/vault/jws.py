@@ -1,7 +1,8 @@
 """Signed statements: RFC 7515 compact form, ``typ`` pinned per kind.
 
-The key determines the algorithm: Ed25519 (RFC 9864), or SM2 with SM3 under the private name ``SM2SM3``. The
-payload is RFC 8785 JSON; a statement in any other spelling is refused, so one statement has one form.
+The key determines the algorithm: Ed25519 (RFC 9864), or SM2 with SM3 under the private name ``SM2SM3``
+(docs/keys.md says which names exist elsewhere). The payload is RFC 8785 JSON; a statement in any other spelling
+is refused, so one statement has one form.
 """
 
 import json
@@ -19,8 +20,13 @@ from joserfc.util import json_b64encode, urlsafe_b64decode, urlsafe_b64encode
 
 from gateway.vault.durable import storage, write_once
 from gateway.vault.errors import KeyExistsError, KeyUnavailableError, PassphraseError, StatementError
+from gateway.vault.sm2 import CURVE as SM2_CURVE
 from gateway.vault.sm2 import Sm2PrivateKey, Sm2PublicKey
 from gateway.vault.suites import ED25519, SM2SM3
+
+PublicKey = OKPKey | Sm2PublicKey
+PrivateKey = OKPKey | Sm2PrivateKey
+KeyForm = PublicKey | Sm2PrivateKey | Mapping[str, str] | str
 
 MAX_STATEMENT_LENGTH: Final = 16 * 1024 * 1024
 _CURVE: Final = "Ed25519"
@@ -40,7 +46,7 @@ class _Registry(jws.JWSRegistry):
 _REGISTRY: Final = _Registry(algorithms=[ED25519])
 
 
-def sign_statement(key: OKPKey | Sm2PrivateKey, typ: str, kid: str, payload: Mapping[str, Any]) -> str:
+def sign_statement(key: PrivateKey, typ: str, kid: str, payload: Mapping[str, Any]) -> str:
     """Sign a statement.
 
     Args:
@@ -68,12 +74,10 @@ def sign_statement(key: OKPKey | Sm2PrivateKey, typ: str, kid: str, payload: Map
     return statement
 
 
-def verify_statement(
-    statement: str, typ: str, public_key: OKPKey | Sm2PublicKey | Mapping[str, str] | str
-) -> Mapping[str, Any]:
+def verify_statement(statement: str, typ: str, public_key: KeyForm) -> Mapping[str, Any]:
     """Verify a statement and return its payload.
 
-    1. The key is a public key, Ed25519 unless it is an :class:`Sm2PublicKey`.
+    1. The key is a public key, Ed25519 or SM2.
     2. The form is that of a compact JWS in canonical base64url, and not too long.
     3. The header holds ``alg`` of that key, ``kid`` and the expected ``typ``, and nothing else.
     4. The signature verifies under the key.
@@ -82,12 +86,12 @@ def verify_statement(
     Args:
         statement: Compact JWS.
         typ: The kind that is expected; another kind of statement is refused, whoever signed it.
-        public_key: Key object, JWK or base64url of the 32 key bytes.
+        public_key: Key object, JWK, a JWK's JSON text, or base64url of the 32 bytes of an Ed25519 key.
 
     Raises:
         StatementError: A step failed.
     """
-    key = public_key if isinstance(public_key, Sm2PublicKey) else public_key_of(public_key)  # 1
+    key = public_key_of(public_key)  # 1
     parsed = _parse(statement)  # 2
     header = parsed.headers()  # 3
     if set(header) != _HEADER_NAMES or not isinstance(header["kid"], str):
@@ -101,7 +105,7 @@ def verify_statement(
     return _payload(parsed.payload, typ)  # 5
 
 
-def _check_signature(parsed: jws.CompactSignature, key: OKPKey | Sm2PublicKey, typ: str) -> None:
+def _check_signature(parsed: jws.CompactSignature, key: PublicKey, typ: str) -> None:
     if isinstance(key, Sm2PublicKey):
         segments = parsed.segments
         try:
@@ -142,16 +146,43 @@ def read_unverified_kid(statement: str) -> str:
     return kid
 
 
-def public_key_of(value: OKPKey | Mapping[str, str] | str) -> OKPKey:
-    """The Ed25519 public key of a key object, a JWK, a JWK's JSON text or the base64url of its 32 bytes.
+def public_key_of(value: KeyForm) -> PublicKey:
+    """The public key of a key object, a JWK, a JWK's JSON text or the base64url of the 32 bytes of an Ed25519 key.
+
+    A JWK of ``kty`` EC and ``crv`` SM2 is an SM2 key; every other one is to be an Ed25519 key.
 
     Raises:
-        StatementError: It is none of these, or a point of small order, under which everybody can sign.
+        StatementError: It is none of these, no point of its curve, or a point of small order, under which
+            everybody can sign.
     """
+    if isinstance(value, Sm2PublicKey):
+        return value
+    if isinstance(value, Sm2PrivateKey):
+        return value.public_key
     jwk = _jwk_of(value)
+    if (jwk.get("kty"), jwk.get("crv")) == ("EC", SM2_CURVE):
+        return Sm2PublicKey.from_jwk({name: jwk.get(name) for name in ("crv", "kty", "x", "y")})
+    return _ed25519_of(jwk)
+
+
+def ed25519_key_of(value: KeyForm) -> OKPKey:
+    """As :func:`public_key_of`, for those who can use no other key than Ed25519.
+
+    Raises:
+        StatementError: It is no Ed25519 key.
+    """
+    key = public_key_of(value)
+    if isinstance(key, Sm2PublicKey):
+        raise StatementError(f"public key (got EC {SM2_CURVE}, expected OKP {_CURVE})")
+    return key
+
+
+def _ed25519_of(jwk: Mapping[str, Any]) -> OKPKey:
     members = {name: jwk.get(name) for name in ("kty", "crv", "x")}
     if members["kty"] != "OKP" or members["crv"] != _CURVE or not isinstance(members["x"], str):
-        raise StatementError(f"public key (got {members['kty']} {members['crv']}, expected OKP {_CURVE})")
+        raise StatementError(
+            f"public key (got {members['kty']} {members['crv']}, expected OKP {_CURVE} or EC {SM2_CURVE})"
+        )
     try:
         key = OKPKey.import_key(cast("dict[str, str | list[str]]", members))
     except (JoseError, ValueError) as error:
@@ -175,18 +206,24 @@ def _jwk_of(value: OKPKey | Mapping[str, str] | str) -> Mapping[str, Any]:
         raise StatementError(f"public key (got text that is no JWK: {error})") from error
 
 
-def public_jwk(key: OKPKey) -> dict[str, str]:
-    """The public key as a JWK of exactly ``kty``, ``crv`` and ``x``."""
+def public_jwk(key: PublicKey | Sm2PrivateKey) -> dict[str, str]:
+    """The public key as a JWK of exactly ``kty``, ``crv`` and ``x``, and ``y`` for SM2."""
+    if isinstance(key, Sm2PublicKey | Sm2PrivateKey):
+        return cast("Sm2PublicKey", public_key_of(key)).jwk()
     members = key.as_dict(private=False)
     return {name: str(members[name]) for name in ("kty", "crv", "x")}
 
 
-def public_text(key: OKPKey) -> str:
-    """The public key as base64url of its 32 bytes."""
-    return public_jwk(key)["x"]
+def public_text(key: PublicKey | Sm2PrivateKey) -> str:
+    """The public key in one word: base64url of the 32 bytes of an Ed25519 key, the JSON text of an SM2 key's JWK.
+
+    :func:`public_key_of` reads both.
+    """
+    jwk = public_jwk(key)
+    return jwk["x"] if jwk["kty"] == "OKP" else rfc8785.dumps(jwk).decode("ascii")
 
 
-def thumbprint(key: OKPKey | Mapping[str, str] | str) -> str:
+def thumbprint(key: KeyForm) -> str:
     """RFC 7638 SHA-256 thumbprint of the public key, base64url."""
     return public_key_of(key).thumbprint()
 

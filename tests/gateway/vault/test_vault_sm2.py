@@ -1,6 +1,7 @@
 """SM2 with SM3: published vectors, a second implementation, and everything that must be refused."""
 
 import base64
+import hashlib
 import json
 import os
 import threading
@@ -12,10 +13,14 @@ from tongsuopy.crypto.exceptions import InternalError
 
 from gateway.vault.errors import StatementError
 from gateway.vault.jws import (
+    ed25519_key_of,
     generate_person_key,
     public_jwk,
+    public_key_of,
+    public_text,
     read_unverified_algorithm,
     sign_statement,
+    thumbprint,
     verify_statement,
 )
 from gateway.vault.sm2 import _ORDER, Sm2PrivateKey, Sm2PublicKey
@@ -295,12 +300,45 @@ def test_the_key_decides_the_algorithm_and_not_the_header() -> None:
         verify_statement(statement, TYP, person)
     with pytest.raises(StatementError, match="algorithm"):
         verify_statement(sign_statement(person, TYP, "k1", PAYLOAD), TYP, KEY.public_key)
-    # People's keys are Ed25519 until they may be enrolled otherwise: an SM2 key as JWK is none.
-    for form in (KEY.public_key.jwk(), json.dumps(KEY.public_key.jwk())):
-        with pytest.raises(StatementError, match="public key"):
-            verify_statement(statement, TYP, form)
     with pytest.raises(StatementError, match="public key"):
         Sm2PublicKey.from_jwk(public_jwk(person))
+
+
+def test_an_sm2_key_is_known_in_every_form() -> None:
+    statement = sign_statement(KEY, TYP, thumbprint(KEY), PAYLOAD)
+    jwk = KEY.public_key.jwk()
+    for form in (KEY, KEY.public_key, jwk, {**jwk, "kid": "k1"}, json.dumps(jwk), public_text(KEY)):
+        assert public_key_of(form) == KEY.public_key
+        assert thumbprint(form) == KEY.public_key.thumbprint()
+        assert verify_statement(statement, TYP, form) == PAYLOAD
+    assert public_jwk(KEY) == public_jwk(KEY.public_key) == jwk
+    digest = hashlib.sha256(json.dumps(jwk, separators=(",", ":"), sort_keys=True).encode()).digest()
+    assert thumbprint(jwk) == base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+FOREIGN = {
+    "another curve": {"kty": "EC", "crv": "P-256"},
+    "another kind": {"kty": "OKP", "crv": "SM2"},
+    "off the curve": {"y": base64.urlsafe_b64encode(bytes(31) + b"\x01").decode().rstrip("=")},
+    "padded": {"x": base64.urlsafe_b64encode(POINT[1:33]).decode()},
+    "short": {"x": base64.urlsafe_b64encode(POINT[1:32]).decode().rstrip("=")},
+}
+
+
+@pytest.mark.parametrize("changes", FOREIGN.values(), ids=FOREIGN.keys())
+def test_other_keys_as_jwk_are_refused(changes: dict[str, str]) -> None:
+    jwk = {**KEY.public_key.jwk(), **changes}
+    with pytest.raises(StatementError, match="public key"):
+        public_key_of(jwk)
+    with pytest.raises(StatementError, match="public key"):
+        public_key_of({name: value for name, value in jwk.items() if name != "x"})
+
+
+def test_who_can_use_ed25519_only_refuses_an_sm2_key() -> None:
+    with pytest.raises(StatementError, match="got EC SM2, expected OKP Ed25519"):
+        ed25519_key_of(KEY.public_key.jwk())
+    person = generate_person_key()
+    assert ed25519_key_of(public_text(person)).thumbprint() == thumbprint(person)
 
 
 def test_payloads_without_a_canonical_form_cannot_be_signed() -> None:
