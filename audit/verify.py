@@ -30,7 +30,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -188,10 +188,8 @@ def verify_archive(
         BadExportError: at the first thing that is missing or does not verify.
     """
     key = parse_vkey(vkey)
-    trusted = _parse_witnesses(witnesses, quorum)
     note = _read(directory / "checkpoint").decode("utf-8", errors="replace")
-    size, root = _open_checkpoint(note, key)
-    times = _check_witnesses(note, trusted, len(trusted) if quorum is None else quorum)
+    size, root, times = open_checkpoint(note, vkey, witnesses=witnesses, quorum=quorum)
     chain = _Chain(size, root)
     # The hashes of each level whose tile is not complete yet, leaves first.
     levels: list[list[bytes]] = [[] for _ in range(8)]
@@ -227,17 +225,17 @@ def verify_archive(
 
 def open_checkpoint(
     note: str, vkey: str, *, witnesses: Sequence[str] = (), quorum: int | None = None
-) -> tuple[int, bytes]:
-    """Size and root that a checkpoint states, signed by the key and cosigned by enough of the witnesses.
+) -> tuple[int, bytes, dict[str, int]]:
+    """Size and root that a checkpoint states, and when each witness cosigned it, by its name.
 
     Raises:
         BadKeyError: if a key is malformed or given twice, or the quorum is impossible.
-        BadExportError: if the checkpoint does not verify.
+        BadExportError: if it is not signed by the key, or too few of the witnesses cosigned it.
     """
     trusted = _parse_witnesses(witnesses, quorum)
     size, root = _open_checkpoint(note, parse_vkey(vkey))
-    _check_witnesses(note, trusted, len(trusted) if quorum is None else quorum)
-    return size, root
+    times = _check_witnesses(note, trusted, len(trusted) if quorum is None else quorum)
+    return size, root, times
 
 
 def check_proved(index: int, leaf: str, proof: list[str], size: int, root: bytes) -> dict[str, Any]:
@@ -257,6 +255,38 @@ def check_proved(index: int, leaf: str, proof: list[str], size: int, root: bytes
             f"inclusion proof leads elsewhere (got {found.hex()}, expected {root.hex()})", index
         )
     return body
+
+
+def archived_leaves(directory: Path, size: int) -> Iterator[tuple[int, bytes]]:
+    """Index and leaf of each entry of an archive, which :func:`verify_archive` checks.
+
+    Raises:
+        BadExportError: if a bundle of entries is missing or cut off.
+    """
+    for first in range(0, size, _TILE):
+        yield from enumerate(_leaves(directory, first // _TILE, min(_TILE, size - first)), first)
+
+
+class Tree:
+    """The root of a tree that grows by one leaf's hash at a time (RFC 9162, 2.1.1)."""
+
+    def __init__(self) -> None:
+        self._peaks: list[tuple[int, bytes]] = []
+
+    def add(self, current: bytes) -> None:
+        """Take the next leaf's hash."""
+        level = 0
+        while self._peaks and self._peaks[-1][0] == level:
+            current = _node_hash(self._peaks.pop()[1], current)
+            level += 1
+        self._peaks.append((level, current))
+
+    def root(self) -> bytes:
+        """The root of what was taken."""
+        root = hashlib.sha256().digest()
+        for position, (_, peak) in enumerate(reversed(self._peaks)):
+            root = peak if position == 0 else _node_hash(peak, root)
+        return root
 
 
 def _read(path: Path) -> bytes:
@@ -322,7 +352,7 @@ class _Lines:
         if not line.endswith(b"\n"):
             raise BadExportError("a line is cut off or too long")
         self._last = line
-        return _canonical_object(line[:-1], "line")
+        return canonical_object(line[:-1], "line")
 
     def seal(self) -> None:
         self._sha256.update(self._last)
@@ -344,7 +374,7 @@ class _Chain:
         self._root = root
         self._last_index = -1
         self._last_time = ""
-        self._peaks: list[tuple[int, bytes]] = []
+        self._tree = Tree()
         self.open_intents: dict[int, str] = {}
         self.count = 0
 
@@ -364,7 +394,7 @@ class _Chain:
         except BadExportError as exc:
             raise BadExportError(exc.reason, index) from exc
         leaf_hash = hashlib.sha256(b"\x00" + leaf).digest()
-        self._push(leaf_hash)
+        self._tree.add(leaf_hash)
         self.count += 1
         return leaf_hash
 
@@ -372,9 +402,7 @@ class _Chain:
         # 10.
         if self.count != self._size:
             raise BadExportError(f"entries are missing (got {self.count}, expected {self._size})")
-        root = hashlib.sha256().digest()
-        for position, (_, peak) in enumerate(reversed(self._peaks)):
-            root = peak if position == 0 else _node_hash(peak, root)
+        root = self._tree.root()
         if root != self._root:
             raise BadExportError(f"recomputed root differs (got {root.hex()}, expected {self._root.hex()})")
 
@@ -403,7 +431,7 @@ class _Chain:
             )
         # 7.
         self._check_sequence(body, index)
-        self._push(leaf_hash)
+        self._tree.add(leaf_hash)
 
     def _check_sequence(self, body: dict[str, Any], index: int) -> None:
         time = body.get("time")
@@ -419,17 +447,10 @@ class _Chain:
                 raise BadExportError(f"outcome settles no earlier entry (got {settled!r})")
             self.open_intents.pop(settled, None)
 
-    def _push(self, current: bytes) -> None:
-        level = 0
-        while self._peaks and self._peaks[-1][0] == level:
-            current = _node_hash(self._peaks.pop()[1], current)
-            level += 1
-        self._peaks.append((level, current))
-
 
 def _body(leaf: bytes, index: int) -> dict[str, Any]:
     # 5.
-    body = _canonical_object(leaf, "leaf")
+    body = canonical_object(leaf, "leaf")
     if not _is_integer(body.get("index")) or body["index"] != index:
         raise BadExportError(f"leaf says another index (got {body.get('index')!r}, expected {index})")
     return body
@@ -566,8 +587,12 @@ def _node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-def _canonical_object(data: bytes, what: str) -> dict[str, Any]:
-    """Parse the subset of RFC 8785 that exports use: no floats, and ASCII names that sort alike."""
+def canonical_object(data: bytes, what: str) -> dict[str, Any]:
+    """Parse the subset of RFC 8785 that exports use: no floats, and ASCII names that sort alike.
+
+    Raises:
+        BadExportError: if it is anything else.
+    """
     try:
         text = data.decode("utf-8")
         value = json.loads(text, parse_float=_refuse, parse_constant=_refuse, object_pairs_hook=_unique)
@@ -654,7 +679,7 @@ def _judge(path: Path, vkey: str, witnesses: Sequence[str], quorum: int | None) 
         f"OK {verified.count} entries of {verified.size} ({scope})",
         f"origin {verified.origin}",
         f"root {verified.root}",
-        *(f"cosigned by {name} at {_instant(time_s)}" for name, time_s in sorted(verified.witnesses.items())),
+        *(f"cosigned by {name} at {instant(time_s)}" for name, time_s in sorted(verified.witnesses.items())),
         *(f"finding: entry {item.index}: {item.finding}" for item in verified.findings),
     ]
     record = {
@@ -666,12 +691,13 @@ def _judge(path: Path, vkey: str, witnesses: Sequence[str], quorum: int | None) 
         "complete": verified.complete,
         "filter": verified.filter,
         "findings": findings,
-        "witnesses": {name: _instant(time_s) for name, time_s in verified.witnesses.items()},
+        "witnesses": {name: instant(time_s) for name, time_s in verified.witnesses.items()},
     }
     return _Outcome(status=0, record=record, text="\n".join(lines))
 
 
-def _instant(time_s: int) -> str:
+def instant(time_s: int) -> str:
+    """A time of a cosignature for people, UTC where it can be told."""
     try:
         return datetime.fromtimestamp(time_s, UTC).isoformat()
     except (ValueError, OverflowError, OSError):

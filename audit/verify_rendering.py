@@ -50,7 +50,7 @@ def verify_rendering(
         BadKeyError: if a key is malformed or the quorum is impossible.
         BadExportError: at the first line that is not proved.
     """
-    size, root = verify.open_checkpoint(checkpoint, vkey, witnesses=witnesses, quorum=quorum)  # 1.
+    size, root, _ = verify.open_checkpoint(checkpoint, vkey, witnesses=witnesses, quorum=quorum)  # 1.
     count, last = 0, -1
     for number, read in enumerate(_records(stream), 1):
         try:

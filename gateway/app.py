@@ -11,7 +11,6 @@ from urllib.parse import unquote, urlsplit
 
 import rfc8785
 import sqlalchemy as sa
-from joserfc.jwk import OKPKey
 
 from anonymize.profile import shipped_profile
 from audit.checkpoint import CheckpointSigner
@@ -28,7 +27,7 @@ from gateway.models.in_use import ModelsInUse
 from gateway.people.records import GateSecretRow, PolicyStatementRow
 from gateway.settings import Settings
 from gateway.vault.blobs import Blobs, LocalBlobs
-from gateway.vault.jws import thumbprint
+from gateway.vault.jws import public_jwk, thumbprint
 from gateway.vault.keys import Keystore
 from gateway.vault.store import Vault
 from gateway.vault.suites import suite_by_name
@@ -293,11 +292,6 @@ def open_blobs(settings: Settings) -> Blobs:
         raise ConfigurationError(f"object store: {error}") from error
 
 
-def release_public_key(gate: Gate) -> OKPKey:
-    """The public key that recipients pin to verify release manifests."""
-    return OKPKey.import_key(gate.keystore.signing_key("release").as_dict(private=False))
-
-
 def release_public_jwk(gate: Gate) -> str:
-    """The same key as JWK JSON."""
-    return json.dumps(release_public_key(gate).as_dict(private=False), sort_keys=True)
+    """The public key that recipients pin to verify release manifests, as JWK JSON."""
+    return json.dumps(public_jwk(gate.keystore.signing_key("release")), sort_keys=True)

@@ -12,6 +12,7 @@ from gateway.commands import (
     maps,
     model_quality,
     models,
+    proofs,
     releases,
     sealed,
     service,
@@ -46,6 +47,7 @@ app.add_typer(releases.release_app, name="release")
 app.add_typer(releases.grant_app, name="grant")
 models.app.command("evaluate")(model_quality.evaluate_models)
 app.add_typer(models.app, name="models")
+auditing.app.command("verify-destruction")(proofs.verify_certificate)
 app.add_typer(auditing.app, name="audit")
 app.add_typer(witness.app, name="witness")
 app.command("fetch")(fetch)

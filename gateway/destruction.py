@@ -1,25 +1,23 @@
-"""The certificate of destruction: a signed statement that a recording's key is gone, provable offline (law 9)."""
+"""The certificate of destruction: a signed statement that a recording's key is gone (law 9).
+
+``audit.verify_destruction`` proves it offline.
+"""
 
 import base64
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
-from joserfc.jwk import OKPKey
 
 from audit.checkpoint import verify_checkpoint
-from audit.errors import LedgerError
 from audit.events import EventType, Outcome
-from audit.leaf import Entry, decode_leaf, format_time
-from audit.merkle import leaf_hash, verify_inclusion
+from audit.leaf import Entry, format_time
 from audit.query import EntryFilter, find_page
 from gateway.errors import InvalidRequestError, NotFoundError
 from gateway.flow.gate import Gate
 from gateway.flow.records import RecordingRow, ReleaseRecordingRow
 from gateway.vault.durable import storage, write_once
-from gateway.vault.errors import StatementError
-from gateway.vault.jws import sign_statement, thumbprint, verify_statement
+from gateway.vault.jws import sign_statement, thumbprint
 
 DESTRUCTION_TYPE: Final = "fleetgate-destruction+json"
 _VERSION: Final = 1
@@ -108,46 +106,6 @@ def certify_destruction(gate: Gate, recording: str) -> str:
     except FileExistsError:
         return _kept(path)
     return statement
-
-
-def verify_destruction(certificate: str, release_key: OKPKey | str, ledger_key: str) -> Mapping[str, Any]:
-    """Verify a certificate of destruction offline.
-
-    1. It is signed by the gate's release key.
-    2. Its checkpoint is signed by the ledger's key.
-    3. Its entry is in the tree of that checkpoint.
-    4. The entry says that this recording's erasure was completed, by this actor, with this key's fingerprint.
-
-    Args:
-        certificate: As :func:`certify_destruction` returned it.
-        release_key: Public key that ``fleetgate release key`` prints.
-        ledger_key: Verifier key that ``fleetgate audit key`` prints.
-
-    Returns:
-        What the certificate says.
-
-    Raises:
-        StatementError: A step failed.
-    """
-    said = verify_statement(certificate, DESTRUCTION_TYPE, release_key)  # 1
-    try:
-        proof = said["ledger"]
-        checkpoint = verify_checkpoint(proof["checkpoint"], ledger_key)  # 2
-        leaf = base64.b64decode(proof["leaf"], validate=True)
-        hashes = [base64.b64decode(each, validate=True) for each in proof["inclusion"]]
-        verify_inclusion(leaf_hash(leaf), proof["index"], checkpoint.size, hashes, checkpoint.root)  # 3
-        event = decode_leaf(leaf, proof["index"]).event
-        stated = (said["recording"], said["actor"], said["kek"]["fingerprint"], said["kek"]["id"])
-    except (LedgerError, KeyError, TypeError, ValueError) as error:
-        raise StatementError(f"certificate of destruction: {type(error).__name__}: {error}") from error
-    proved = (event.recording, event.actor, event.digests.get("fingerprint"), event.facts.get("kek"))
-    if (event.type, event.outcome) != (EventType.ERASE_RECORDING_ERASE, Outcome.COMPLETED):  # 4
-        raise StatementError(
-            f"entry of the certificate (got {event.type} {event.outcome}, expected an erasure)"
-        )
-    if proved != stated:
-        raise StatementError(f"entry of the certificate (got {proved}, expected {stated})")
-    return said
 
 
 def _completion(gate: Gate, recording: str) -> Entry:

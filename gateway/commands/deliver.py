@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as ProgressBar
 
-from gateway.app import release_public_key
+from audit.verify_destruction import verify_destruction
+from gateway.app import release_public_jwk
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
-from gateway.destruction import certify_destruction, verify_destruction
+from gateway.destruction import certify_destruction
 from gateway.errors import InvalidRequestError
 from gateway.flow.dossier import REVIEWERS, recording_summary, review_recording
 from gateway.flow.erase import erase_recording
@@ -278,7 +279,7 @@ def erase(
         actor, _ = acting(gate, person, key, key_passphrase_file, "erase", "compliance_officer")
         erase_recording(gate, recording, actor=actor)
         certificate = certify_destruction(gate, recording)
-        said = verify_destruction(certificate, release_public_key(gate), gate.ledger.signer.vkey)
+        said = verify_destruction(certificate, release_public_jwk(gate), gate.ledger.signer.vkey).says
     if out is not None:
         with out.open("x", encoding="ascii") as file:
             file.write(certificate)

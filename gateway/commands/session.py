@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from anonymize.errors import AnonymizeError
 from audit.errors import LedgerError
+from audit.verify import BadExportError
 from gateway.app import open_gate
 from gateway.errors import DeniedError, GatewayError
 from gateway.flow.gate import Gate
@@ -110,7 +111,7 @@ def reporting(command: Callable[P, R]) -> Callable[P, R]:
         as_json = bool(kwargs.get("as_json", False))
         try:
             return command(*args, **kwargs)
-        except (GatewayError, AnonymizeError, LedgerError, VaultError, PolicyError) as error:
+        except (GatewayError, AnonymizeError, BadExportError, LedgerError, VaultError, PolicyError) as error:
             fail(error, as_json=as_json)
             raise typer.Exit(EXIT_REFUSED) from error
         except (OSError, SQLAlchemyError) as error:

@@ -14,18 +14,19 @@ from joserfc.jwk import OKPKey
 from audit.checkpoint import verify_checkpoint
 from audit.export import export_ledger
 from audit.merkle import leaf_hash, verify_consistency, verify_inclusion
-from audit.verify import verify_export
+from audit.verify import BadExportError, BadKeyError, verify_export
+from audit.verify_destruction import verify_destruction
 from conformance.conftest import Commons
 from conformance.evidence_of_state import altered
 from gateway.app import release_public_jwk
-from gateway.destruction import DESTRUCTION_TYPE, certify_destruction, verify_destruction
+from gateway.destruction import DESTRUCTION_TYPE, certify_destruction
 from gateway.errors import DeniedError, GatewayError, InvalidRequestError, NotFoundError
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.erase import erase_recording
 from gateway.flow.intake import load_manifest
 from gateway.flow.records import EvidenceRow, ItemRow, RecordingRow, ReleaseItemRow, ReleaseRecordingRow
 from gateway.flow.serve import read_item, read_manifest
-from gateway.vault.errors import KeyDestroyedError, StatementError, VaultError
+from gateway.vault.errors import KeyDestroyedError, VaultError
 from gateway.vault.jws import generate_person_key, sign_statement
 from gateway.vault.store import Context
 from gateway.vault.values import open_value
@@ -239,7 +240,10 @@ def test_a_certificate_proves_the_destruction_offline(commons: Commons, erased: 
     gate = commons.gate
     certificate = certify_destruction(gate, erased.recording)
     assert certify_destruction(gate, erased.recording) == certificate
-    said = verify_destruction(certificate, release_public_jwk(gate), gate.ledger.signer.vkey)
+    verified = verify_destruction(certificate, release_public_jwk(gate), gate.ledger.signer.vkey)
+    said = verified.says
+    assert (verified.origin, verified.ledger) == (gate.ledger.signer.origin, None)
+    assert gate.ledger.entry(verified.index).event.type.value == "erase:recording:erase"
     destruction = gate.keystore.destruction(erased.kek)
     assert said["kek"]["fingerprint"] == destruction.fingerprint
     assert (said["recording"], said["kek"]["id"]) == (erased.recording, erased.kek)
@@ -254,7 +258,8 @@ def test_a_certificate_that_says_something_else_is_refused(commons: Commons, era
     """Even one that the gate's own key signed: the ledger's entry must bear it out."""
     gate, own = commons.gate, commons.gate.keystore.signing_key("release")
     certificate = certify_destruction(gate, erased.recording)
-    said = verify_destruction(certificate, release_public_jwk(gate), gate.ledger.signer.vkey)
+    release_key, vkey = release_public_jwk(gate), gate.ledger.signer.vkey
+    said = verify_destruction(certificate, release_key, vkey).says
     ledger = said["ledger"]
     other = gate.ledger.entry(0)
     lies: list[dict[str, object]] = [
@@ -262,22 +267,34 @@ def test_a_certificate_that_says_something_else_is_refused(commons: Commons, era
         {"actor": "somebody"},
         {"kek": {**said["kek"], "fingerprint": "00" * 32}},
         {"kek": {**said["kek"], "id": "rec-another"}},
+        {"kek": {"id": said["kek"]["id"]}},
         {"ledger": {**ledger, "index": ledger["index"] - 1}},
+        {"ledger": {**ledger, "index": True}},
         {"ledger": {**ledger, "leaf": base64.b64encode(other.leaf).decode()}},
+        {"ledger": {**ledger, "leaf": base64.b64encode(other.leaf).decode(), "index": 0}},
         {"ledger": {**ledger, "inclusion": ledger["inclusion"][:-1]}},
+        {"ledger": {**ledger, "inclusion": [*ledger["inclusion"], ledger["inclusion"][0]]}},
+        {"ledger": {**ledger, "inclusion": ["no base64"]}},
         {"ledger": {**ledger, "checkpoint": ledger["checkpoint"].replace("\n", "\n1", 1)}},
+        {"ledger": {**ledger, "key": "another"}},
         {"ledger": {}},
+        {"text": {"zh": said["text"]["zh"]}},
+        {"releases": "all"},
+        {"version": 3},
+        {"version": True},
+        {"more": 1},
     ]
     for lie in lies:
-        with pytest.raises(StatementError):
-            verify_destruction(
-                forged(certificate, own, **lie), release_public_jwk(gate), gate.ledger.signer.vkey
-            )
-    assert verify_destruction(forged(certificate, own), release_public_jwk(gate), ledger["key"])
-    with pytest.raises(StatementError):
-        verify_destruction(
-            forged(certificate, generate_person_key()), release_public_jwk(gate), ledger["key"]
-        )
+        with pytest.raises(BadExportError):
+            verify_destruction(forged(certificate, own, **lie), release_key, vkey)
+    assert verify_destruction(forged(certificate, own), release_key, vkey)
+    foreign = sign_statement(own, "fleetgate-release+jwt", "k", said)
+    for bad in (forged(certificate, generate_person_key()), foreign, certificate + "=", certificate[:-3], ""):
+        with pytest.raises(BadExportError):
+            verify_destruction(bad, release_key, vkey)
+    for key in ("{}", "", "AA", json.dumps({"kty": "EC", "crv": "P-256"}), release_key[:-9]):
+        with pytest.raises(BadKeyError):
+            verify_destruction(certificate, key, vkey)
 
 
 def test_a_recording_that_is_not_erased_gets_no_certificate(commons: Commons):

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from gateway.commands.session import EXIT_USAGE
-from gateway.destruction import verify_destruction
+from gateway.commands.session import EXIT_REFUSED, EXIT_USAGE
 
 
 def test_an_erasure_is_certified_once_and_for_good(quick, disk: Path, tmp_path: Path):
@@ -17,8 +16,16 @@ def test_an_erasure_is_certified_once_and_for_good(quick, disk: Path, tmp_path: 
     erased = quick.did("officer", "erase", recording, "--out", out)
     assert out.read_text() == erased["certificate"]
     release_key = quick.run("release", "key").out.strip()
-    said = verify_destruction(out.read_text(), release_key, quick.run("audit", "key").out.strip())
+    pinned = ["--release-key", release_key, "--vkey", quick.run("audit", "key").out.strip()]
+    exported = tmp_path / "ledger.jsonl"
+    quick.did("auditor", "audit", "export", exported)
+    verify = ["audit", "verify-destruction", out, *pinned]
+    verified = quick.run(*verify, "--ledger", exported, "--json").document
+    said = verified["says"]
     assert said == erased["says"]
+    assert verified["ledger"]["complete"]
+    assert quick.run(*verify, "--ledger", tmp_path / "none").code == EXIT_USAGE
+    assert quick.run(*verify, "--ledger", out).code == EXIT_REFUSED
     assert said["recording"] == recording
     entry = quick.entries()[said["ledger"]["index"]]
     assert entry.event.type.value == "erase:recording:erase"

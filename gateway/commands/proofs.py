@@ -1,0 +1,43 @@
+"""A command for whoever has a certificate and keys, and no gate."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from audit.verify_destruction import run
+from gateway.commands.session import Json
+
+
+def verify_certificate(
+    certificate: Annotated[Path, typer.Argument(help="Certificate of destruction, as the gate wrote it.")],
+    *,
+    release_key: Annotated[
+        str, typer.Option(help="The gate's release key that you pinned: a JWK, its base64url, or a file.")
+    ],
+    vkey: Annotated[str, typer.Option(help="The ledger's verifier key that you pinned, or a file.")],
+    ledger: Annotated[
+        Path | None, typer.Option(help="Export, archive of tiles or bundle that must hold its entry.")
+    ] = None,
+    witness: Annotated[
+        list[str] | None, typer.Option(help="Verifier key of a witness that you trust; repeat.")
+    ] = None,
+    quorum: Annotated[
+        int | None, typer.Option(help="How many of them must have cosigned; all by default.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Verify a certificate of destruction offline: signature, key, and that the ledger holds its entry.
+
+    Needs no gate: `python -m audit.verify_destruction` is the same.
+    """
+    status = run(
+        certificate,
+        release_key,
+        vkey,
+        ledger=ledger,
+        witnesses=witness or (),
+        quorum=quorum,
+        as_json=as_json,
+    )
+    raise typer.Exit(status)
