@@ -1,5 +1,6 @@
 """One batch of appends: from events to the rows of one transaction."""
 
+import re
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,12 +9,16 @@ from typing import Any
 from sqlalchemy import Connection, Dialect, Table, bindparam, insert, update
 
 from audit.errors import InvalidEventError, LedgerCorruptError, LedgerError
-from audit.events import ID_FIELDS, Event
+from audit.events import ID_FIELDS, Event, check_token
 from audit.leaf import encode_leaf, format_time, parse_time
 from audit.merkle import leaf_hash
 from audit.snapshot import TIER_BITS, Head
 from audit.tables import details, entries, head, nodes
 
+MAX_SEALED_BYTES = 1024 * 1024
+"""Longest sealed detail of one entry, in bytes."""
+
+_DETAIL_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _MOVE_HEAD = (
     update(head)
     .where(head.c.id == 1, head.c.size == bindparam("start"))
@@ -32,15 +37,28 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SealedDetail:
-    """Detail on its way to the side table: whose key seals it, its HMAC (hex), sealed salt and text."""
+    """Detail on its way to the side table: whose key seals it, its HMAC (hex), sealed salt and text.
+
+    Raises:
+        InvalidEventError: if the subject is no token, the digest no SHA-256 in hex, or there is too much of it.
+    """
 
     subject: str
     digest: str
     sealed: bytes
 
+    def __post_init__(self) -> None:
+        check_token("subject of the detail", self.subject)
+        if _DETAIL_DIGEST.fullmatch(self.digest) is None:
+            raise InvalidEventError(f"detail has no lower-case SHA-256 digest (got {self.digest[:200]!r})")
+        if len(self.sealed) > MAX_SEALED_BYTES:
+            raise InvalidEventError(
+                f"detail is too long (got {len(self.sealed)} sealed bytes, expected at most {MAX_SEALED_BYTES})"
+            )
+
 
 class Pending:
-    """One append that waits for its commit; ``done`` is released once it has a receipt or an error."""
+    """One append that waits for its commit; ``settle`` is called once it has a receipt or an error."""
 
     __slots__ = ("detail", "done", "error", "event", "receipt")
 
@@ -51,6 +69,10 @@ class Pending:
         self.error: LedgerError | None = None
         self.done = threading.Lock()
         self.done.acquire()
+
+    def settle(self) -> None:
+        """Wake whoever waits for it."""
+        self.done.release()
 
 
 class Rows:

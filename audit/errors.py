@@ -29,6 +29,10 @@ class WitnessError(LedgerError):
     """A witness cannot be reached or does not answer as C2SP tlog-witness says, or a quorum of them is missing."""
 
 
+class MessageError(LedgerError):
+    """What came over a sequencer's socket is no message of it, or not from this user."""
+
+
 class TileError(LedgerError):
     """An archive of tiles is not that of this ledger, or is ahead of it."""
 

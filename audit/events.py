@@ -139,12 +139,12 @@ class Event:
     def __post_init__(self) -> None:
         _check_member("type", self.type, EventType)
         _check_member("outcome", self.outcome, Outcome)
-        _check_token("actor", self.actor)
-        _check_token("object", self.object)
+        check_token("actor", self.actor)
+        check_token("object", self.object)
         for name in ID_FIELDS:
             value = getattr(self, name)
             if value is not None:
-                _check_token(name, value)
+                check_token(name, value)
         if self.intent is not None:
             _check_index(self.intent)
             if self.outcome is Outcome.INTENT:
@@ -160,7 +160,12 @@ def _check_member(name: str, value: object, kind: type[StrEnum]) -> None:
         raise InvalidEventError(f"{name} is no {kind.__name__} (got {value!r})")
 
 
-def _check_token(name: str, value: object) -> None:
+def check_token(name: str, value: object) -> None:
+    """Demand a token.
+
+    Raises:
+        InvalidEventError: if it is none; the message says ``name``.
+    """
     if not isinstance(value, str) or _TOKEN.fullmatch(value) is None:
         raise InvalidEventError(
             f"{name} is no token (got {value!r}, expected 1 to 200 of A-Z a-z 0-9 _.:/@+=,*#~%()[]-)"
@@ -197,7 +202,7 @@ def _checked_facts(facts: Mapping[str, str | int | bool]) -> dict[str, str | int
     for name, value in facts.items():
         _check_name("facts", name)
         if isinstance(value, str):
-            _check_token(f"fact {name}", value)
+            check_token(f"fact {name}", value)
         elif type(value) is int:
             if abs(value) > MAX_INTEGER:
                 raise InvalidEventError(

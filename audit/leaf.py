@@ -72,28 +72,32 @@ def encode_leaf(event: Event, *, index: int, time: str, detail: str | None) -> b
     bytes at a fraction of the cost of ``rfc8785``. The tests compare both, and every leaf that is read back
     passes through ``rfc8785``.
     """
-    members: dict[str, str] = {
-        "v": str(LEAF_VERSION),
-        "index": str(index),
-        "time": _quote(time),
-        "type": _quote(event.type.value),
-        "outcome": _quote(event.outcome.value),
-        "actor": _quote(event.actor),
-        "object": _quote(event.object),
-    }
-    for name in ID_FIELDS:
-        value = getattr(event, name)
-        if value is not None:
-            members[name] = _quote(value)
-    if event.intent is not None:
-        members["intent"] = str(event.intent)
-    if event.digests:
-        members["digests"] = _object({name: _quote(value) for name, value in event.digests.items()})
-    if event.facts:
-        members["facts"] = _object({name: _scalar(value) for name, value in event.facts.items()})
+    members = _event_members(event)
+    members["v"] = str(LEAF_VERSION)
+    members["index"] = str(index)
+    members["time"] = _quote(time)
     if detail is not None:
         members["detail"] = _quote(detail)
     return _object(members).encode("ascii")
+
+
+def encode_event(event: Event) -> str:
+    """Write an event alone, in the RFC 8785 form that it has in a leaf."""
+    return _object(_event_members(event))
+
+
+def event_of(record: dict[str, Any]) -> Event:
+    """Read the members of a leaf or of a message that belong to the event; others are passed over.
+
+    Raises:
+        ValueError: if one holds what no event may hold.
+        KeyError: if one is missing.
+        TypeError: if one has another type.
+    """
+    values = {name: value for name, value in record.items() if name in _EVENT_FIELDS}
+    values["type"] = EventType(record["type"])
+    values["outcome"] = Outcome(record["outcome"])
+    return Event(**values)
 
 
 def decode_leaf(leaf: bytes, index: int) -> Entry:
@@ -109,6 +113,26 @@ def decode_leaf(leaf: bytes, index: int) -> Entry:
         return _entry_of(record, leaf, index)
     except (ValueError, TypeError, InvalidEventError) as exc:
         raise VerificationError(index, f"leaf is malformed: {exc}") from exc
+
+
+def _event_members(event: Event) -> dict[str, str]:
+    members: dict[str, str] = {
+        "type": _quote(event.type.value),
+        "outcome": _quote(event.outcome.value),
+        "actor": _quote(event.actor),
+        "object": _quote(event.object),
+    }
+    for name in ID_FIELDS:
+        value = getattr(event, name)
+        if value is not None:
+            members[name] = _quote(value)
+    if event.intent is not None:
+        members["intent"] = str(event.intent)
+    if event.digests:
+        members["digests"] = _object({name: _quote(value) for name, value in event.digests.items()})
+    if event.facts:
+        members["facts"] = _object({name: _scalar(value) for name, value in event.facts.items()})
+    return members
 
 
 def _object(members: dict[str, str]) -> str:
@@ -128,10 +152,7 @@ def _entry_of(record: dict[str, Any], leaf: bytes, index: int) -> Entry:
         raise ValueError(f"unknown leaf version (got {record['v']!r}, expected {LEAF_VERSION})")
     if record["index"] != index:
         raise ValueError(f"leaf says another index (got {record['index']!r}, expected {index})")
-    values = {name: value for name, value in record.items() if name in _EVENT_FIELDS}
-    values["type"] = EventType(record["type"])
-    values["outcome"] = Outcome(record["outcome"])
-    event = Event(**values)
+    event = event_of(record)
     entry = Entry(
         index=index, time=parse_time(record["time"]), event=event, detail=record.get("detail"), leaf=leaf
     )

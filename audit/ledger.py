@@ -12,14 +12,15 @@ from sqlalchemy import Engine, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from audit.batch import Receipt, SealedDetail
-from audit.checkpoint import Checkpoint, CheckpointSigner
-from audit.errors import InvalidEventError, LedgerCorruptError, LedgerUnavailableError
+from audit.checkpoint import Checkpoint, CheckpointSigner, verify_checkpoint
+from audit.errors import InvalidEventError, LedgerCorruptError, LedgerUnavailableError, SignatureError
 from audit.events import Event, Outcome
 from audit.intent import NOT_SETTLED, Intent
 from audit.leaf import Entry
 from audit.orphans import find_orphans
 from audit.recompute import Progress, VerifiedLedger, check_checkpoint, verify_all, verify_tail
 from audit.reserve import SpaceReserve
+from audit.sequenced_writer import SequencedWriter
 from audit.snapshot import Snapshot, open_snapshot
 from audit.tables import checkpoints, create_tables, details, prepare_engine, write_connection
 from audit.writer import GroupCommitWriter
@@ -52,6 +53,8 @@ class Ledger:
         sealer: Seals detail per subject.
         clock: Gives the present as an aware datetime.
         reserve: Given up when the disk is full, so that entries go on.
+        sequencer: Appends through another process, which signs the checkpoints as well; a writer of its own unless
+            given.
 
     Raises:
         LedgerCorruptError: if the tail does not verify.
@@ -65,6 +68,7 @@ class Ledger:
         sealer: DetailSealer,
         clock: Callable[[], datetime] = utc_now,
         reserve: SpaceReserve | None = None,
+        sequencer: SequencedWriter | None = None,
     ) -> None:
         prepare_engine(engine)
         self._engine = engine
@@ -74,7 +78,8 @@ class Ledger:
         with self.snapshot() as snapshot:
             verify_tail(snapshot, signer.vkey)
         self.reserve = reserve
-        self._writer = GroupCommitWriter(engine, clock, reserve)
+        self._sequencer = sequencer
+        self._writer = sequencer or GroupCommitWriter(engine, clock, reserve)
 
     def append(self, event: Event, *, detail: bytes | None = None, subject: str | None = None) -> Receipt:
         """Append one event and return once it is durable.
@@ -172,14 +177,21 @@ class Ledger:
             return snapshot.consistency_proof(old, new)
 
     def checkpoint(self) -> str:
-        """Sign and store a checkpoint over all durable entries.
+        """Sign and store a checkpoint over all durable entries, or have the sequencer do it.
 
         Returns:
             The signed note.
 
         Raises:
             LedgerCorruptError: if the tree does not extend the latest checkpoint; nothing is signed then.
+            WitnessError: if the sequencer found no quorum of witnesses within the grace.
+            LedgerUnavailableError: if the sequencer is gone.
         """
+        if self._sequencer is not None:
+            note = self._sequencer.checkpoint()
+            with self.snapshot() as snapshot:
+                check_checkpoint(snapshot, _size_of(note, self.signer.vkey), note, self.signer.vkey)
+            return note
         with self.snapshot() as snapshot:
             latest = snapshot.latest_checkpoint()
             if latest is not None:
@@ -227,6 +239,28 @@ class Ledger:
         """Its engine, for what keeps tables of its own beside the entries: cosignatures."""
         return self._engine
 
+    @property
+    def own_writer(self) -> GroupCommitWriter:
+        """The writer of this process.
+
+        Raises:
+            LedgerUnavailableError: if entries go through another process.
+        """
+        if not isinstance(self._writer, GroupCommitWriter):
+            raise LedgerUnavailableError("entries go through a sequencer (expected a writer of this process)")
+        return self._writer
+
+    def require_running(self) -> None:
+        """Demand that entries can still be appended, as far as this process knows.
+
+        Raises:
+            LedgerUnavailableError: if the writer was poisoned or stopped.
+        """
+        if self._writer.stopped is not None:
+            raise LedgerUnavailableError(
+                f"the writer is poisoned: {self._writer.stopped}"
+            ) from self._writer.stopped
+
     def stop(self, cause: BaseException) -> None:
         """Take no further entry in this process: what was found out means that no effect may follow (law 2)."""
         self._writer.stop(cause)
@@ -247,6 +281,13 @@ class Ledger:
             digest=_detail_digest(salt, detail),
             sealed=self._sealer.seal(subject, salt + detail),
         )
+
+
+def _size_of(note: str, vkey: str) -> int:
+    try:
+        return verify_checkpoint(note, vkey).size
+    except SignatureError as exc:
+        raise LedgerCorruptError(f"the sequencer's checkpoint: {exc}") from exc
 
 
 def _detail_digest(salt: bytes, detail: bytes) -> str:

@@ -1,7 +1,8 @@
 """Group commit: one thread per process sequences entries, many appends share one durable commit.
 
 Several processes may append to one ledger. Each batch takes the head row under its lock, checks that the head
-extends what this process saw last, appends and commits; so there is one chain without forks.
+extends what this process saw last, appends and commits; so there is one chain without forks. Processes that
+append all the time share one writer through ``audit.sequencer`` instead of contending for that lock.
 """
 
 import os
@@ -62,6 +63,12 @@ class GroupCommitWriter:
         self._known: Head | None = None
         self._active = 0
         self._last_seconds = 0.0
+        self._told: Callable[[BaseException], None] | None = None
+
+    @property
+    def stopped(self) -> BaseException | None:
+        """Why it takes no further append; None while it does."""
+        return self._poison
 
     def append(self, event: Event, detail: SealedDetail | None) -> Receipt:
         """Append one event and return once it is durable.
@@ -81,6 +88,22 @@ class GroupCommitWriter:
             raise LedgerUnavailableError("the writer gave no receipt")
         return pending.receipt
 
+    def submit(self, pending: Pending) -> None:
+        """Queue an append and return at once; its ``settle`` is called from the writer's thread.
+
+        The bound of the queue does not hold it back: the caller bounds what it has outstanding.
+
+        Raises:
+            LedgerUnavailableError: if the writer takes no further append.
+        """
+        with self._lock:
+            self._check_open()
+            self._put(pending)
+
+    def tell(self, stopped: Callable[[BaseException], None]) -> None:
+        """Have ``stopped`` called with the cause when the writer is poisoned, from whichever thread that is."""
+        self._told = stopped
+
     def stop(self, cause: BaseException) -> None:
         """Refuse every further append, and what is queued, because of ``cause``."""
         self._refuse(self._drain(poison=cause), cause)
@@ -96,7 +119,7 @@ class GroupCommitWriter:
             thread.join()
 
     def _enqueue(self, pending: Pending, deadline: float) -> None:
-        if os.getpid() != self._pid:
+        if os.getpid() != self._pid:  # before the lock, which the fork may have copied held
             raise LedgerUnavailableError(
                 "the ledger was opened in another process (open it anew after a fork)"
             )
@@ -107,12 +130,15 @@ class GroupCommitWriter:
                     break
                 if not self._drained.wait(deadline - monotonic()):
                     raise LedgerUnavailableError(f"the queue stayed full ({QUEUE_ENTRIES} entries)")
-            self._queue.append(pending)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
-                self._thread.start()
-            if len(self._queue) >= self._wanted:
-                self._filled.notify()
+            self._put(pending)
+
+    def _put(self, pending: Pending) -> None:
+        self._queue.append(pending)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
+            self._thread.start()
+        if len(self._queue) >= self._wanted:
+            self._filled.notify()
 
     def _check_open(self) -> None:
         if self._poison is not None:
@@ -150,7 +176,9 @@ class GroupCommitWriter:
             self._poison = poison
             rest, self._queue = self._queue, []
             self._drained.notify_all()
-            return rest
+        if self._told is not None:
+            self._told(poison)
+        return rest
 
     def _settle(self, batch: list[Pending]) -> None:
         started = monotonic()
@@ -164,14 +192,14 @@ class GroupCommitWriter:
         self._active, self._last_seconds = len(batch) + len(self._queue), monotonic() - started
         for pending, receipt in zip(batch, receipts, strict=True):
             pending.receipt = receipt
-            pending.done.release()
+            pending.settle()
 
     def _refuse(self, batch: list[Pending], cause: BaseException) -> None:
         for pending in batch:
             if pending.error is None:
                 pending.error = LedgerUnavailableError(f"append failed: {cause}")
                 pending.error.__cause__ = cause
-            pending.done.release()
+            pending.settle()
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

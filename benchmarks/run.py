@@ -56,10 +56,19 @@ class Benchmark:
 
 
 def ledger(answer: Mapping[str, Any]) -> list[Row]:
-    return [
-        Row(what="ledger, 32 clients", against="fdatasync/s of the disk", value=answer["ratio"], target=12),
-        Row(what="ledger p99", against="in fsyncs", value=answer["p99_fsyncs"], target=10, least=False),
-    ]
+    rows = []
+    for way, title in (
+        ("one_process", "ledger, 32 clients"),
+        ("sequencer", "ledger, 32 clients in 4 processes, one sequencer"),
+    ):
+        figures = answer[way]
+        rows += [
+            Row(what=title, against="fdatasync/s of the disk", value=figures["ratio"], target=12),
+            Row(
+                what=f"{title}, p99", against="in fsyncs", value=figures["p99_fsyncs"], target=10, least=False
+            ),
+        ]
+    return rows
 
 
 def query(answer: Mapping[str, Any]) -> list[Row]:
