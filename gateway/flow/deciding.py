@@ -1,8 +1,9 @@
 """Asking policy: the facts of the deployment that every question carries, and the record of each answer."""
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from audit.events import Event, EventType, Outcome
 from gateway.database import ReadSession, WriteSession
@@ -25,6 +26,9 @@ PERFORMED_OBLIGATIONS = frozenset(
         ObligationKind.RECORD_ACCESS,
     }
 )
+
+_TOKEN_LENGTH: Final = 200
+_RULES: Final = re.compile(r"rules(_[0-9]+)?")
 
 
 def instant(value: datetime) -> str:
@@ -60,6 +64,26 @@ def profile_facts(gate: Gate) -> dict[str, Any]:
         "digest": profile.digest,
         "jurisdiction": profile.profile.jurisdiction,
     }
+
+
+def rule_facts(rules: Sequence[str]) -> dict[str, str]:
+    """Every violated rule as facts ``rules``, ``rules_2``, …: a fact of the ledger holds 200 characters.
+
+    :func:`rules_of` reads them.
+    """
+    tokens: list[str] = []
+    for rule in rules:
+        if tokens and len(tokens[-1]) + 1 + len(rule) <= _TOKEN_LENGTH:
+            tokens[-1] += f",{rule}"
+        else:
+            tokens.append(rule)
+    return {"rules" if n == 1 else f"rules_{n}": token for n, token in enumerate(tokens, start=1)}
+
+
+def rules_of(event: Event) -> frozenset[str]:
+    """Every rule that an entry of a decision names as violated."""
+    listed = [str(value) for name, value in event.facts.items() if _RULES.fullmatch(name)]
+    return frozenset({event.rule or "", *(rule for token in listed for rule in token.split(","))} - {""})
 
 
 def decide(
@@ -99,7 +123,6 @@ def decide(
         }
     )
     refusal = "denied" if not decision.allowed else "obligation_unmet" if unmet else ""
-    rules = ",".join(v.rule for v in decision.violations)[:200]
     gate.ledger.append(
         Event(
             type=event_type,
@@ -111,7 +134,8 @@ def decide(
             facts={
                 "allowed": decision.allowed,
                 **({"reason": refusal} if refusal else {}),
-                **({"rules": rules} if rules else {}),
+                **({"level": decision.level.value} if decision.level else {}),
+                **rule_facts([violation.rule for violation in decision.violations]),
             },
             **fields,
         )

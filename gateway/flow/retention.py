@@ -16,18 +16,26 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from audit.events import EventType, Outcome
+from audit.events import Event, EventType, Outcome
 from audit.query import EntryFilter, find_all
 from audit.tables import details
 from gateway.errors import RetainedError
 from gateway.flow.acts import refused
+from gateway.flow.deciding import rules_of
 from gateway.flow.gate import Gate
 from gateway.flow.law import access_log_days, record_years, secret_records_end
 from gateway.flow.records import RecordingRow, ReleaseRow
 from gateway.people.registry import Actor
 from gateway.vault.keys import Destruction
+from policies.decision import Level
 
-STATE_SECRET_RULES = frozenset({"release/no_state_secret", "publish/known_level"})
+_SECRET_RULES = {
+    EventType.JUDGE_RELEASE_DECIDE: "no_state_secret",
+    EventType.JUDGE_PUBLISH_DECIDE: "known_level",
+}
+_SECRET_LEVELS = frozenset({Level.S4_STATE_SECRET.value, Level.SX_UNKNOWN.value})
+# Entries from before all rules were listed were cut here; what was cut off may have been a rule of secrets.
+_CUT_AT = 200
 
 
 def destroy_key(gate: Gate, kek_id: str, *, actor: Actor) -> Destruction:
@@ -74,7 +82,21 @@ def _require_past(gate: Gate, kek_id: str, rule: str, moment: datetime) -> None:
 def _names_secrets(gate: Gate, release: str) -> bool:
     with gate.ledger.snapshot() as snapshot:
         refusals = find_all(snapshot, EntryFilter(release=release, outcome=Outcome.REFUSED))
-        return any(entry.event.rule in STATE_SECRET_RULES for entry in refusals)
+        return any(_refused_for_secrets(entry.event) for entry in refusals)
+
+
+def _refused_for_secrets(event: Event) -> bool:
+    """Whether any violated rule, and not only the first, or the level of what was to go speaks of state secrets.
+
+    A publication is judged at the level of its source, too, which need not be what it gives away.
+    """
+    secret = _SECRET_RULES.get(event.type)
+    if secret is None:
+        return False
+    level = event.facts.get("level")
+    cut_off = level is None and len(str(event.facts.get("rules", ""))) >= _CUT_AT
+    of_secrets = event.type is EventType.JUDGE_RELEASE_DECIDE and level in _SECRET_LEVELS
+    return secret in rules_of(event) or of_secrets or cut_off
 
 
 def _detail_terms(gate: Gate, subject: str) -> list[tuple[str, datetime]]:

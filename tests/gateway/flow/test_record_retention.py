@@ -2,20 +2,27 @@
 
 import ast
 import dataclasses
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from audit.events import Event, EventType, Outcome
-from gateway.errors import RetainedError
+from gateway.errors import DeniedError, RetainedError
+from gateway.flow.build import build_release
+from gateway.flow.deciding import rule_facts, rules_of
 from gateway.flow.erase import erase_recording
 from gateway.flow.gate import Gate
+from gateway.flow.judge import judge_release
+from gateway.flow.recording import ReleaseMode
 from gateway.flow.records import ReleaseRow
-from gateway.flow.request import terms_of
-from gateway.flow.retention import destroy_key
+from gateway.flow.request import ReleaseRequest, request_release, terms_of
+from gateway.flow.retention import _names_secrets, destroy_key
 from gateway.vault.errors import KeyDestroyedError, KeyUnavailableError
-from simulators import House, candidate, cleanse, csv_track
+from simulators import PURPOSE, RECIPIENT, House, candidate, cleanse, csv_track
 
 ROOT = Path(__file__).parents[3]
 
@@ -69,22 +76,108 @@ def test_a_release_is_proved_for_three_years_after_its_end(sqlite_gate: Gate, sq
         gate.keystore.wrap_dek(f"rel-{made}", bytes(32), b"context")
 
 
-def test_a_release_refused_for_state_secrets_is_kept_for_good(sqlite_gate: Gate, sqlite_house: House):
-    """测绘法 47: the record has no expiry."""
-    gate, house = sqlite_gate, sqlite_house
-    made = candidate(gate, house, cleanse(gate, {"drive.csv": csv_track(22)}), days=30)
+Case = tuple[EventType, str | None, dict[str, str | int | bool]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A gate, and a candidate for release in it."""
+
+    gate: Gate
+    house: House
+    made: str
+
+
+RELEASE, PUBLISH = EventType.JUDGE_RELEASE_DECIDE, EventType.JUDGE_PUBLISH_DECIDE
+LONG = ",".join(f"rule_number_{n:02d}" for n in range(20))
+SECRET: dict[str, Case] = {
+    "the only rule": (RELEASE, "no_state_secret", {"rules": "no_state_secret"}),
+    "the second rule": (RELEASE, "absolute_position", {"rules": "absolute_position,no_state_secret"}),
+    "a rule of the second token": (
+        RELEASE,
+        "absolute_position",
+        rule_facts(["absolute_position", *LONG.split(","), "no_state_secret"]),
+    ),
+    "its level": (RELEASE, "absolute_position", {"rules": "absolute_position", "level": "S4_STATE_SECRET"}),
+    "a level that nobody knows": (RELEASE, "purpose_registered", {"level": "SX_UNKNOWN"}),
+    "publication": (
+        PUBLISH,
+        "enough_approvers",
+        {"rules": "enough_approvers,known_level", "level": "S0_PUBLIC"},
+    ),
+    "rules that were cut off": (RELEASE, "absolute_position", {"rules": LONG[:200]}),
+}
+PLAIN: dict[str, Case] = {
+    "other rules": (RELEASE, "absolute_position", {"rules": "absolute_position", "level": "S2_PI"}),
+    "the source of a publication": (PUBLISH, "enough_approvers", {"level": "S4_STATE_SECRET"}),
+    "another act": (EventType.JUDGE_SERVE_DECIDE, "no_state_secret", {"rules": "no_state_secret"}),
+}
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    """One gate with a candidate for release, for every entry below."""
+    house = House(home=tmp_path_factory.mktemp("kept") / "home")
+    with house.opened() as gate:
+        house.furnish(gate)
+        made = candidate(gate, house, cleanse(gate, {"drive.csv": csv_track(22)}), days=30)
+        yield Kept(gate=gate, house=house, made=made)
+
+
+def refuse(gate: Gate, named: str, case: Case) -> None:
+    kind, rule, facts = case
     gate.ledger.append(
         Event(
-            type=EventType.JUDGE_RELEASE_DECIDE,
+            type=kind,
             outcome=Outcome.REFUSED,
             actor="submitter",
-            object=made,
-            release=made,
-            rule="release/no_state_secret",
+            object=named,
+            release=named,
+            rule=rule,
+            facts=facts,
         )
     )
-    kept = refusal(at(gate, datetime(2126, 1, 1, tzinfo=UTC)), f"rel-{made}", house)
-    assert (kept.rule, kept.allowed_from) == ("secret_geo_record_years", None)
+
+
+@pytest.mark.parametrize("case", PLAIN.values(), ids=PLAIN.keys())
+def test_a_release_refused_for_anything_else_has_its_term(kept: Kept, case: Case):
+    named = secrets.token_hex(8)
+    refuse(kept.gate, named, case)
+    assert not _names_secrets(kept.gate, named)
+
+
+@pytest.mark.parametrize("case", SECRET.values(), ids=SECRET.keys())
+def test_a_release_refused_for_state_secrets_is_kept_for_good(kept: Kept, case: Case):
+    """测绘法 47: the record has no expiry, whichever of its violated rules speaks of secrets."""
+    named = secrets.token_hex(8)
+    refuse(kept.gate, named, case)
+    assert _names_secrets(kept.gate, named)
+
+
+def test_a_denial_of_policy_names_every_rule_and_its_level(kept: Kept):
+    """The genuine entry: what retention reads is what the judge writes."""
+    recording = cleanse(kept.gate, {"drive.csv": csv_track(23)})
+    request = ReleaseRequest(
+        recordings=[recording],
+        purpose=PURPOSE,
+        recipient=RECIPIENT,
+        mode=ReleaseMode.LOCAL,
+        expires_at=kept.gate.clock() + timedelta(days=1),
+    )
+    made = request_release(kept.gate, request, actor=kept.house.people["submitter"].actor)
+    build_release(kept.gate, made)
+    with pytest.raises(DeniedError) as caught:
+        judge_release(at(kept.gate, kept.gate.clock() + timedelta(days=2)), made)
+    entry = next(e for e in reversed(list(kept.gate.ledger.entries())) if e.event.type is RELEASE)
+    assert rules_of(entry.event) == {v.rule for v in caught.value.decision.violations}
+    assert entry.event.facts["level"] == caught.value.decision.level
+    assert rules_of(Event(type=RELEASE, outcome=Outcome.REFUSED, actor="a", object="b")) == frozenset()
+
+
+def test_the_key_of_such_a_release_is_not_destroyed_in_a_hundred_years(kept: Kept):
+    refuse(kept.gate, kept.made, SECRET["the second rule"])
+    error = refusal(at(kept.gate, datetime(2126, 1, 1, tzinfo=UTC)), f"rel-{kept.made}", kept.house)
+    assert (error.rule, error.allowed_from) == ("secret_geo_record_years", None)
 
 
 @pytest.mark.parametrize(("release", "rule", "days"), [(None, "access_log_days", 185), ("rel-1", "p", 1095)])
