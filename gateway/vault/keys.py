@@ -52,6 +52,7 @@ KEY_LENGTH: Final = 32
 _NAME: Final = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,127}\Z")
 _SM2: Final = "sm2"
 _LOCK_TIMEOUT_S: Final = 60.0
+_ENSURED_KEPT: Final = 65_536
 _FINGERPRINT_LABEL: Final = b"fleetgate/kek-fingerprint/1\x00"
 
 
@@ -90,6 +91,8 @@ class Keystore:
         self.suite: Final = suite
         self._named: dict[tuple[str, str], bytes] = {}
         self._named_lock = threading.Lock()
+        # Ids whose name this process saw durable; never key material.
+        self._ensured: set[str] = set()
 
     def __repr__(self) -> str:
         return f"<Keystore {self._path.name}>"
@@ -270,8 +273,14 @@ class Keystore:
             self._write_kek(kek_id)
 
     def ensure_kek(self, kek_id: str) -> None:
-        """Make a key encryption key unless there is one, durable either way; errors as for :meth:`new_kek`."""
+        """Make a key encryption key unless there is one, durable either way; errors as for :meth:`new_kek`.
+
+        A key that was made sure of once costs no sync again: only destruction takes its name away.
+        """
         path = self._kek_path(kek_id)
+        if kek_id in self._ensured and path.exists():
+            self._refuse_destroyed(kek_id)
+            return
         with _exclusive(self._path):
             self._refuse_destroyed(kek_id)
             if path.exists():
@@ -279,6 +288,9 @@ class Keystore:
                 sync_directory(path.parent)
             else:
                 self._write_kek(kek_id)
+        if len(self._ensured) >= _ENSURED_KEPT:
+            self._ensured.clear()
+        self._ensured.add(kek_id)
 
     def has_kek(self, kek_id: str) -> bool:
         """Whether the key can be used."""

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from joserfc.jwk import OKPKey
 
+from gateway.vault.durable import sync_directory
 from gateway.vault.errors import (
     KeyDestroyedError,
     KeyExistsError,
@@ -447,3 +448,41 @@ def test_signing_keys_are_ed25519(keystore: Keystore) -> None:
     key = keystore.signing_key("evidence")
     assert isinstance(key, OKPKey)
     assert key.curve_name == "Ed25519"
+
+
+def test_a_key_that_was_made_sure_of_costs_no_sync_again(
+    keystore: Keystore, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Law 4 at one sync for each process: another one cannot know whether the name's maker lived to sync it."""
+    synced: list[Path] = []
+
+    def counted(path: Path) -> None:
+        synced.append(path)
+        sync_directory(path)
+
+    monkeypatch.setattr("gateway.vault.keys.sync_directory", counted)
+    keystore.ensure_kek("sub-1")
+    synced.clear()
+    keystore.ensure_kek("sub-1")
+    assert synced == []
+    other = reopened(home)
+    synced.clear()
+    for _ in range(3):
+        other.ensure_kek("sub-1")
+    assert synced == [home / "keystore" / "kek"]
+
+
+def test_a_key_that_another_process_destroyed_is_refused_though_it_was_made_sure_of(
+    keystore: Keystore, home: Path
+) -> None:
+    """Law 9: what is remembered is that a name is durable, never that a key lives."""
+    keystore.ensure_kek("sub-1")
+    keystore.ensure_kek("sub-1")
+    reopened(home).destroy_kek("sub-1")
+    with pytest.raises(KeyDestroyedError):
+        keystore.ensure_kek("sub-1")
+    keystore.ensure_kek("sub-2")
+    # A destruction that was begun and not finished: the tombstone is there, and the key file, too.
+    (home / "keystore" / "kek" / "sub-2.destroyed").write_bytes(b"{}")
+    with pytest.raises(KeyDestroyedError):
+        keystore.ensure_kek("sub-2")
