@@ -17,7 +17,7 @@ from audit.errors import InvalidEventError, LedgerCorruptError, LedgerUnavailabl
 from audit.events import Event, Outcome
 from audit.intent import NOT_SETTLED, Intent
 from audit.leaf import Entry
-from audit.orphans import find_orphans
+from audit.orphans import OpenIntents
 from audit.recompute import Progress, VerifiedLedger, check_checkpoint, verify_all, verify_tail
 from audit.reserve import SpaceReserve
 from audit.sequenced_writer import SequencedWriter
@@ -74,6 +74,7 @@ class Ledger:
         self._engine = engine
         self._sealer = sealer
         self._clock = clock
+        self._open_intents = OpenIntents()
         self.signer = signer
         with self.snapshot() as snapshot:
             verify_tail(snapshot, signer.vkey)
@@ -232,7 +233,7 @@ class Ledger:
     def orphan_intents(self, older_than: timedelta) -> list[Entry]:
         """Return intents that nothing has settled for longer than ``older_than``, oldest first."""
         with self.snapshot() as snapshot:
-            return list(find_orphans(snapshot, before=self._clock() - older_than))
+            return self._open_intents.orphans(snapshot, before=self._clock() - older_than)
 
     @property
     def engine(self) -> Engine:

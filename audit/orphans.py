@@ -1,9 +1,10 @@
 """Intents without an outcome: what was begun, and of which nobody knows whether it was done."""
 
+import threading
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, or_, select
 
 from audit.events import Outcome
 from audit.leaf import Entry
@@ -35,3 +36,56 @@ def find_orphans(snapshot: Snapshot, *, before: datetime, since: datetime | None
     )
     for index in snapshot.connection.execute(query.order_by(entries.c.entry_index)).scalars().all():
         yield snapshot.entry(index)
+
+
+class OpenIntents:
+    """Intents that nothing has settled, kept between searches: each looks at what was appended since only.
+
+    The first search looks at everything, and so does one that finds the ledger smaller than it was. Nothing is
+    stored: what a process knows dies with it, and the next one looks at everything again. Safe for threads.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: set[int] = set()
+        self._seen = 0
+
+    def orphans(self, snapshot: Snapshot, *, before: datetime) -> list[Entry]:
+        """What :func:`find_orphans` yields for the same snapshot and moment.
+
+        Raises:
+            VerificationError: A stored leaf does not verify.
+        """
+        with self._lock:
+            self._look(snapshot)
+            waiting = sorted(self._open)
+        limit = first_at(snapshot, before) if waiting else 0
+        return [snapshot.entry(index) for index in waiting if index < limit]
+
+    def _look(self, snapshot: Snapshot) -> None:
+        size = snapshot.size
+        if size < self._seen:
+            self._open, self._seen = set(), 0
+        if self._seen == 0:
+            self._open = set(_open_indexes(snapshot))
+        else:
+            query = select(entries.c.entry_index, entries.c.outcome, entries.c.intent).where(
+                entries.c.entry_index >= self._seen,
+                entries.c.entry_index < size,
+                or_(entries.c.outcome == Outcome.INTENT.value, entries.c.intent.is_not(None)),
+            )
+            for row in snapshot.connection.execute(query.order_by(entries.c.entry_index)):
+                if row.outcome == Outcome.INTENT.value:
+                    self._open.add(row.entry_index)
+                else:
+                    self._open.discard(row.intent)
+        self._seen = size
+
+
+def _open_indexes(snapshot: Snapshot) -> list[int]:
+    settling = entries.alias()
+    query = select(entries.c.entry_index).where(
+        entries.c.outcome == Outcome.INTENT.value,
+        ~exists().where(settling.c.intent == entries.c.entry_index),
+    )
+    return list(snapshot.connection.execute(query).scalars())

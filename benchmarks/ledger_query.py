@@ -33,6 +33,7 @@ from audit.batch import Inserts, Pending, Rows
 from audit.checkpoint import CheckpointSigner
 from audit.events import Event, EventType, Outcome
 from audit.ledger import Ledger, create_tables
+from audit.orphans import OpenIntents, find_orphans
 from audit.query import EntryFilter, find_page
 from audit.questions import Question, ask
 from audit.snapshot import Snapshot, load_head
@@ -234,6 +235,22 @@ def measure(ledger: Ledger, snapshot: Snapshot, fleet: Fleet, samples: int) -> d
     return found
 
 
+def orphan_searches(snapshot: Snapshot) -> dict[str, float]:
+    """Milliseconds of a search for open intents: of everything, the first of a process, and one a minute later."""
+
+    def taken(act: Callable[[], object]) -> float:
+        started = time.perf_counter()
+        act()
+        return (time.perf_counter() - started) * 1000
+
+    known = OpenIntents()
+    return {
+        "everything_ms": taken(lambda: list(find_orphans(snapshot, before=END - timedelta(days=1)))),
+        "first_ms": taken(lambda: known.orphans(snapshot, before=END - timedelta(days=1))),
+        "next_ms": taken(lambda: known.orphans(snapshot, before=END - timedelta(days=1))),
+    }
+
+
 def answers(snapshot: Snapshot) -> dict[str, Any]:
     """Seconds for each regulator's question over the last 30 days."""
     found = {}
@@ -282,6 +299,7 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
                 leaf = merkle.leaf_hash(snapshot.entry(index).leaf)
                 merkle.verify_inclusion(leaf, index, snapshot.size, proof, snapshot.head.frontier.root())
                 questions = answers(snapshot)
+                orphans = orphan_searches(snapshot)
         finally:
             ledger.close()
     return {
@@ -290,6 +308,7 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "build_s": built,
         "figures": figures,
         "questions": questions,
+        "orphans": orphans,
     }
 
 
@@ -315,6 +334,8 @@ def main() -> None:
         print(f"{name:32} {' '.join(f'{value:9.2f}' for value in shown)}")
     for name, row in found["questions"].items():
         print(f"ask {name:28} {row['seconds']:7.1f} s, {row['rows']} rows, {row['findings']} findings")
+    for name, value in found["orphans"].items():
+        print(f"open intents, {name:18} {value:9.2f}")
 
 
 if __name__ == "__main__":
