@@ -53,6 +53,11 @@ def release_lines(summary: dict[str, Any]) -> str:
         lines.append(f"  slopes    {waits} to review, {summary['slope_review']['standing']}")
     if summary.get("attack"):
         lines += [f"  attacked  {line}" for line in report_lines(summary["attack"])]
+        lines += [
+            f"  attack    {run['at']} by {run['actor']}, entry {run['ledger_index']}"
+            f"{'' if run['kept'] else ': 报告缺失 / its report is missing'}"
+            for run in summary.get("attack_runs", ())
+        ]
     elif "attack" in summary:
         lines.append("  attacked  never (fleetgate geo attack)")
     if "decision" in summary:

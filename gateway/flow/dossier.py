@@ -20,7 +20,7 @@ from gateway.flow.recording import Cleansed, RecordingState, ReleaseState
 from gateway.flow.records import ApprovalRow, GrantRow, ItemRow, RecordingRow, ReleaseRow
 from gateway.models.evaluations import quality_of
 from gateway.people.registry import Actor, require_role
-from gateway.review.attack_report import attack_report_of
+from gateway.review.attack_report import attack_report_of, attack_runs_of
 from gateway.review.slope_evidence import review_summary
 from gateway.vault.values import open_value
 from gateway.workers import hold_context
@@ -119,6 +119,7 @@ def release_summary(gate: Gate, release: str) -> dict[str, Any]:
         ]
         summary["slope_review"] = review_summary(gate, session, built, cleansed)
         summary["attack"] = attack_report_of(gate, session, built)
+        summary["attack_runs"] = attack_runs_of(gate, session, built)
         summary["recipient_holds"] = cumulative_of(gate, session, row.recipient, release)
         if row.state in _JUDGED:
             decision = load_judged(gate, session, release).decision

@@ -86,7 +86,7 @@ def attest(  # noqa: PLR0913 (each argument is one field of the evidence)
 def load(
     gate: Gate, session: ReadSession | WriteSession, *, owner: str, stage: Stage, previous: str | None
 ) -> VerifiedEvidence:
-    """Load the evidence of a stage and verify it.
+    """Load the newest evidence of a stage and verify it.
 
     1. It exists. 2. Its seal opens for this owner and stage. 3. Its digest is the recorded one. 4. It names
     this owner and stage and continues ``previous`` (``None``: the caller checks the chain from the other
@@ -96,11 +96,30 @@ def load(
         StageOrderError: There is no such evidence: the stage has not been passed.
         EvidenceError: Any of steps 2 to 5 fails.
     """
-    row = session.scalar(
-        sa.select(EvidenceRow).where(EvidenceRow.owner_id == owner, EvidenceRow.stage == stage.value)
-    )
+    row = session.scalar(_rows(owner, stage).order_by(EvidenceRow.id.desc()).limit(1))
     if row is None:  # step 1
         raise StageOrderError(f"{owner} has not passed stage {stage.value!r}")
+    return _verified(gate, row, stage, previous)
+
+
+def load_every(
+    gate: Gate, session: ReadSession | WriteSession, *, owner: str, stage: Stage, previous: str | None
+) -> tuple[VerifiedEvidence, ...]:
+    """All evidence of a stage that is passed more than once, oldest first, each verified as by :func:`load`.
+
+    Raises:
+        EvidenceError: One of them fails.
+    """
+    rows = session.scalars(_rows(owner, stage).order_by(EvidenceRow.id)).all()
+    return tuple(_verified(gate, row, stage, previous) for row in rows)
+
+
+def _rows(owner: str, stage: Stage) -> sa.Select[EvidenceRow]:
+    return sa.select(EvidenceRow).where(EvidenceRow.owner_id == owner, EvidenceRow.stage == stage.value)
+
+
+def _verified(gate: Gate, row: EvidenceRow, stage: Stage, previous: str | None) -> VerifiedEvidence:
+    owner = row.owner_id
     try:  # step 2
         document = open_value(
             gate.keystore, kek_id=row.kek_id, context=_context(owner, stage), sealed=row.sealed

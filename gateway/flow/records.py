@@ -82,10 +82,23 @@ class RejectedUploadRow(Base):
 
 
 class EvidenceRow(Base):
-    """Sealed evidence of one stage of one item or release, chained to the evidence that it rests on."""
+    """Sealed evidence of one stage of one item or release, chained to the evidence that it rests on.
+
+    A stage is passed once; only attacks are run as often as somebody likes, and every run is kept.
+    """
 
     __tablename__ = "evidence"
-    __table_args__ = (sa.UniqueConstraint("owner_id", "stage"),)
+    __table_args__ = (
+        sa.Index(
+            "uq_evidence_owner_id_stage_once",
+            "owner_id",
+            "stage",
+            unique=True,
+            sqlite_where=sa.text("stage <> 'attacked'"),
+            postgresql_where=sa.text("stage <> 'attacked'"),
+        ),
+        sa.Index("ix_evidence_owner_id_stage", "owner_id", "stage"),
+    )
 
     id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True)
     owner_id: Mapped[str] = mapped_column(sa.String(64))

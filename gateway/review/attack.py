@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
-import sqlalchemy as sa
 
 from anonymize.errors import AnonymizeError
 from anonymize.geo.attacks.cross_release import Drive
@@ -21,7 +20,7 @@ from gateway.flow.acts import intended
 from gateway.flow.build import load_built
 from gateway.flow.gate import Gate
 from gateway.flow.recording import Built, RecordingId, Stage
-from gateway.flow.records import EvidenceRow, ReleaseRow
+from gateway.flow.records import ReleaseRow
 from gateway.people.registry import Actor, require_role
 from gateway.review.shown_drives import (
     ATTACKED_MODES,
@@ -56,7 +55,7 @@ def attack_release(
 
     1. The person may attack. 2. The intent is durable. 3. The release was built, and its evidence verifies.
     4. Its drives are rebuilt and attacked. 5. The report is sealed under the release's key and its digest attested
-    by the ledger. It takes the place of an earlier report, whose digest the ledger keeps.
+    by the ledger. Earlier reports stay beside it.
 
     Args:
         gate: The gate.
@@ -111,11 +110,6 @@ def attack_release(
             facts={"drives": report["drives"], "mode": report["mode"]},
         )
         with gate.database.transaction() as writing:
-            writing.execute(
-                sa.delete(EvidenceRow).where(
-                    EvidenceRow.owner_id == release, EvidenceRow.stage == Stage.ATTACKED.value
-                )
-            )
             writing.add(attested)
     return report
 

@@ -12,6 +12,7 @@ from anonymize.errors import UnknownFormatError
 from anonymize.formats.csv_track import read_csv_track
 from anonymize.geo.attacks.report import report_lines
 from audit.events import EventType, Outcome
+from gateway.commands.releases import release_lines
 from gateway.errors import EvidenceError, ForbiddenError, NotFoundError
 from gateway.flow.build import load_built
 from gateway.flow.dossier import release_summary
@@ -56,6 +57,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]
             local=candidate(gate, house, drives[0]),
             offset=candidate(gate, house, drives[1], mode=ReleaseMode.OFFSET),
         )
+
+
+def _reports(release: str) -> sa.Select[EvidenceRow]:
+    return sa.select(EvidenceRow).where(
+        EvidenceRow.owner_id == release, EvidenceRow.stage == Stage.ATTACKED.value
+    )
 
 
 def entries(gate: Gate) -> list[tuple[str, Outcome]]:
@@ -128,31 +135,71 @@ def test_an_extract_of_elsewhere_finds_nothing_and_says_so(world, tmp_path):
     assert sum(f["elsewhere_claimed"] for f in report["map_matching"]) == 0
 
 
-def test_the_dossier_shows_the_newest_report_through_its_evidence(world):
-    assert "attack" in release_summary(world.gate, world.offset)
+def test_the_dossier_shows_the_newest_report_through_its_evidence_and_lists_all(world):
+    """Law 6: evidence is appended; a new run takes nothing away from what is known of the ones before."""
+    before = release_summary(world.gate, world.offset)["attack_runs"]
     first = attacked(world, world.offset, known=(1,))
     second = attacked(world, world.offset, known=(2,))
-    shown = release_summary(world.gate, world.offset)["attack"]
+    summary = release_summary(world.gate, world.offset)
+    shown, runs = summary["attack"], summary["attack_runs"]
     assert {f["known"] for f in shown["known_points"]} == {2}
-    assert {f["known"] for f in first["known_points"]} == {1}
     assert {k: v for k, v in shown.items() if k not in {"evidence", "ledger_index"}} == second
     entry = world.gate.ledger.entry(shown["ledger_index"])
     assert entry.event.digests["evidence"] == shown["evidence"]
     assert entry.event.outcome is Outcome.COMPLETED
+    assert runs[: len(before)] == before
+    assert [(run["report"], run["kept"], run["actor"]) for run in runs[len(before) :]] == [
+        (first, True, "first"),
+        (second, True, "first"),
+    ]
+    assert runs[-1]["evidence"] == shown["evidence"]
+    told = release_lines(summary)
+    assert told.count("  attack    ") == len(runs)
+    assert "missing" not in told
 
 
-def test_an_altered_report_stops_the_dossier(world):
+def test_a_run_whose_report_was_taken_away_is_told(world):
     attacked(world, world.local, known=(1,))
-    where = (EvidenceRow.owner_id == world.local, EvidenceRow.stage == Stage.ATTACKED.value)
     with world.gate.database.transaction() as session:
-        row = session.scalars(sa.select(EvidenceRow).where(*where)).one()
-        sealed = row.sealed
-        row.sealed = sealed[:-1] + bytes([sealed[-1] ^ 1])
-    with pytest.raises(EvidenceError):
-        release_summary(world.gate, world.local)
+        row = session.scalars(_reports(world.local).order_by(EvidenceRow.id.desc())).first()
+        kept = {c.name: getattr(row, c.name) for c in EvidenceRow.__table__.columns}
+        session.delete(row)
+    summary = release_summary(world.gate, world.local)
+    last = summary["attack_runs"][-1]
+    assert (last["kept"], last["report"], last["evidence"]) == (False, None, kept["digest"])
     with world.gate.database.transaction() as session:
-        session.execute(sa.update(EvidenceRow).where(*where).values(sealed=sealed))
+        session.add(EvidenceRow(**kept))
+    assert release_summary(world.gate, world.local)["attack_runs"][-1]["kept"]
+
+
+def test_an_altered_report_stops_the_dossier_also_where_it_is_not_the_newest(world):
+    attacked(world, world.local, known=(1,))
+    attacked(world, world.local, known=(1,))
+    with world.gate.database.read() as session:
+        rows = session.scalars(_reports(world.local).order_by(EvidenceRow.id)).all()[-2:]
+        seals = {row.id: row.sealed for row in rows}
+    for number, sealed in seals.items():
+        where = EvidenceRow.id == number
+        with world.gate.database.transaction() as session:
+            flipped = sealed[:-1] + bytes([sealed[-1] ^ 1])
+            session.execute(sa.update(EvidenceRow).where(where).values(sealed=flipped))
+        with pytest.raises(EvidenceError):
+            release_summary(world.gate, world.local)
+        with world.gate.database.transaction() as session:
+            session.execute(sa.update(EvidenceRow).where(where).values(sealed=sealed))
     assert release_summary(world.gate, world.local)["attack"]["mode"] == "LOCAL"
+
+
+def test_every_other_stage_is_passed_once(world):
+    with world.gate.database.read() as session:
+        row = session.scalars(
+            sa.select(EvidenceRow).where(
+                EvidenceRow.owner_id == world.local, EvidenceRow.stage == Stage.JUDGED.value
+            )
+        ).one()
+        again = {c.name: getattr(row, c.name) for c in EvidenceRow.__table__.columns if c.name != "id"}
+    with pytest.raises(sa.exc.IntegrityError), world.gate.database.transaction() as session:
+        session.add(EvidenceRow(**again))
 
 
 def test_who_may_not_attack_is_refused_and_nothing_is_kept(world):
