@@ -73,6 +73,24 @@ class ApprovalInvalidError(EvidenceError):
     reason = "approval_invalid"
 
 
+class EvidenceUnseenError(InvalidRequestError):
+    """Somebody would sign what they did not look at."""
+
+    reason = "evidence_unseen"
+
+
+class CandidateExpiredError(StageOrderError):
+    """A candidate or its terms are past their time; request the release anew."""
+
+    reason = "candidate_expired"
+
+
+class CandidateClosedError(StageOrderError):
+    """A candidate was rejected or withdrawn; nothing opens it again."""
+
+    reason = "candidate_closed"
+
+
 class RangeNotSatisfiableError(GatewayError):
     """The bytes asked for do not exist (RFC 9110 §15.5.17).
 

@@ -14,6 +14,7 @@ from audit.orphans import ORPHAN_AFTER
 from audit.tiles import archive_tiles
 from gateway.errors import ConfigurationError
 from gateway.flow.acts import intended
+from gateway.flow.closing import expire_candidates
 from gateway.flow.disk import watch_disk
 from gateway.flow.erase import expire_raw
 from gateway.flow.gate import Gate
@@ -31,7 +32,7 @@ _MISFIRE_S = 3600
 
 
 def retention(gate: Gate) -> Mapping[str, int]:
-    """Delete raw originals past their term (rule 21); end grants of releases past theirs."""
+    """Delete raw originals past their term (rule 21); end grants of releases and candidates past theirs."""
     originals = expire_raw(gate, days=raw_retention_days(gate))
     now = gate.clock()
     with gate.database.transaction() as session:
@@ -43,7 +44,8 @@ def retention(gate: Gate) -> Mapping[str, int]:
             .where(GrantRow.release_id.in_(expired), GrantRow.revoked_at.is_(None))
             .values(revoked_at=now)
         )
-        return {"originals": originals, "grants": int(getattr(ended, "rowcount", 0))}
+        grants = int(getattr(ended, "rowcount", 0))
+    return {"originals": originals, "grants": grants, "candidates": expire_candidates(gate)}
 
 
 def checkpoint(gate: Gate) -> Mapping[str, int]:

@@ -20,9 +20,11 @@ from PIL import Image
 from gateway.app import initialise, open_gate
 from gateway.flow.approve import approve, sign_approval
 from gateway.flow.build import build_release
+from gateway.flow.dossier import review_release
 from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, receive_item
 from gateway.flow.judge import judge_release, load_judged
+from gateway.flow.looks import has_sheet
 from gateway.flow.recording import ReleaseMode
 from gateway.flow.release import GrantTerms, issue_grant, load_approved, release
 from gateway.flow.request import ReleaseRequest, request_release
@@ -38,6 +40,7 @@ from gateway.people.registry import (
     register_recipient,
 )
 from gateway.people.zones import install_zones
+from gateway.review.contact_sheet import review_sheets
 from gateway.settings import Settings
 from gateway.vault.jws import generate_person_key, public_text
 from gateway.vault.keys import Keystore
@@ -303,8 +306,19 @@ def candidate(
     return made
 
 
+def look(gate: Gate, house: House, release_id: str, person: str) -> None:
+    """Open what an approval rests on, as whoever signs must have done before."""
+    actor = house.people[person].actor
+    review_release(gate, release_id, actor=actor)
+    with gate.database.read() as session:
+        sheet = has_sheet(gate, session, load_judged(gate, session, release_id).built)
+    if sheet:
+        assert all(review_sheets(gate, release_id, actor=actor, page=1))
+
+
 def sign(gate: Gate, house: House, release_id: str, person: str) -> None:
-    """One operator's approval with their own key."""
+    """One operator's approval with their own key, after a look."""
+    look(gate, house, release_id, person)
     with gate.database.read() as session:
         judged = load_judged(gate, session, release_id)
     who = house.people[person]

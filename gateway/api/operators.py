@@ -12,8 +12,9 @@ from gateway.api.authentication import Caller, authenticate, checked_body
 from gateway.api.nonces import NonceStore
 from gateway.api.vehicles import read_body
 from gateway.errors import InvalidRequestError
-from gateway.flow.approve import approve
+from gateway.flow.approve import approve, withdraw_approval
 from gateway.flow.build import build_release
+from gateway.flow.closing import Rejection, RejectionCode, reject, withdraw
 from gateway.flow.dossier import release_summary, review_release
 from gateway.flow.gate import Gate
 from gateway.flow.judge import judge_release
@@ -50,6 +51,14 @@ class ApprovalBody(_Body):
     """An approval: a compact JWS of type ``fleetgate-approval+jwt``."""
 
     statement: str
+
+
+class RejectionBody(_Body):
+    """Why a candidate is rejected."""
+
+    code: RejectionCode
+    text_zh: str = ""
+    text_en: str = ""
 
 
 class GrantBody(_Body):
@@ -112,6 +121,26 @@ def operator_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
         body = _parsed(ApprovalBody, caller, await read_body(request))
         await run_in_threadpool(approve, gate, release_id, body.statement, actor=caller.actor)
         return {"release": release_id, "approver": caller.actor.id}
+
+    @router.post("/releases/{release_id}/approvals/withdrawal", status_code=201)
+    async def post_approval_withdrawal(release_id: str, request: Request) -> dict[str, Any]:
+        caller = await called(request)
+        await run_in_threadpool(withdraw_approval, gate, release_id, actor=caller.actor)
+        return {"release": release_id, "approver": caller.actor.id, "approved": False}
+
+    @router.post("/releases/{release_id}/rejection", status_code=201)
+    async def post_rejection(release_id: str, request: Request) -> dict[str, Any]:
+        caller = await called(request)
+        body = _parsed(RejectionBody, caller, await read_body(request))
+        why = Rejection(code=body.code, text_zh=body.text_zh, text_en=body.text_en)
+        await run_in_threadpool(reject, gate, release_id, why, actor=caller.actor)
+        return {"release": release_id, "rejected": True, "code": body.code}
+
+    @router.post("/releases/{release_id}/withdrawal", status_code=201)
+    async def post_withdrawal(release_id: str, request: Request) -> dict[str, Any]:
+        caller = await called(request)
+        await run_in_threadpool(withdraw, gate, release_id, actor=caller.actor)
+        return {"release": release_id, "withdrawn": True}
 
     @router.post("/releases/{release_id}/publication", status_code=201)
     async def post_publication(release_id: str, request: Request) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from gateway.commands.session import Json, report, reporting
 from gateway.errors import GatewayError
 from gateway.flow.approve import approve, sign_approval
 from gateway.flow.build import build_release
-from gateway.flow.dossier import recording_summary, release_summary
+from gateway.flow.dossier import recording_summary, release_summary, review_release
 from gateway.flow.gate import Gate
 from gateway.flow.judge import judge_release, load_judged
 from gateway.flow.recording import RecordingState, ReleaseMode
@@ -52,6 +52,7 @@ from gateway.people.registry import (
     register_recipient,
 )
 from gateway.people.zones import install_zones
+from gateway.review.contact_sheet import review_sheets
 from gateway.server import create_app
 from gateway.settings import Settings
 from gateway.vault.jws import generate_person_key, public_text, save_private_key
@@ -292,6 +293,8 @@ def _approve_and_publish(gate: Gate, release_id: str, cast: Cast) -> str:
     for person in (cast.first, cast.second):
         with gate.database.read() as session:
             judged = load_judged(gate, session, release_id)
+        review_release(gate, release_id, actor=person.actor)
+        list(review_sheets(gate, release_id, actor=person.actor))
         statement = sign_approval(judged, person.actor.id, person.key, gate.clock())
         approve(gate, release_id, statement, actor=person.actor)
     approved = load_approved(gate, release_id, actor=cast.first.actor)

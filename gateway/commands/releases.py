@@ -9,11 +9,13 @@ import typer
 
 from anonymize.geo.attacks.report import report_lines
 from gateway.app import release_public_jwk
+from gateway.commands import candidates
 from gateway.commands.models import figures_line
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
 from gateway.flow.approve import approve, sign_approval
 from gateway.flow.build import build_release
 from gateway.flow.dossier import REVIEWERS, release_summary, review_release
+from gateway.flow.gate import Gate
 from gateway.flow.judge import judge_release, load_judged
 from gateway.flow.recording import ReleaseMode
 from gateway.flow.release import (
@@ -30,6 +32,7 @@ from gateway.review.contact_sheet import review_sheets
 
 release_app = typer.Typer(help="Releases.", no_args_is_help=True)
 grant_app = typer.Typer(help="Grants.", no_args_is_help=True)
+release_app.registered_commands.extend(candidates.app.registered_commands)
 
 Days = Annotated[int, typer.Option(min=1, help="Days until it expires.")]
 ReleaseId = Annotated[str, typer.Argument(help="Id of the release.")]
@@ -60,6 +63,11 @@ def release_lines(summary: dict[str, Any]) -> str:
         ]
     elif "attack" in summary:
         lines.append("  attacked  never (fleetgate geo attack)")
+    if closing := summary.get("closing"):
+        lines.append(f"  closed    {closing['kind']} by {closing['by']} at {closing['at']}")
+        lines += [
+            f"  reason    {closing[name]}" for name in ("code", "text_zh", "text_en") if closing.get(name)
+        ]
     if "decision" in summary:
         decision = summary["decision"]
         lines.append(
@@ -138,15 +146,25 @@ def release_request(
 def release_resume(
     release_id: ReleaseId, person: As, key: Key, key_passphrase_file: KeyPassphrase, *, as_json: Json = False
 ) -> None:
-    """Go on with a release whose building or judging was interrupted."""
+    """Go on with a release whose building or judging was interrupted, or judge it anew under another policy.
+
+    A new decision voids the approvals of the one before.
+    """
     with opened() as gate:
         acting(gate, person, key, key_passphrase_file, "release.resume", "operator")
         if release_summary(gate, release_id)["state"] == "requested":
             build_release(gate, release_id)
-        if release_summary(gate, release_id)["state"] == "built":
+        if _waits_for_a_decision(gate, release_id):
             judge_release(gate, release_id)
         summary = release_summary(gate, release_id)
     report(summary, as_json=as_json, line=release_lines(summary))
+
+
+def _waits_for_a_decision(gate: Gate, release_id: str) -> bool:
+    summary = release_summary(gate, release_id)
+    if summary["state"] in ("judged", "approved"):
+        return bool(summary["decision"]["bundle_digest"] != gate.bundle.bundle.digest)
+    return bool(summary["state"] == "built")
 
 
 @release_app.command("show")
@@ -154,7 +172,10 @@ def release_resume(
 def release_show(
     release_id: ReleaseId, person: As, key: Key, key_passphrase_file: KeyPassphrase, *, as_json: Json = False
 ) -> None:
-    """Show what an approval would rest on: terms, digest, items, findings, decision, approvals."""
+    """Show what an approval would rest on: terms, digest, items, findings, decision, approvals.
+
+    Nobody signs what they did not open: this look is the entry in the ledger that an approval needs.
+    """
     with opened() as gate:
         actor, _ = acting(gate, person, key, key_passphrase_file, "release.show", *REVIEWERS)
         summary = review_release(gate, release_id, actor=actor)
@@ -192,7 +213,7 @@ def release_contact_sheet(
 def release_approve(
     release_id: ReleaseId, person: As, key: Key, key_passphrase_file: KeyPassphrase, *, as_json: Json = False
 ) -> None:
-    """Sign the release digest with your own key."""
+    """Sign the release digest with your own key, after a look at the release and its contact sheet."""
     with opened() as gate:
         actor, private = acting(gate, person, key, key_passphrase_file, "release.approve", "operator")
         with gate.database.read() as session:

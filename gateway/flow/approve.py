@@ -1,24 +1,32 @@
 """Approve: an operator's signature over a release digest, kept only if it verifies for this very digest."""
 
-from datetime import datetime
+import hashlib
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from joserfc.jwk import OKPKey
 
-from audit.events import EventType
+from audit.events import EventType, Outcome
+from audit.query import EntryFilter, find_page
 from gateway.database import ReadSession, WriteSession
 from gateway.errors import (
     ApprovalInvalidError,
     EvidenceError,
+    EvidenceUnseenError,
     InvalidRequestError,
+    NotFoundError,
     StageOrderError,
     UnauthenticatedError,
 )
-from gateway.flow.acts import recorded, refused
+from gateway.flow.acts import intended, recorded, refused
+from gateway.flow.closing import require_open
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
 from gateway.flow.judge import load_judged
+from gateway.flow.law import approval_days
+from gateway.flow.looks import evidence_seen, has_sheet
 from gateway.flow.recording import Judged, ReleaseState
 from gateway.flow.records import ApprovalRow, ReleaseRow
 from gateway.people.records import PersonRow
@@ -27,6 +35,9 @@ from gateway.vault.errors import StatementError
 from gateway.vault.jws import public_key_of, sign_statement, thumbprint, verify_statement
 
 APPROVAL_TYPE = "fleetgate-approval+jwt"
+_OPEN = (ReleaseState.JUDGED, ReleaseState.APPROVED)
+_APPROVALS = (EventType.APPROVE_RELEASE_SIGN, EventType.APPROVE_RELEASE_WITHDRAW)
+_CLOCK_SKEW = timedelta(seconds=5)
 
 
 def approval_payload(judged: Judged, approver: str, signed_at: datetime) -> dict[str, Any]:
@@ -75,38 +86,48 @@ def verify_approval(judged: Judged, statement: str, person: PersonRow) -> dict[s
     return payload
 
 
-def _offered(judged: Judged, statement: str, person: PersonRow) -> dict[str, Any]:
+def _offered(gate: Gate, judged: Judged, statement: str, person: PersonRow) -> dict[str, Any]:
     try:
-        return verify_approval(judged, statement, person)
+        payload = verify_approval(judged, statement, person)
     except EvidenceError as error:
         raise ApprovalInvalidError(str(error)) from error
+    signed_at, now = datetime.fromisoformat(payload["signed_at"]), gate.clock()
+    if not now - timedelta(days=approval_days(gate)) <= signed_at <= now + _CLOCK_SKEW:
+        raise ApprovalInvalidError(f"approval is not of now (got {payload['signed_at']}, now {instant(now)})")
+    return payload
 
 
 def approve(gate: Gate, release: str, statement: str, *, actor: Actor) -> None:
-    """Record an operator's approval; the same person's earlier approval of this digest is kept.
+    """Record an operator's approval; the same person's earlier one of this digest is kept while it holds.
+
+    1. The candidate is judged, nobody closed it, and it is not past its time. 2. The person is an active operator
+    who did not submit it (law 8). 3. The statement is theirs and for these terms, and its time is now. 4. They
+    opened the evidence of this digest before.
 
     Raises:
-        StageOrderError: The release is not judged, or already out.
-        ApprovalInvalidError: The signature or its terms do not verify; the attempt is in the ledger.
-        InvalidRequestError: The person is no operator, or submitted the release themselves (law 8).
+        StageOrderError: Step 1.
+        InvalidRequestError: Step 2; the attempt is in the ledger, as it is for the steps below.
+        ApprovalInvalidError: Step 3.
+        EvidenceUnseenError: Step 4.
     """
     with gate.database.read() as session:
         row = session.get(ReleaseRow, release)
-        if row is None or row.state not in (ReleaseState.JUDGED, ReleaseState.APPROVED):
+        if row is None or row.state not in _OPEN:  # step 1
             raise StageOrderError(
                 f"release cannot be approved (got state {row.state if row else 'unknown'!r})"
             )
         judged = load_judged(gate, session, release)
+        sheet = has_sheet(gate, session, judged.built)
         person = session.get(PersonRow, actor.id)
+        present = session.get(ApprovalRow, (release, actor.id))
     try:
-        if person is None or person.suspended_at is not None:
-            raise UnauthenticatedError(f"no active person has this id (got {actor.id!r})")
-        if "operator" not in person.roles:
-            raise InvalidRequestError(f"only an operator approves (got roles {person.roles})")
-        if person.id == judged.built.terms.submitter:
-            raise InvalidRequestError(f"the submitter cannot approve (got {person.id!r})")
-        payload = _offered(judged, statement, person)
-    except (ApprovalInvalidError, InvalidRequestError, UnauthenticatedError) as error:
+        require_open(gate, judged.built, now=gate.clock())
+        payload = _offered(gate, judged, statement, _approver(judged, person, actor))
+        if not evidence_seen(gate, judged.built, actor.id, sheet=sheet):  # step 4
+            raise EvidenceUnseenError(
+                f"open the release{' and its contact sheet' if sheet else ''} before you sign (got {release!r})"
+            )
+    except (StageOrderError, ApprovalInvalidError, InvalidRequestError, UnauthenticatedError) as error:
         refused(
             gate,
             EventType.APPROVE_RELEASE_SIGN,
@@ -116,31 +137,116 @@ def approve(gate: Gate, release: str, statement: str, *, actor: Actor) -> None:
             reason=error.reason,
         )
         raise
-    with recorded(
-        gate,
+    kept = present is not None and _holds(gate, present)
+    _record(gate, judged, present.jws if kept and present else statement, payload, kept=kept, actor=actor)
+
+
+def _approver(judged: Judged, person: PersonRow | None, actor: Actor) -> PersonRow:
+    if person is None or person.suspended_at is not None:
+        raise UnauthenticatedError(f"no active person has this id (got {actor.id!r})")
+    if "operator" not in person.roles:
+        raise InvalidRequestError(f"only an operator approves (got roles {person.roles})")
+    if person.id == judged.built.terms.submitter:
+        raise InvalidRequestError(f"the submitter cannot approve (got {person.id!r})")
+    return person
+
+
+def _holds(gate: Gate, row: ApprovalRow) -> bool:
+    """Whether an approval on record still counts for as long as a new one would be looked at."""
+    young = row.signed_at >= gate.clock() - timedelta(days=approval_days(gate))
+    return young and _attested(gate, row) is not None
+
+
+def _record(
+    gate: Gate, judged: Judged, statement: str, payload: Mapping[str, Any], *, kept: bool, actor: Actor
+) -> None:
+    release = judged.built.terms.release
+    event = intended(
         EventType.APPROVE_RELEASE_SIGN,
         actor=actor.id,
         object_id=release,
         release=release,
         digests={**actor.digests, "release": judged.built.digest},
-    ) as session:
-        if session.get(ApprovalRow, (release, actor.id)) is None:
-            session.add(
-                ApprovalRow(
-                    release_id=release,
-                    approver=actor.id,
-                    digest=judged.built.digest,
-                    jws=statement,
-                    signed_at=datetime.fromisoformat(payload["signed_at"]),
+    )
+    with gate.ledger.intent(event) as intent:
+        if not kept:
+            # The entry precedes the row, which is worth nothing without it.
+            intent.complete(digests={"approval": statement_digest(statement), "release": judged.built.digest})
+        with gate.database.transaction() as session:
+            current = session.get_one(ReleaseRow, release, with_for_update=True)
+            if current.state not in _OPEN:
+                raise StageOrderError(f"release cannot be approved (got state {current.state!r})")
+            if not kept:
+                session.merge(
+                    ApprovalRow(
+                        release_id=release,
+                        approver=actor.id,
+                        digest=judged.built.digest,
+                        jws=statement,
+                        signed_at=datetime.fromisoformat(payload["signed_at"]),
+                    )
                 )
-            )
+        if kept:
+            intent.complete(digests={"approval": statement_digest(statement), "release": judged.built.digest})
+
+
+def statement_digest(statement: str) -> str:
+    """SHA-256 of an approval: how the ledger names it."""
+    return hashlib.sha256(statement.encode()).hexdigest()
+
+
+def withdraw_approval(gate: Gate, release: str, *, actor: Actor) -> None:
+    """Take one's own approval back before the release goes out.
+
+    Raises:
+        NotFoundError: There is no approval of this person.
+        StageOrderError: The release is out or closed.
+    """
+    with recorded(
+        gate,
+        EventType.APPROVE_RELEASE_WITHDRAW,
+        actor=actor.id,
+        object_id=release,
+        release=release,
+        digests=actor.digests,
+    ) as session:
+        current = session.get(ReleaseRow, release, with_for_update=True)
+        if current is None or current.state not in _OPEN:
+            found = current.state if current else "unknown"
+            raise StageOrderError(f"approval cannot be withdrawn (got state {found!r})")
+        row = session.get(ApprovalRow, (release, actor.id))
+        if row is None:
+            raise NotFoundError(f"no approval of {actor.id!r} (got release {release!r})")
+        session.delete(row)
+        current.state = ReleaseState.JUDGED
+
+
+def _attested(gate: Gate, row: ApprovalRow) -> int | None:
+    """The entry that attests an approval, None where its person's last word on the release is another."""
+    wanted = EntryFilter(
+        actor=row.approver, object=row.release_id, types=_APPROVALS, outcome=Outcome.COMPLETED
+    )
+    with gate.ledger.snapshot() as snapshot:
+        last = find_page(snapshot, wanted, limit=1).entries
+    if not last or last[0].event.type is not EventType.APPROVE_RELEASE_SIGN:
+        return None
+    digest = last[0].event.digests.get("approval")
+    return last[0].index if digest == statement_digest(row.jws) else None
 
 
 def verified_approvals(
-    gate: Gate, session: ReadSession | WriteSession, judged: Judged, region: str
+    gate: Gate, session: ReadSession | WriteSession, judged: Judged, regions: Collection[str]
 ) -> list[tuple[ApprovalRow, dict[str, Any]]]:
-    """Every recorded approval with the facts that policy judges it by; each signature is verified again."""
-    certificate = certificate_for(session, region, gate.clock())
+    """Every recorded approval with the facts that policy judges it by.
+
+    Each signature is verified again, the ledger attests that it was given and not taken back, and whether its
+    person had opened the evidence before is read there, too.
+
+    Raises:
+        EvidenceError: A signature does not verify, or the ledger attests another one or none.
+    """
+    sheet = has_sheet(gate, session, judged.built)
+    certificates = [certificate_for(session, region, gate.clock()) for region in sorted(regions)]
     found = []
     statement = (
         sa.select(ApprovalRow)
@@ -149,18 +255,28 @@ def verified_approvals(
     )
     for row in session.scalars(statement):
         person = session.get_one(PersonRow, row.approver)
-        verify_approval(judged, row.jws, person)
-        licensed = certificate is not None and certificate.valid_from <= row.signed_at <= certificate.valid_to
+        payload = verify_approval(judged, row.jws, person)
+        entry = _attested(gate, row)
+        if entry is None:
+            raise EvidenceError(f"the ledger does not attest the approval of {row.approver!r}")
+        signed_at = datetime.fromisoformat(payload["signed_at"])
+        licensed = bool(certificates) and all(
+            certificate is not None and certificate.valid_from <= signed_at <= certificate.valid_to
+            for certificate in certificates
+        )
         found.append(
             (
                 row,
                 {
                     "approver": row.approver,
                     "roles": list(person.roles) if person.suspended_at is None else [],
-                    "digest": row.digest,
+                    "digest": judged.built.digest,
                     "signature_verified": True,
-                    "signed_at": instant(row.signed_at),
+                    "signed_at": instant(signed_at),
                     "licence_valid": licensed,
+                    "evidence_seen": evidence_seen(
+                        gate, judged.built, row.approver, sheet=sheet, before=entry
+                    ),
                 },
             )
         )

@@ -8,15 +8,17 @@ import sqlalchemy as sa
 
 from audit.events import EventType
 from gateway.errors import NotFoundError
+from gateway.flow import evidence
 from gateway.flow.acts import intended
 from gateway.flow.build import load_built
 from gateway.flow.cleanse import load_cleansed
+from gateway.flow.closing import closing_of
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
 from gateway.flow.judge import cumulative_of, load_judged
 from gateway.flow.kinds.handling import has_pixels
-from gateway.flow.recording import Cleansed, RecordingState, ReleaseState
+from gateway.flow.recording import Cleansed, RecordingState, ReleaseState, Stage
 from gateway.flow.records import ApprovalRow, GrantRow, ItemRow, RecordingRow, ReleaseRow
 from gateway.models.evaluations import quality_of
 from gateway.people.registry import Actor, require_role
@@ -27,7 +29,6 @@ from gateway.workers import hold_context
 
 REVIEWERS = ("operator", "compliance_officer", "auditor")
 _ATTESTED = ("secrecy_tech_id", "attestation", "checks", "positions")
-_JUDGED = (ReleaseState.JUDGED, ReleaseState.APPROVED, ReleaseState.RELEASED, ReleaseState.REVOKED)
 
 
 def review_release(gate: Gate, release: str, *, actor: Actor) -> dict[str, Any]:
@@ -46,7 +47,8 @@ def review_release(gate: Gate, release: str, *, actor: Actor) -> dict[str, Any]:
     )
     with gate.ledger.intent(event) as intent:
         summary = release_summary(gate, release)
-        intent.complete()
+        digest = summary["digest"]
+        intent.complete(digests={"release": digest} if digest else {})
         return summary
 
 
@@ -95,7 +97,9 @@ def release_summary(gate: Gate, release: str) -> dict[str, Any]:
             "profile": {"name": row.profile_name, "digest": row.profile_digest},
             "digest": row.digest,
         }
-        if row.state == ReleaseState.REQUESTED:
+        if closing := closing_of(gate, release):
+            summary["closing"] = closing
+        if not evidence.find(session, owner=release, stage=Stage.BUILT):
             return summary
         built = load_built(gate, session, release)
         cleansed = [load_cleansed(gate, session, item.source) for item in built.items]
@@ -121,7 +125,7 @@ def release_summary(gate: Gate, release: str) -> dict[str, Any]:
         summary["attack"] = attack_report_of(gate, session, built)
         summary["attack_runs"] = attack_runs_of(gate, session, built)
         summary["recipient_holds"] = cumulative_of(gate, session, row.recipient, release)
-        if row.state in _JUDGED:
+        if row.state != ReleaseState.DENIED and evidence.find(session, owner=release, stage=Stage.JUDGED):
             decision = load_judged(gate, session, release).decision
             summary["decision"] = {
                 "allowed": decision["allowed"],

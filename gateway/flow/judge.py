@@ -35,7 +35,14 @@ from gateway.flow.recording import (
     ReleaseState,
     Stage,
 )
-from gateway.flow.records import ItemRow, RecordingRow, ReleaseRecordingRow, ReleaseRow
+from gateway.flow.records import (
+    ApprovalRow,
+    EvidenceRow,
+    ItemRow,
+    RecordingRow,
+    ReleaseRecordingRow,
+    ReleaseRow,
+)
 from gateway.people.records import PersonRow, PurposeRow, RecipientRow
 from gateway.people.registry import Actor, actor_of
 from gateway.review.slope_evidence import SLOPE_TAG, Standing, standing_of
@@ -53,13 +60,16 @@ _TRIP_CLASSES = frozenset(
     }
 )
 _CHUNK = 500
+_JUDGED = (ReleaseState.JUDGED, ReleaseState.APPROVED)
 _LIVED = (ReleaseState.RELEASED, ReleaseState.REVOKED)
 _NULLED_TAGS = frozenset({"LIMIT_HWW", "BRIDGE_LOAD", "ELEV"})
 _REMOVALS = frozenset({TreatmentKind.REDACT.value, TreatmentKind.DROP.value})
 
 
 def judge_release(gate: Gate, release: str) -> Judged:
-    """Judge a built candidate and attest the decision.
+    """Judge a built candidate and attest the decision; one that another bundle judged is judged anew.
+
+    A new decision voids the approvals of the one before.
 
     Raises:
         DeniedError: Policy refuses; the release is closed as denied.
@@ -70,7 +80,8 @@ def judge_release(gate: Gate, release: str) -> Judged:
     """
     with gate.database.read() as session:
         row = session.get_one(ReleaseRow, release)
-        if row.state != ReleaseState.BUILT:
+        earlier = row.state in _JUDGED and _under_another_bundle(gate, session, release)
+        if row.state != ReleaseState.BUILT and not earlier:
             raise StageOrderError(f"release cannot be judged in state {row.state!r} (expected 'built')")
         built = load_built(gate, session, release)
         submitter = actor_of(session.get_one(PersonRow, built.terms.submitter), proof="")
@@ -107,11 +118,22 @@ def judge_release(gate: Gate, release: str) -> Judged:
         )
         with gate.database.transaction() as session:
             current = session.get_one(ReleaseRow, release, with_for_update=True)
-            if current.state == ReleaseState.BUILT:
+            if current.state == ReleaseState.BUILT or (earlier and current.state in _JUDGED):
+                # An approval is of one decision under one bundle: another decision voids it.
+                session.execute(sa.delete(ApprovalRow).where(ApprovalRow.release_id == release))
+                session.execute(
+                    sa.delete(EvidenceRow).where(
+                        EvidenceRow.owner_id == release, EvidenceRow.stage == Stage.JUDGED.value
+                    )
+                )
                 session.add(row_of_evidence)
                 current.state = ReleaseState.JUDGED
     with gate.database.read() as session:
         return load_judged(gate, session, release)
+
+
+def _under_another_bundle(gate: Gate, session: ReadSession, release: str) -> bool:
+    return bool(load_judged(gate, session, release).decision["bundle_digest"] != gate.bundle.bundle.digest)
 
 
 def ask(gate: Gate, built: Built, submitter: Actor) -> Decision:

@@ -32,10 +32,24 @@ def secret_records_end(gate: Gate) -> bool:
     return bool(_retention(gate, "secret_geo_record_years") != "never")
 
 
+def candidate_days(gate: Gate) -> int:
+    """Days that a built candidate may wait for its publication (rule 5); errors as above."""
+    return int(_term(gate, "approval", "candidate_valid_days"))
+
+
+def approval_days(gate: Gate) -> int:
+    """Days that an approval holds (rule 5, law 8); errors as above."""
+    return int(_term(gate, "approval", "approval_valid_days"))
+
+
 def _retention(gate: Gate, name: str) -> Any:
-    values = gate.bundle.bundle.data()["law"].get("retention", {}).get(name, {}).get("values", {})
+    return _term(gate, "retention", name)
+
+
+def _term(gate: Gate, area: str, name: str) -> Any:
+    values = gate.bundle.bundle.data()["law"].get(area, {}).get(name, {}).get("values", {})
     today = gate.clock().date().isoformat()
     in_force = [day for day in values if str(day) <= today]
     if not in_force:
-        raise ConfigurationError(f"policy data names no such term (expected retention.{name})")
+        raise ConfigurationError(f"policy data names no such term (expected {area}.{name})")
     return values[max(in_force)]

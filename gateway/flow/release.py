@@ -12,6 +12,7 @@ from gateway.database import ReadSession, WriteSession
 from gateway.errors import ConflictError, EvidenceError, InvalidRequestError, NotFoundError, StageOrderError
 from gateway.flow.acts import intended, recorded
 from gateway.flow.approve import verified_approvals
+from gateway.flow.closing import built_at, require_open
 from gateway.flow.deciding import certificate_facts, decide, instant, policy_facts, profile_facts
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
@@ -35,6 +36,8 @@ def load_approved(gate: Gate, release: str, *, actor: Actor) -> Approved:
 
     Raises:
         DeniedError: Policy refuses the content now, or the approvals do not suffice.
+        StageOrderError: It was not judged, or somebody closed it.
+        CandidateExpiredError: It is past its time.
         EvidenceError: The candidate, the decision or a signature does not verify.
     """
     with gate.database.read() as session:
@@ -45,6 +48,7 @@ def load_approved(gate: Gate, release: str, *, actor: Actor) -> Approved:
             )
         judged = load_judged(gate, session, release)
         submitter = actor_of(session.get_one(PersonRow, judged.built.terms.submitter), proof="")
+    require_open(gate, judged.built, now=gate.clock())
     ask(gate, judged.built, submitter)
     with gate.database.read() as session:
         question, statements = _publish_question(gate, session, judged, actor)
@@ -69,8 +73,9 @@ def _publish_question(
     gate: Gate, session: ReadSession, judged: Judged, actor: Actor
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     terms = judged.built.terms
+    regions = {load_manifest(gate, session, recording).region for recording in terms.recordings}
     region = load_manifest(gate, session, terms.recordings[0]).region
-    approvals = verified_approvals(gate, session, judged, region)
+    approvals = verified_approvals(gate, session, judged, regions)
     levels_in = [Level[i.payload["level_in"]] for i in judged.built.items]
     question = {
         "point": "publish",
@@ -88,6 +93,7 @@ def _publish_question(
             "source_level": max(levels_in).name,
             "judged_digest": judged.decision["release_digest"],
             "submitter": terms.submitter,
+            "built_at": instant(built_at(gate, judged.built)),
         },
         "context": {
             "time": instant(gate.clock()),

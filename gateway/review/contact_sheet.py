@@ -20,9 +20,9 @@ from gateway.flow.build import load_built
 from gateway.flow.cleanse import load_cleansed, open_treated
 from gateway.flow.dossier import REVIEWERS
 from gateway.flow.gate import Gate
-from gateway.flow.kinds.handling import IMAGE_KINDS
 from gateway.flow.kinds.images import image_kind
-from gateway.flow.recording import Cleansed, ItemState
+from gateway.flow.looks import SHEET_KINDS
+from gateway.flow.recording import Built, Cleansed, ItemState
 from gateway.flow.records import ItemRow, RecordingRow, ReleaseRow
 from gateway.people.registry import Actor, require_role
 
@@ -54,7 +54,8 @@ def review_sheets(gate: Gate, subject: str, *, actor: Actor, page: int | None = 
         **{"release" if is_release else "recording": subject},
     )
     with gate.ledger.intent(event) as intent:
-        items = _of_release(gate, subject) if is_release else _of_recording(gate, subject)
+        built = _built(gate, subject) if is_release else None
+        items = _of_recording(gate, subject) if built is None else _of_release(gate, built)
         crops = (crop for name, item in items for crop in _crops(gate, name, item))
         pages = contact_sheets(crops, title=f"{'release' if is_release else 'recording'} {subject[:16]}")
         shown = 0
@@ -64,7 +65,7 @@ def review_sheets(gate: Gate, subject: str, *, actor: Actor, page: int | None = 
         if page is not None and not shown:
             intent.refuse(facts={"reason": NotFoundError.reason})
             raise NotFoundError(f"the contact sheet has no such page (got {page})")
-        intent.complete(facts={"pages": shown})
+        intent.complete(digests={"release": built.digest} if built else {}, facts={"pages": shown})
 
 
 def _is_release(gate: Gate, subject: str) -> bool:
@@ -76,10 +77,13 @@ def _is_release(gate: Gate, subject: str) -> bool:
     return False
 
 
-def _of_release(gate: Gate, release: str) -> Iterator[tuple[str, Cleansed]]:
+def _built(gate: Gate, release: str) -> Built:
     with gate.database.read() as session:
-        items = load_built(gate, session, release).items
-    for item in items:
+        return load_built(gate, session, release)
+
+
+def _of_release(gate: Gate, built: Built) -> Iterator[tuple[str, Cleansed]]:
+    for item in built.items:
         with gate.database.read() as session:
             yield item.name, load_cleansed(gate, session, item.source)
 
@@ -99,7 +103,7 @@ def _of_recording(gate: Gate, recording: str) -> Iterator[tuple[str, Cleansed]]:
 
 def _crops(gate: Gate, name: str, item: Cleansed) -> Iterator[Crop]:
     kind = item.classified.kind
-    if kind not in IMAGE_KINDS and kind is not ItemKind.VIDEO:
+    if kind not in SHEET_KINDS:
         return
     found = sorted(filter(None, map(_placed, item.payload["findings"])), key=_frame_of)
     if not found:

@@ -52,6 +52,7 @@ from simulators import (
     cleanse,
     deliver,
     grant,
+    look,
     manifest_of,
     publish,
     sign,
@@ -128,6 +129,7 @@ def announce_only(gate: Gate, files: dict[str, bytes]) -> str:
 
 
 def _approve(gate: Gate, at: SimpleNamespace) -> None:
+    look(gate, at.house, at.unapproved, "first")
     with gate.database.read() as session:
         judged = load_judged(gate, session, at.unapproved)
     first = at.house.people["first"]

@@ -11,7 +11,7 @@ from audit.events import EventType, Outcome
 from audit.query import EntryFilter, find_all
 from conformance.conftest import Commons
 from conformance.evidence_of_state import altered
-from gateway.errors import DeniedError, EvidenceError, GatewayError, StageOrderError
+from gateway.errors import CandidateExpiredError, DeniedError, EvidenceError, GatewayError, StageOrderError
 from gateway.flow.approve import APPROVAL_TYPE, approval_payload, approve, sign_approval
 from gateway.flow.judge import load_judged
 from gateway.flow.records import ApprovalRow, ReleaseItemRow, ReleaseRow
@@ -151,7 +151,8 @@ def test_one_signature_filed_under_two_names_counts_for_neither(commons: Commons
         load_approved(commons.gate, release, actor=commons.actor("first"))
 
 
-def test_the_submitters_own_signature_by_sql_is_refused_by_policy(commons: Commons):
+def test_a_signature_put_in_by_sql_is_none(commons: Commons):
+    """Law 6: the ledger attests no approval of theirs, so nothing is judged at all."""
     release = commons.judged()
     sign(commons.gate, commons.house, release, "first")
     who = commons.house.people["submitter"]
@@ -166,7 +167,8 @@ def test_the_submitters_own_signature_by_sql_is_refused_by_policy(commons: Commo
                 signed_at=commons.gate.clock(),
             )
         )
-    assert denied_rules(commons, release) & {"submitter_apart", "enough_approvers"}
+    with pytest.raises(EvidenceError, match="does not attest"):
+        load_approved(commons.gate, release, actor=commons.actor("first"))
 
 
 def test_an_approver_who_lost_the_role_no_longer_counts(commons: Commons):
@@ -219,5 +221,5 @@ def test_an_expired_candidate_is_not_published_in_spite_of_its_approvals(commons
     sign(commons.gate, commons.house, release, "second")
     late = commons.gate.clock() + timedelta(days=31)
     after = replace(commons.gate, clock=lambda: late)
-    with pytest.raises(DeniedError):
+    with pytest.raises(CandidateExpiredError):
         load_approved(after, release, actor=commons.actor("first"))

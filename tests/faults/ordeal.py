@@ -68,6 +68,7 @@ from simulators import (
     SMALL_CAPTURED,
     House,
     csv_track,
+    look,
     manifest_of,
     vehicle_actor,
 )
@@ -211,6 +212,7 @@ class Ordeal:
         self.read(gate, made)
 
     def _sign(self, gate: Gate, made: str, person: str) -> None:
+        look(gate, self.house, made, person)
         with gate.database.read() as session:
             judged = load_judged(gate, session, made)
         who = self.house.people[person]

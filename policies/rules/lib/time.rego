@@ -14,3 +14,10 @@ before(first, second) if time.parse_rfc3339_ns(first) < time.parse_rfc3339_ns(se
 # METADATA
 # description: Whether one instant lies no later than another.
 not_after(first, second) if time.parse_rfc3339_ns(first) <= time.parse_rfc3339_ns(second)
+
+# METADATA
+# description: Whether an instant lies no more than some days before another.
+at_most_days(earlier, later, days) if {
+	is_number(days)
+	time.parse_rfc3339_ns(later) <= time.add_date(time.parse_rfc3339_ns(earlier), 0, 0, days)
+}

@@ -57,6 +57,8 @@ def test_vehicle_to_engineer_over_http(gate, house, serve_gate, tmp_path):
         for person in ("first", "second"):
             with gate.database.read() as session:
                 judged = load_judged(gate, session, release)
+            looked = served.call(person, "GET", f"/operators/v1/releases/{release}")
+            assert looked.status_code == 200
             statement = sign_approval(judged, person, house.people[person].key, gate.clock())
             path = f"/operators/v1/releases/{release}/approvals"
             assert served.call(person, "POST", path, document={"statement": statement}).status_code == 201

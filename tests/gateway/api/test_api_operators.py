@@ -7,7 +7,7 @@ import pytest
 from audit.events import EventType, Outcome
 from gateway.flow.approve import sign_approval
 from gateway.flow.judge import load_judged
-from simulators import PURPOSE, RECIPIENT, VEHICLE, cleanse
+from simulators import PURPOSE, RECIPIENT, VEHICLE, cleanse, look
 
 PREFIX = "/operators/v1"
 
@@ -33,6 +33,7 @@ def wanted(served, recording, **changes):
 
 
 def statement_of(served, release, person, signer=None):
+    look(served.gate, served.house, release, person)
     with served.gate.database.read() as session:
         judged = load_judged(served.gate, session, release)
     key = served.house.people[signer or person].key

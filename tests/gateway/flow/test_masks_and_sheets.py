@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,8 +18,10 @@ from gateway.commands.demo_drive import photographs
 from gateway.errors import EvidenceError, ForbiddenError, NotFoundError
 from gateway.flow.build import load_built
 from gateway.flow.cleanse import load_cleansed
+from gateway.flow.dossier import review_release
 from gateway.flow.erase import erase_recording
 from gateway.flow.gate import Gate
+from gateway.flow.looks import evidence_seen, has_sheet
 from gateway.flow.records import ItemRow, ReleaseItemRow
 from gateway.flow.serve import NoGrantError, read_item, read_manifest
 from gateway.review.contact_sheet import review_sheets
@@ -142,6 +145,21 @@ def test_a_contact_sheet_shows_masked_places_and_is_an_entry(world: SimpleNamesp
         assert pixels.shape[0] > 150
         last = entries(world.gate, EventType.REVIEW_SHEET_READ)[-2:]
         assert last == [(subject, Outcome.INTENT), (subject, Outcome.COMPLETED)]
+
+
+def test_who_opened_no_sheet_did_not_see_the_evidence(world: SimpleNamespace):
+    """Law 8: where a picture was masked, an approver opens the contact sheet as well as the summary."""
+    gate, auditor = world.gate, world.house.people["auditor"].actor
+    with gate.database.read() as session:
+        built = load_built(gate, session, world.release)
+        assert has_sheet(gate, session, built)
+    assert evidence_seen(gate, built, "first", sheet=True)
+    review_release(gate, world.release, actor=auditor)
+    assert evidence_seen(gate, built, "auditor", sheet=False)
+    assert not evidence_seen(gate, built, "auditor", sheet=True)
+    assert len(list(review_sheets(gate, world.release, actor=auditor, page=1))) == 1
+    assert evidence_seen(gate, built, "auditor", sheet=True)
+    assert not evidence_seen(gate, replace(built, digest="0" * 64), "auditor", sheet=True)
 
 
 def test_a_page_that_is_not_there_is_refused(world: SimpleNamespace):
