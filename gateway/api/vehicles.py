@@ -16,7 +16,7 @@ from gateway.errors import DigestMismatchError, InvalidRequestError, NotFoundErr
 from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, load_manifest, receive_item
 from gateway.flow.records import ItemRow, RecordingRow
-from gateway.vault.intake_key import IntakeKey
+from gateway.vault.intake_generations import accepted_keys
 from gateway.vehicles.agent import RECORDINGS_PATH
 from gateway.vehicles.manifest import read_manifest
 from gateway.vehicles.outbox import open_manifest
@@ -66,9 +66,10 @@ def _statement(gate: Gate, body: dict[str, Any]) -> str:
     sealed, statement = body.get("sealed_manifest"), body.get("manifest")
     if isinstance(sealed, str) and statement is None:
         try:
-            return open_manifest(base64.b64decode(sealed, validate=True), IntakeKey(gate.keystore))
+            content = base64.b64decode(sealed, validate=True)
         except ValueError as error:
             raise InvalidRequestError(f"sealed_manifest is not base64 ({error})") from error
+        return open_manifest(content, *accepted_keys(gate.keystore, gate.clock()))
     if isinstance(statement, str) and sealed is None:
         return statement
     raise InvalidRequestError(

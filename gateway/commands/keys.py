@@ -1,5 +1,6 @@
 """Commands of the key ceremony: rotate the keystore's root key, share it among custodians, recover it."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -26,8 +27,10 @@ from gateway.commands.session import (
     settings,
     text_of,
 )
+from gateway.intake_rotation import ROTATORS, published_intake_key, rotate_intake
 from gateway.key_provider import provider_of
 from gateway.settings import Settings
+from gateway.vault.intake_generations import current_key, generations
 from gateway.vault.suites import suite_by_name
 
 app = typer.Typer()
@@ -61,6 +64,39 @@ def key_rotate(
         count = rotate_root(gate, provider, actor=actor)
         fingerprint = gate.keystore.roots.fingerprint
     report({"keys": count, "provider": provider.kind, "root_fingerprint": fingerprint}, as_json=as_json)
+
+
+@app.command("rotate-intake")
+@reporting
+def key_rotate_intake(
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    grace_days: Annotated[
+        int, typer.Option(min=0, max=3650, help="Days for which the key before still opens deliveries.")
+    ] = 30,
+    as_json: Json = False,
+) -> None:
+    """Make a fresh intake key the current one, and print its signed publication for the vehicles.
+
+    What was sealed to the key before is taken in until the grace ends, and refused afterwards.
+    """
+    with opened() as gate:
+        actor, _ = acting(gate, person, key, key_passphrase_file, "key.rotate-intake", *ROTATORS)
+        made = rotate_intake(gate, grace=timedelta(days=grace_days), actor=actor)
+        before = generations(gate.keystore)[-2].until
+        publication = published_intake_key(gate)
+        kid = current_key(gate.keystore).public.kid
+    report(
+        {
+            "generation": made.number,
+            "thumbprint": kid,
+            "before_opens_until": None if before is None else before.isoformat(),
+            "publication": publication,
+        },
+        as_json=as_json,
+    )
 
 
 def _settings_of(file: Path) -> Settings:

@@ -10,8 +10,9 @@ from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opene
 from gateway.errors import UnauthenticatedError
 from gateway.flow.dossier import recording_summary
 from gateway.flow.intake import Delivery
+from gateway.intake_rotation import published_intake_key
 from gateway.people.registry import check_in_carrier, vehicle_key
-from gateway.vault.intake_key import IntakeKey
+from gateway.vault.intake_generations import accepted_keys, current_key
 from gateway.vault.jws import read_unverified_kid
 from gateway.vehicles.manifest import read_manifest
 from gateway.vehicles.outbox import MANIFEST_NAME, item_path, open_manifest
@@ -21,11 +22,23 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command("intake-key")
 @reporting
-def intake_key(*, as_json: Json = False) -> None:
+def intake_key(
+    *,
+    signed: Annotated[
+        bool,
+        typer.Option("--signed", help="Print the signed publication that vehicles learn a new key from."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Print the public key that vehicles seal their recordings to (JWK)."""
     with opened() as gate:
-        key = IntakeKey(gate.keystore).public
-    report({"intake_key": key.text(), "thumbprint": key.kid}, as_json=as_json, line=key.text())
+        key = current_key(gate.keystore).public
+        publication = published_intake_key(gate)
+    report(
+        {"intake_key": key.text(), "thumbprint": key.kid, "publication": publication},
+        as_json=as_json,
+        line=publication if signed else key.text(),
+    )
 
 
 @app.command("ingest-sealed")
@@ -47,7 +60,9 @@ def ingest_sealed(
     with opened() as gate, showing(quiet=as_json) as progress:
         actor, private = acting(gate, person, key, key_passphrase_file, "ingest", "compliance_officer")
         check_in_carrier(gate, carrier, actor=actor, key=private)
-        statement = open_manifest((folder / MANIFEST_NAME).read_bytes(), IntakeKey(gate.keystore))
+        statement = open_manifest(
+            (folder / MANIFEST_NAME).read_bytes(), *accepted_keys(gate.keystore, gate.clock())
+        )
         vehicle = read_unverified_kid(statement)
         manifest = read_manifest(statement, vehicle_key(gate, vehicle))
         if manifest.vehicle != vehicle:

@@ -1,14 +1,18 @@
 """Write ahead (law 2): the intent is durable before the effect, the completion follows it."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from audit.events import Event, EventType, Outcome
 from gateway.database import WriteSession
 
 if TYPE_CHECKING:
     from gateway.flow.gate import Gate
+
+_TOKEN_LENGTH: Final = 200
+_RULES: Final = re.compile(r"rules(_[0-9]+)?")
 
 
 def intended(event_type: EventType, *, actor: str, object_id: str, **fields: Any) -> Event:
@@ -47,3 +51,23 @@ def refused(
             **fields,
         )
     )
+
+
+def rule_facts(rules: Sequence[str]) -> dict[str, str]:
+    """Every violated rule as facts ``rules``, ``rules_2``, …: a fact of the ledger holds 200 characters.
+
+    :func:`rules_of` reads them.
+    """
+    tokens: list[str] = []
+    for rule in rules:
+        if tokens and len(tokens[-1]) + 1 + len(rule) <= _TOKEN_LENGTH:
+            tokens[-1] += f",{rule}"
+        else:
+            tokens.append(rule)
+    return {"rules" if n == 1 else f"rules_{n}": token for n, token in enumerate(tokens, start=1)}
+
+
+def rules_of(event: Event) -> frozenset[str]:
+    """Every rule that an entry of a decision names as violated."""
+    listed = [str(value) for name, value in event.facts.items() if _RULES.fullmatch(name)]
+    return frozenset({event.rule or "", *(rule for token in listed for rule in token.split(","))} - {""})

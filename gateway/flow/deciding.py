@@ -1,13 +1,13 @@
 """Asking policy: the facts of the deployment that every question carries, and the record of each answer."""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from audit.events import Event, EventType, Outcome
 from gateway.database import ReadSession, WriteSession
 from gateway.errors import DeniedError, ObligationError
+from gateway.flow.acts import rule_facts
 from gateway.flow.gate import Gate
 from gateway.people.registry import Actor, certificate_for
 from policies.decision import Decision, Obligation, ObligationKind
@@ -26,9 +26,6 @@ PERFORMED_OBLIGATIONS = frozenset(
         ObligationKind.RECORD_ACCESS,
     }
 )
-
-_TOKEN_LENGTH: Final = 200
-_RULES: Final = re.compile(r"rules(_[0-9]+)?")
 
 
 def instant(value: datetime) -> str:
@@ -64,26 +61,6 @@ def profile_facts(gate: Gate) -> dict[str, Any]:
         "digest": profile.digest,
         "jurisdiction": profile.profile.jurisdiction,
     }
-
-
-def rule_facts(rules: Sequence[str]) -> dict[str, str]:
-    """Every violated rule as facts ``rules``, ``rules_2``, …: a fact of the ledger holds 200 characters.
-
-    :func:`rules_of` reads them.
-    """
-    tokens: list[str] = []
-    for rule in rules:
-        if tokens and len(tokens[-1]) + 1 + len(rule) <= _TOKEN_LENGTH:
-            tokens[-1] += f",{rule}"
-        else:
-            tokens.append(rule)
-    return {"rules" if n == 1 else f"rules_{n}": token for n, token in enumerate(tokens, start=1)}
-
-
-def rules_of(event: Event) -> frozenset[str]:
-    """Every rule that an entry of a decision names as violated."""
-    listed = [str(value) for name, value in event.facts.items() if _RULES.fullmatch(name)]
-    return frozenset({event.rule or "", *(rule for token in listed for rule in token.split(","))} - {""})
 
 
 def decide(

@@ -40,7 +40,7 @@ from gateway.flow.records import ItemRow, RecordingRow, RejectedUploadRow
 from gateway.people.records import CarrierRow, PersonRow
 from gateway.people.registry import Actor
 from gateway.people.zones import zones_in_force
-from gateway.vault.intake_key import IntakeKey
+from gateway.vault.intake_generations import accepted_keys
 from gateway.vault.store import Context, SealedObject
 from gateway.vault.values import open_value, seal_value
 from gateway.vehicles.errors import SealedDeliveryError
@@ -149,7 +149,12 @@ def _check_sealing(gate: Gate, delivery: Delivery, *, actor: Actor) -> None:
     manifest = delivery.manifest
     try:
         if manifest.sealing is not None:
-            open_secret(manifest.sealing, manifest.vehicle, manifest.recording, IntakeKey(gate.keystore))
+            open_secret(
+                manifest.sealing,
+                manifest.vehicle,
+                manifest.recording,
+                *accepted_keys(gate.keystore, gate.clock()),
+            )
         if gate.settings.require_sealed_delivery and not (manifest.sealing and delivery.manifest_sealed):
             raise SealedDeliveryError("recording is not sealed (expected it sealed to this gate)")
     except SealedDeliveryError as error:
@@ -356,7 +361,9 @@ def _plaintext(gate: Gate, manifest: Manifest, position: int, chunks: Iterable[b
     """What was delivered, opened in memory on its way to the vault where the vehicle sealed it."""
     if manifest.sealing is None:
         return chunks
-    return opened(chunks, manifest.sealing, context_of(manifest, position), IntakeKey(gate.keystore))
+    return opened(
+        chunks, manifest.sealing, context_of(manifest, position), *accepted_keys(gate.keystore, gate.clock())
+    )
 
 
 def _mismatch(announced: ManifestItem, sealed: SealedObject) -> str:

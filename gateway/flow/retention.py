@@ -20,8 +20,7 @@ from audit.events import Event, EventType, Outcome
 from audit.query import EntryFilter, find_all
 from audit.tables import details
 from gateway.errors import RetainedError
-from gateway.flow.acts import refused
-from gateway.flow.deciding import rules_of
+from gateway.flow.acts import refused, rules_of
 from gateway.flow.gate import Gate
 from gateway.flow.law import access_log_days, record_years, secret_records_end
 from gateway.flow.records import RecordingRow, ReleaseRow

@@ -81,11 +81,13 @@ class IntakeKey:
     """The private half, which the keystore keeps. Made at its first use.
 
     Args:
-        keystore: Holds it as the secret ``intake``.
+        keystore: Holds it as the secret ``intake``, later generations as ``intake-2`` and so on.
+        generation: Which one; ``gateway.vault.intake_generations`` knows which are in use.
     """
 
-    def __init__(self, keystore: Keystore) -> None:
-        self._key = X25519PrivateKey.from_private_bytes(keystore.secret(_NAME))
+    def __init__(self, keystore: Keystore, generation: int = 1) -> None:
+        name = _NAME if generation == 1 else f"{_NAME}-{generation}"
+        self._key = X25519PrivateKey.from_private_bytes(keystore.secret(name))
         self.public: Final = IntakePublicKey(self._key.public_key())
 
     def open(self, sealed: bytes, info: bytes) -> bytes:

@@ -467,6 +467,8 @@ class Keystore:
             for directory in (self._path, self._path / "kek", self._path / "secret"):
                 settle_replaced(directory)
                 sweep_temporary(directory, older_than_s=0)
+            if (self._path / "intake").is_dir():
+                sweep_temporary(self._path / "intake", older_than_s=0)
             if self._roots.previous is not None:
                 _, self._roots = rewrap_keys(self._path, self._roots, self.suite)
 

@@ -140,16 +140,23 @@ def read_outbox(folder: Path) -> Outbox:
         raise DeliveryError("outbox_malformed", f"{type(error).__name__}: {error}") from error
 
 
-def open_manifest(sealed: bytes, key: IntakeKey) -> str:
+def open_manifest(sealed: bytes, *keys: IntakeKey) -> str:
     """The signed statement in a sealed manifest; whose it is, its signature must show.
 
+    Args:
+        sealed: As it arrived; it does not say which key it is sealed to.
+        keys: The intake keys that still open.
+
     Raises:
-        SealedDeliveryError: It is not sealed to this gate.
+        SealedDeliveryError: It is sealed to none of them.
     """
-    try:
-        return key.open(sealed, manifest_info(key.public.kid)).decode("ascii")
-    except (SealBrokenError, UnicodeDecodeError) as error:
-        raise SealedDeliveryError(f"sealed manifest: {error}") from error
+    refused = []
+    for key in keys:
+        try:
+            return key.open(sealed, manifest_info(key.public.kid)).decode("ascii")
+        except (SealBrokenError, UnicodeDecodeError) as error:
+            refused.append(str(error))
+    raise SealedDeliveryError(f"sealed manifest: {'; '.join(refused)}")
 
 
 def context_of(manifest: Manifest, position: int) -> SealedContext:

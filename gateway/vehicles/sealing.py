@@ -131,15 +131,24 @@ def _item(position: int, item: Any) -> SealedItem:
     return SealedItem(length=length, sha256=digest)
 
 
-def open_secret(sealing: Sealing, vehicle: str, recording: str, key: IntakeKey) -> bytes:
+def open_secret(sealing: Sealing, vehicle: str, recording: str, *keys: IntakeKey) -> bytes:
     """The secret of a recording.
+
+    Args:
+        sealing: What the manifest says of it.
+        vehicle: Whose it is.
+        recording: Its id.
+        keys: The intake keys that still open.
 
     Raises:
         SealedDeliveryError: It is sealed to another key or for another recording.
     """
-    if sealing.key != key.public.kid:
+    key = next((each for each in keys if each.public.kid == sealing.key), None)
+    if key is None:
+        known = ", ".join(each.public.kid for each in keys)
         raise SealedDeliveryError(
-            f"recording is sealed to another intake key (got {sealing.key}, expected {key.public.kid})"
+            f"recording is sealed to another intake key, or to one whose time is over (got {sealing.key},"
+            f" expected {known})"
         )
     try:
         return key.open(sealing.secret, secret_info(sealing.key, vehicle, recording))
@@ -148,7 +157,7 @@ def open_secret(sealing: Sealing, vehicle: str, recording: str, key: IntakeKey) 
 
 
 def opened(
-    chunks: Iterable[bytes], sealing: Sealing, context: SealedContext, key: IntakeKey
+    chunks: Iterable[bytes], sealing: Sealing, context: SealedContext, *keys: IntakeKey
 ) -> Iterator[bytes]:
     """The plaintext of a sealed item while its sealed file arrives, in memory, one segment at a time.
 
@@ -163,7 +172,7 @@ def opened(
         SealedDeliveryError: A step failed.
     """
     announced = sealing.items[context.position]
-    secret = open_secret(sealing, context.vehicle, context.recording, key)  # 1
+    secret = open_secret(sealing, context.vehicle, context.recording, *keys)  # 1
     bound, arriving = context.canonical(), _Arriving(chunks)
     try:
         reader = SealedReader(  # 2

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from joserfc.jwk import OKPKey
 
+from gateway.commands.session import EXIT_REFUSED
 from gateway.vault.intake_key import IntakeKey, IntakePublicKey
 from gateway.vault.jws import generate_person_key, public_text
 from gateway.vault.keys import Keystore
 from gateway.vault.root import INSECURE_TEST_ARGON2
+from gateway.vehicles.intake_publication import read_intake_publication
 from gateway.vehicles.outbox import Outbox, seal_recording
 from sealed_deliveries import written
 from simulators import manifest_of
@@ -110,3 +112,27 @@ def test_only_a_compliance_officer_brings_a_disk(quick, truck, intake_key, tmp_p
     answer = quick.act("first", "ingest-sealed", box.folder, "--carrier", "disk-9")
     assert answer.code != 0
     assert answer.document["error"] == "forbidden"
+
+
+def test_a_disk_that_was_sealed_before_a_rotation_is_taken_in_its_grace_and_refused_after(
+    quick, truck, intake_key, tmp_path: Path
+):
+    box, late = disk_of(tmp_path / "a", truck, intake_key), disk_of(tmp_path / "b", truck, intake_key)
+    assert quick.act("officer", "key", "rotate-intake").code == EXIT_REFUSED
+    made = quick.did("admin", "key", "rotate-intake", "--grace-days", "30")
+    assert (made["generation"], made["thumbprint"] != intake_key.kid) == (2, True)
+    entry = quick.entries()[-1].event
+    assert (entry.type.value, entry.object, entry.outcome.value) == (
+        "vault:key:rotate",
+        "intake",
+        "completed",
+    )
+    assert (entry.facts["key"], entry.facts["grace_s"]) == (made["thumbprint"], 30 * 86_400)
+    release_key = quick.run("release", "key").out.strip()
+    learnt = read_intake_publication(quick.run("intake-key", "--signed").out.strip(), release_key, known=1)
+    assert (learnt.generation, learnt.key.kid) == (2, made["thumbprint"])
+    assert ingest(quick, box.folder).code == 0
+    assert ingest(quick, disk_of(tmp_path / "c", truck, learnt.key).folder).code == 0
+    quick.did("admin", "key", "rotate-intake", "--grace-days", "0")
+    assert ingest(quick, late.folder).code == 0, "the first key's grace was stated as 30 days"
+    assert ingest(quick, disk_of(tmp_path / "d", truck, learnt.key).folder).code == EXIT_REFUSED

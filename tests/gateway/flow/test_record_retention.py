@@ -12,8 +12,8 @@ import pytest
 
 from audit.events import Event, EventType, Outcome
 from gateway.errors import DeniedError, RetainedError
+from gateway.flow.acts import rule_facts, rules_of
 from gateway.flow.build import build_release
-from gateway.flow.deciding import rule_facts, rules_of
 from gateway.flow.erase import erase_recording
 from gateway.flow.gate import Gate
 from gateway.flow.judge import judge_release
