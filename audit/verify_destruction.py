@@ -44,18 +44,12 @@ KIND = "fleetgate-destruction+json"
 MAX_CERTIFICATE_BYTES = 4 * 1024 * 1024
 
 _ERASURE = "erase:recording:erase"
+_DESTRUCTION = "vault:key:destroy"
+_PREFIXES = {"release": "rel-", "detail": "sub-"}
 _HEADER = {"alg", "kid", "typ"}
-_PAYLOAD = {
-    "actor",
-    "destroyed",
-    "issued_at",
-    "kek",
-    "ledger",
-    "recording",
-    "releases",
-    "text",
-    "version",
-}
+_SHARED = {"actor", "destroyed", "issued_at", "kek", "ledger", "text", "version"}
+# Version 1 is of a recording, 2 of a release or of a subject of ledger detail.
+_PAYLOADS = {1: _SHARED | {"recording", "releases"}, 2: _SHARED | {"of"}}
 _KEK = {"fingerprint", "id", "time"}
 _PROOF = {"checkpoint", "inclusion", "index", "key", "leaf"}
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
@@ -112,7 +106,7 @@ def verify_destruction(
     """Verify a certificate of destruction offline.
 
     Args:
-        certificate: As ``fleetgate erase --out`` wrote it.
+        certificate: As ``fleetgate erase --out`` or ``fleetgate retention destroy --out`` wrote it.
         release_key: The gate's release key, a JWK or base64url of 32 bytes, got by a way that does not pass the
             gate.
         vkey: The ledger's verifier key, got in the same way.
@@ -204,7 +198,8 @@ def _signed(certificate: str, public: bytes) -> dict[str, Any]:
 
 def _well_formed(says: dict[str, Any]) -> dict[str, Any]:
     # 4.
-    if says.keys() != _PAYLOAD or type(says["version"]) is not int or says["version"] != 1:
+    version = says.get("version")
+    if type(version) is not int or says.keys() != _PAYLOADS.get(version):
         raise verify.BadExportError(
             f"certificate of another form (got version {says.get('version')!r} with {sorted(says)})"
         )
@@ -218,13 +213,26 @@ def _well_formed(says: dict[str, Any]) -> dict[str, Any]:
         and _are_texts(proof["inclusion"])
         and _is_record(text, {"en", "zh"})
         and _are_texts(list(text.values()))
-        and _are_texts([says["actor"], says["issued_at"], says["recording"]])
-        and _are_texts(says["releases"])
+        and _are_texts([says["actor"], says["issued_at"]])
         and _are_texts(says["destroyed"])
+        and (_is_of_recording(says) if version == 1 else _is_of_record(says))
     )
     if not sound:
         raise verify.BadExportError("certificate is malformed: a member is missing or of another type")
     return cast("dict[str, Any]", proof)
+
+
+def _is_of_recording(says: dict[str, Any]) -> bool:
+    return isinstance(says["recording"], str) and _are_texts(says["releases"])
+
+
+def _is_of_record(says: dict[str, Any]) -> bool:
+    of = says["of"]
+    return (
+        _is_record(of, {"id", "kind"})
+        and _are_texts(list(of.values()))
+        and says["kek"]["id"] == f"{_PREFIXES.get(of['kind'], '?')}{of['id']}"
+    )
 
 
 def _is_record(value: object, names: set[str]) -> bool:
@@ -237,28 +245,28 @@ def _are_texts(values: object) -> bool:
 
 def _check_entry(entry: dict[str, Any], says: dict[str, Any]) -> None:
     # 7.
-    if (entry.get("type"), entry.get("outcome")) != (_ERASURE, "completed"):
+    of_recording = says["version"] == 1
+    act = _ERASURE if of_recording else _DESTRUCTION
+    if (entry.get("type"), entry.get("outcome")) != (act, "completed"):
         raise verify.BadExportError(
             f"entry of the certificate (got {entry.get('type')} {entry.get('outcome')},"
-            f" expected {_ERASURE} completed)"
+            f" expected {act} completed)"
         )
     digests, facts = entry.get("digests") or {}, entry.get("facts") or {}
-    proved = {
-        "recording": entry.get("recording"),
-        "actor": entry.get("actor"),
-        "fingerprint": digests.get("fingerprint"),
-        "kek": facts.get("kek"),
-    }
     stated = {
-        "recording": says["recording"],
-        "actor": says["actor"],
-        "fingerprint": says["kek"]["fingerprint"],
-        "kek": says["kek"]["id"],
+        "actor": (entry.get("actor"), says["actor"]),
+        "fingerprint": (digests.get("fingerprint"), says["kek"]["fingerprint"]),
+        "kek": (facts.get("kek"), says["kek"]["id"]),
     }
-    for name, value in stated.items():
-        if proved[name] != value:
+    if of_recording:
+        stated["recording"] = (entry.get("recording"), says["recording"])
+    else:
+        stated["object"] = (entry.get("object"), says["kek"]["id"])
+        stated["kind"] = (facts.get("kind"), says["of"]["kind"])
+    for name, (proved, value) in stated.items():
+        if proved != value:
             raise verify.BadExportError(
-                f"{name} of the entry (got {proved[name]!r}, expected {value!r} as the certificate says)"
+                f"{name} of the entry (got {proved!r}, expected {value!r} as the certificate says)"
             )
 
 
@@ -413,13 +421,19 @@ def _record(verified: VerifiedDestruction) -> dict[str, Any]:
 
 
 def _told(verified: VerifiedDestruction) -> str:
-    kek = verified.says["kek"]
+    says, kek = verified.says, verified.says["kek"]
+    if says["version"] == 1:
+        what = [
+            f"录制 / recording  {says['recording']}",
+            f"发布 / releases   {', '.join(says['releases']) or '-'}",
+        ]
+    else:
+        what = [f"记录 / record     {says['of']['kind']} {says['of']['id']}"]
     lines = [
         "OK 销毁证书通过验证 / the certificate of destruction verifies",
-        f"录制 / recording  {verified.says['recording']}",
+        *what,
         f"密钥 / key        {kek['id']}, {kek['fingerprint']}",
         f"销毁 / destroyed  {kek['time']} by {verified.says['actor']}",
-        f"发布 / releases   {', '.join(verified.says['releases']) or '-'}",
         f"账本 / ledger     {verified.origin}: entry {verified.index} of {verified.size}, {verified.time}",
         *(
             f"见证 / witness    {name}, {verify.instant(time_s)}"

@@ -14,6 +14,7 @@ from gateway.commands import (
     models,
     proofs,
     releases,
+    retention,
     sealed,
     service,
     setup,
@@ -49,6 +50,7 @@ models.app.command("evaluate")(model_quality.evaluate_models)
 app.add_typer(models.app, name="models")
 auditing.app.command("verify-destruction")(proofs.verify_certificate)
 app.add_typer(auditing.app, name="audit")
+app.add_typer(retention.app, name="retention")
 app.add_typer(witness.app, name="witness")
 app.command("fetch")(fetch)
 

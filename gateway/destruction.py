@@ -4,6 +4,7 @@
 """
 
 import base64
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +17,10 @@ from audit.query import EntryFilter, find_page
 from gateway.errors import InvalidRequestError, NotFoundError
 from gateway.flow.gate import Gate
 from gateway.flow.records import RecordingRow, ReleaseRecordingRow
+from gateway.flow.retention import Kind, subject_of
 from gateway.vault.durable import storage, write_once
 from gateway.vault.jws import sign_statement, thumbprint
+from gateway.vault.keys import Destruction
 
 DESTRUCTION_TYPE: Final = "fleetgate-destruction+json"
 _VERSION: Final = 1
@@ -41,9 +44,28 @@ _TEXT: Final = {
 }
 
 
-def certificate_path(gate: Gate, recording: str) -> Path:
-    """Where the certificate of a recording is kept."""
-    return gate.settings.home / "destructions" / f"{recording}.jws"
+_RECORD_VERSION: Final = 2
+_RECORD_TEXT: Final = {
+    "zh": (
+        "{kind} {of} 的密钥 {kek} 保存期届满后已于 {time} 销毁：以其加密的记录（无论副本存于何处）均不可再解密。"
+        "账本证明保留。本证明不涵盖销毁前已解密取走的内容，也不涵盖销毁前制作的密钥库备份；此类备份须另行销毁。"
+    ),
+    "en": (
+        "Key {kek} of {kind} {of} was destroyed at {time}, after its term: records that were sealed under it,"
+        " wherever they lie, cannot be decrypted any more. The ledger keeps its proofs. Not covered: content that"
+        " was read in the clear before, and copies of the keystore made before, which are to be destroyed on their"
+        " own."
+    ),
+}
+_KINDS: Final = {
+    "zh": {Kind.RELEASE: "发布", Kind.DETAIL: "账本明细主体"},
+    "en": {Kind.RELEASE: "release", Kind.DETAIL: "the subject of ledger detail"},
+}
+
+
+def certificate_path(gate: Gate, name: str) -> Path:
+    """Where the certificate of a recording, or of a key by its id, is kept."""
+    return gate.settings.home / "destructions" / f"{name}.jws"
 
 
 def certify_destruction(gate: Gate, recording: str) -> str:
@@ -83,13 +105,7 @@ def certify_destruction(gate: Gate, recording: str) -> str:
             f" expected {destruction.fingerprint} as the record of destruction says)"
         )
     time = format_time(destruction.time)
-    key = gate.keystore.signing_key("release")
     payload = {
-        "actor": entry.event.actor,
-        "destroyed": list(_MEANS),
-        "issued_at": format_time(gate.clock()),
-        "kek": {"fingerprint": destruction.fingerprint, "id": row.kek_id, "time": time},
-        "ledger": _proved(gate, entry),
         "recording": recording,
         "releases": releases,
         "text": {
@@ -98,7 +114,58 @@ def certify_destruction(gate: Gate, recording: str) -> str:
         },
         "version": _VERSION,
     }
-    statement = sign_statement(key, DESTRUCTION_TYPE, thumbprint(key), payload)  # 3
+    return _issued(gate, path, destruction, entry, payload)  # 3
+
+
+def certify_record_key(gate: Gate, kek_id: str) -> str:
+    """The certificate of a destroyed key of a release or of ledger detail, issued at the first call and kept.
+
+    As :func:`certify_destruction`, which is for recordings.
+
+    Raises:
+        KeyUnavailableError: The key was not destroyed.
+        InvalidRequestError: It is another key, or the ledger holds no completed destruction of it.
+        StorageError: The certificate could not be kept.
+    """
+    kind, of = subject_of(kek_id)
+    destruction = gate.keystore.destruction(kek_id)
+    path = certificate_path(gate, kek_id)
+    if path.exists():
+        return _kept(path)
+    wanted = EntryFilter(object=kek_id, types=(EventType.VAULT_KEY_DESTROY,), outcome=Outcome.COMPLETED)
+    with gate.ledger.snapshot() as snapshot:
+        entries = find_page(snapshot, wanted, limit=1, newest_first=False).entries
+    if not entries or entries[0].event.digests.get("fingerprint") != destruction.fingerprint:
+        raise InvalidRequestError(
+            f"the ledger holds no completed destruction of {kek_id!r} (destroy it again: a crash came between)"
+        )
+    time = format_time(destruction.time)
+    payload = {
+        "of": {"id": of, "kind": kind.value},
+        "text": {
+            language: text.format(kind=_KINDS[language][kind], of=of, kek=kek_id, time=time)
+            for language, text in _RECORD_TEXT.items()
+        },
+        "version": _RECORD_VERSION,
+    }
+    return _issued(gate, path, destruction, entries[0], payload)
+
+
+def _issued(gate: Gate, path: Path, destruction: Destruction, entry: Entry, says: Mapping[str, Any]) -> str:
+    key = gate.keystore.signing_key("release")
+    payload = {
+        **says,
+        "actor": entry.event.actor,
+        "destroyed": list(_MEANS),
+        "issued_at": format_time(gate.clock()),
+        "kek": {
+            "fingerprint": destruction.fingerprint,
+            "id": destruction.kek_id,
+            "time": format_time(destruction.time),
+        },
+        "ledger": _proved(gate, entry),
+    }
+    statement = sign_statement(key, DESTRUCTION_TYPE, thumbprint(key), payload)
     with storage("create directory", path.parent.name):
         path.parent.mkdir(mode=0o700, exist_ok=True)
     try:

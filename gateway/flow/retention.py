@@ -12,19 +12,23 @@ The ledger has no way to delete an entry. What can be destroyed is what keys sea
 """
 
 from calendar import isleap
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
 
 import sqlalchemy as sa
 
 from audit.events import Event, EventType, Outcome
 from audit.query import EntryFilter, find_all
 from audit.tables import details
-from gateway.errors import RetainedError
-from gateway.flow.acts import refused, rules_of
+from gateway.errors import InvalidRequestError, RetainedError
+from gateway.flow.acts import intended, refused, rules_of
 from gateway.flow.gate import Gate
 from gateway.flow.law import access_log_days, record_years, secret_records_end
 from gateway.flow.records import RecordingRow, ReleaseRow
 from gateway.people.registry import Actor
+from gateway.vault.errors import KeyUnavailableError
 from gateway.vault.keys import Destruction
 from policies.decision import Level
 
@@ -37,6 +41,40 @@ _SECRET_LEVELS = frozenset({Level.S4_STATE_SECRET.value, Level.SX_UNKNOWN.value}
 _CUT_AT = 200
 
 
+class Kind(StrEnum):
+    """What a key with a term seals."""
+
+    RELEASE = "release"
+    DETAIL = "detail"
+
+
+PREFIXES: Final = {Kind.RELEASE: "rel-", Kind.DETAIL: "sub-"}
+KEEPERS: Final = ("compliance_officer",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """Until when a key must be kept.
+
+    Attributes:
+        kek_id: The key.
+        kind: What it seals.
+        of: Id of the release, or subject of the detail.
+        rule: The term in the policy data, below ``retention``.
+        allowed_from: When it may be destroyed; None for never.
+    """
+
+    kek_id: str
+    kind: Kind
+    of: str
+    rule: str
+    allowed_from: datetime | None
+
+    def is_over(self, now: datetime) -> bool:
+        """Whether the key may be destroyed at a moment (aware)."""
+        return self.allowed_from is not None and self.allowed_from <= now
+
+
 def destroy_key(gate: Gate, kek_id: str, *, actor: Actor) -> Destruction:
     """Destroy a key whose term is over; the caller records what it does it for.
 
@@ -47,35 +85,105 @@ def destroy_key(gate: Gate, kek_id: str, *, actor: Actor) -> Destruction:
         LedgerUnavailableError: The refusal was not acknowledged.
         StorageError: A step failed; call again.
     """
-    try:
-        _require_over(gate, kek_id)
-    except RetainedError as error:
-        refused(gate, EventType.VAULT_KEY_DESTROY, actor=actor.id, object_id=kek_id, reason=error.reason)
-        raise
+    _refuse_early(gate, kek_id, actor=actor)
     return gate.keystore.destroy_kek(kek_id)
 
 
-def _require_over(gate: Gate, kek_id: str) -> None:
+def destroy_record_key(gate: Gate, kek_id: str, *, actor: Actor) -> Destruction:
+    """Destroy the key of a release or of ledger detail after its term, recorded. Safe to repeat.
+
+    1. It is such a key; a recording's is for ``gateway.flow.erase``. 2. Its term is over. 3. The intent is
+    durable. 4. The key is destroyed, and its fingerprint completes the intent.
+
+    Raises:
+        InvalidRequestError: It is another key, or the person is no compliance officer.
+        RetainedError: Its term is not over; the attempt is in the ledger.
+        KeyUnavailableError: There never was such a key.
+        StorageError: A step failed; call again.
+    """
+    if not set(KEEPERS) & set(actor.roles):
+        raise InvalidRequestError(f"only a compliance officer destroys keys (got roles {actor.roles})")
+    kind, of = subject_of(kek_id)  # 1
+    _refuse_early(gate, kek_id, actor=actor)  # 2
+    if not gate.keystore.has_kek(kek_id) and not gate.keystore.is_destroyed(kek_id):
+        raise KeyUnavailableError(f"no such key (got {kek_id!r})")
+    event = intended(
+        EventType.VAULT_KEY_DESTROY,
+        actor=actor.id,
+        object_id=kek_id,
+        release=of if kind is Kind.RELEASE else None,
+        digests=actor.digests,
+    )
+    with gate.ledger.intent(event) as intent:  # 3
+        destroyed = gate.keystore.destroy_kek(kek_id)  # 4
+        intent.complete(
+            digests={"fingerprint": destroyed.fingerprint}, facts={"kek": kek_id, "kind": kind.value}
+        )
+    return destroyed
+
+
+def terms(gate: Gate) -> tuple[Term, ...]:
+    """The term of every living key of a release or of ledger detail, the earliest first, those for good last."""
+    with gate.database.read() as session:
+        releases = list(session.scalars(sa.select(ReleaseRow.kek_id)))
+    with gate.ledger.snapshot() as snapshot:
+        subjects = snapshot.connection.execute(sa.select(details.c.subject).distinct()).scalars().all()
+    found = []
+    for kek_id in [*releases, *(f"{PREFIXES[Kind.DETAIL]}{subject}" for subject in subjects)]:
+        if not gate.keystore.has_kek(kek_id):
+            continue
+        kind, of = subject_of(kek_id)
+        rule, moment = _latest(_terms_of(gate, kek_id))
+        found.append(Term(kek_id=kek_id, kind=kind, of=of, rule=rule, allowed_from=moment))
+    return tuple(sorted(found, key=lambda each: (each.allowed_from is None, each.allowed_from, each.kek_id)))
+
+
+def subject_of(kek_id: str) -> tuple[Kind, str]:
+    """What a key with a term seals, and of what.
+
+    Raises:
+        InvalidRequestError: It is another key.
+    """
+    for kind, prefix in PREFIXES.items():
+        if kek_id.startswith(prefix):
+            return kind, kek_id.removeprefix(prefix)
+    raise InvalidRequestError(
+        f"key has no term of its own (got {kek_id!r}, expected one of {list(PREFIXES.values())}…;"
+        " a recording is erased)"
+    )
+
+
+def _refuse_early(gate: Gate, kek_id: str, *, actor: Actor) -> None:
+    found = _terms_of(gate, kek_id)
+    try:
+        for rule, moment in found:
+            if moment is None or gate.clock() < moment:
+                raise RetainedError(kek_id, rule, moment)
+    except RetainedError as error:
+        refused(gate, EventType.VAULT_KEY_DESTROY, actor=actor.id, object_id=kek_id, reason=error.reason)
+        raise
+
+
+def _latest(found: list[tuple[str, datetime | None]]) -> tuple[str, datetime | None]:
+    """The term that counts; ``found`` is not empty."""
+    return max(found, key=lambda term: (term[1] is None, term[1]))
+
+
+def _terms_of(gate: Gate, kek_id: str) -> list[tuple[str, datetime | None]]:
+    """Rule and end of every term of a key, None for never, the latest first; none for a recording's key."""
     with gate.database.read() as session:
         if session.scalar(sa.select(RecordingRow.id).where(RecordingRow.kek_id == kek_id)) is not None:
-            return
+            return []
         release = session.scalar(sa.select(ReleaseRow).where(ReleaseRow.kek_id == kek_id))
     if release is not None:
         if _names_secrets(gate, release.id) and not secret_records_end(gate):
-            raise RetainedError(kek_id, "secret_geo_record_years", None)
+            return [("secret_geo_record_years", None)]
         moments = (release.created_at, release.expires_at, release.released_at, release.revoked_at)
         ended = max(moment for moment in moments if moment is not None)
-        _require_past(gate, kek_id, "provision_record_years", _years_after(ended, record_years(gate)))
-        return
-    if not kek_id.startswith("sub-"):
-        raise RetainedError(kek_id, "secret_geo_record_years", None)
-    for rule, moment in _detail_terms(gate, kek_id.removeprefix("sub-")):
-        _require_past(gate, kek_id, rule, moment)
-
-
-def _require_past(gate: Gate, kek_id: str, rule: str, moment: datetime) -> None:
-    if gate.clock() < moment:
-        raise RetainedError(kek_id, rule, moment)
+        return [("provision_record_years", _years_after(ended, record_years(gate)))]
+    if not kek_id.startswith(PREFIXES[Kind.DETAIL]):
+        return [("secret_geo_record_years", None)]
+    return _detail_terms(gate, kek_id.removeprefix(PREFIXES[Kind.DETAIL]))
 
 
 def _names_secrets(gate: Gate, release: str) -> bool:
@@ -98,18 +206,18 @@ def _refused_for_secrets(event: Event) -> bool:
     return secret in rules_of(event) or of_secrets or cut_off
 
 
-def _detail_terms(gate: Gate, subject: str) -> list[tuple[str, datetime]]:
+def _detail_terms(gate: Gate, subject: str) -> list[tuple[str, datetime | None]]:
     """Rule and end of term of each entry with detail of a subject, the latest first."""
     query = sa.select(details.c.entry_index).where(details.c.subject == subject)
-    terms = []
+    found: list[tuple[str, datetime]] = []
     with gate.ledger.snapshot() as snapshot:
         for index in snapshot.connection.execute(query).scalars().all():
             entry = snapshot.entry(index)
             if entry.event.release is None:
-                terms.append(("access_log_days", entry.time + timedelta(days=access_log_days(gate))))
+                found.append(("access_log_days", entry.time + timedelta(days=access_log_days(gate))))
             else:
-                terms.append(("provision_record_years", _years_after(entry.time, record_years(gate))))
-    return sorted(terms, key=lambda term: term[1], reverse=True)
+                found.append(("provision_record_years", _years_after(entry.time, record_years(gate))))
+    return [*sorted(found, key=lambda term: term[1], reverse=True)]
 
 
 def _years_after(moment: datetime, years: int) -> datetime:

@@ -35,3 +35,14 @@ def test_an_erasure_is_certified_once_and_for_good(quick, disk: Path, tmp_path: 
     spoken = quick.run("erase", recording, *quick.proof("officer")).out
     assert said["text"]["zh"] in spoken
     assert said["text"]["en"] in spoken
+
+
+def test_records_in_their_term_are_listed_and_not_destroyed(quick, tmp_path: Path):
+    assert quick.did("auditor", "retention", "due") == {"keys": []}
+    assert quick.entries()[-1].event.object == "retention"
+    out = tmp_path / "none.jws"
+    refused = quick.act("officer", "retention", "destroy", "gate", "--out", out)
+    assert (refused.code, refused.document["error"]) == (EXIT_REFUSED, "invalid_request")
+    assert quick.act("auditor", "retention", "destroy", "sub-x").code == EXIT_REFUSED
+    assert quick.act("officer", "retention", "destroy", "sub-x").document["error"] == "KeyUnavailableError"
+    assert not out.exists()

@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 from audit.events import Event, EventType, Outcome
-from gateway.errors import DeniedError, RetainedError
+from audit.export import export_ledger
+from audit.verify import BadExportError
+from audit.verify_destruction import verify_destruction
+from gateway.app import release_public_jwk
+from gateway.destruction import DESTRUCTION_TYPE, certify_record_key
+from gateway.errors import DeniedError, InvalidRequestError, RetainedError
 from gateway.flow.acts import rule_facts, rules_of
 from gateway.flow.build import build_release
 from gateway.flow.erase import erase_recording
@@ -20,8 +25,16 @@ from gateway.flow.judge import judge_release
 from gateway.flow.recording import ReleaseMode
 from gateway.flow.records import ReleaseRow
 from gateway.flow.request import ReleaseRequest, request_release, terms_of
-from gateway.flow.retention import _names_secrets, destroy_key
+from gateway.flow.retention import (
+    PREFIXES,
+    Kind,
+    _names_secrets,
+    destroy_key,
+    destroy_record_key,
+    terms,
+)
 from gateway.vault.errors import KeyDestroyedError, KeyUnavailableError
+from gateway.vault.jws import sign_statement
 from simulators import PURPOSE, RECIPIENT, House, candidate, cleanse, csv_track
 
 ROOT = Path(__file__).parents[3]
@@ -178,6 +191,68 @@ def test_the_key_of_such_a_release_is_not_destroyed_in_a_hundred_years(kept: Kep
     refuse(kept.gate, kept.made, SECRET["the second rule"])
     error = refusal(at(kept.gate, datetime(2126, 1, 1, tzinfo=UTC)), f"rel-{kept.made}", kept.house)
     assert (error.rule, error.allowed_from) == ("secret_geo_record_years", None)
+
+
+def test_keys_whose_term_is_over_are_destroyed_with_a_certificate(kept: Kept, tmp_path: Path):
+    """Rule 29: refused before its term, done after it, recorded, and provable offline."""
+    gate, officer = kept.gate, kept.house.people["officer"].actor
+    made = candidate(gate, kept.house, cleanse(gate, {"drive.csv": csv_track(24)}), days=30)
+    event = Event(type=EventType.SERVE_ITEM_READ, outcome=Outcome.COMPLETED, actor="a", object="b")
+    receipt = gate.ledger.append(event, detail=b"who it was", subject="reader-9")
+    keys = {f"rel-{made}": "provision_record_years", "sub-reader-9": "access_log_days"}
+    found = {each.kek_id: each for each in terms(gate)}
+    assert {kek: found[kek].rule for kek in keys} == keys
+    assert not any(found[kek].is_over(gate.clock()) for kek in keys)
+    for kek in keys:
+        refusal(gate, kek, kept.house)
+        with pytest.raises(RetainedError):
+            destroy_record_key(gate, kek, actor=officer)
+        moment = found[kek].allowed_from
+        assert moment is not None
+        late = at(gate, moment)
+        assert found[kek].is_over(moment)
+        with pytest.raises(InvalidRequestError, match="compliance officer"):
+            destroy_record_key(late, kek, actor=kept.house.people["first"].actor)
+        destroy_record_key(late, kek, actor=officer)
+        entries = [gate.ledger.entry(gate.ledger.size - n).event for n in (2, 1)]
+        assert [(e.type, e.outcome) for e in entries] == [
+            (EventType.VAULT_KEY_DESTROY, Outcome.INTENT),
+            (EventType.VAULT_KEY_DESTROY, Outcome.COMPLETED),
+        ]
+        certificate = certify_record_key(late, kek)
+        destroy_record_key(late, kek, actor=officer)
+        assert certify_record_key(late, kek) == certificate
+        pinned = release_public_jwk(gate), gate.ledger.signer.vkey
+        with (tmp_path / f"{kek}.jsonl").open("wb") as stream:
+            export_ledger(gate.ledger, stream)
+        verified = verify_destruction(certificate, *pinned, ledger=tmp_path / f"{kek}.jsonl")
+        assert verified.says["kek"]["id"] == kek
+        assert f"{PREFIXES[Kind(verified.says['of']['kind'])]}{verified.says['of']['id']}" == kek
+        own, said = gate.keystore.signing_key("release"), verified.says
+        lies = (
+            {"of": {"id": "other", "kind": "release"}},
+            {"of": {"id": kek[4:], "kind": "gate"}},
+            {"kek": {**said["kek"], "fingerprint": "00" * 32}},
+            {"actor": "somebody"},
+            {"recording": "r", "releases": []},
+        )
+        for lie in lies:
+            with pytest.raises(BadExportError):
+                verify_destruction(sign_statement(own, DESTRUCTION_TYPE, "k", {**said, **lie}), *pinned)
+    with pytest.raises(KeyDestroyedError):
+        gate.ledger.detail(receipt.index)
+    assert not {each.kek_id for each in terms(gate)} & set(keys)
+
+
+def test_other_keys_have_no_term_of_their_own(kept: Kept):
+    officer = kept.house.people["officer"].actor
+    for kek in ("rec-1", kept.gate.gate_kek, "nothing"):
+        with pytest.raises(InvalidRequestError, match="no term of its own"):
+            destroy_record_key(kept.gate, kek, actor=officer)
+    with pytest.raises(KeyUnavailableError):
+        destroy_record_key(kept.gate, "sub-nobody", actor=officer)
+    with pytest.raises(KeyUnavailableError):
+        certify_record_key(kept.gate, f"rel-{kept.made}")
 
 
 @pytest.mark.parametrize(("release", "rule", "days"), [(None, "access_log_days", 185), ("rel-1", "p", 1095)])
