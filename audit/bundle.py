@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from audit import verify, verify_destruction, verify_rendering
+from audit import verify, verify_destruction, verify_rendering, verify_sm2
 from audit.checkpoint import verify_checkpoint
 from audit.export import export_ledger
 from audit.ledger import Ledger
@@ -112,7 +112,7 @@ def bundle_ledger(
         keys = "".join(f"{key}\n" for key in (vkey, *witnesses))
         for name, text in {"checkpoint": note, "keys.txt": keys}.items():
             archive.writestr(_member(name), text.encode())
-        for module in (verify, verify_rendering, verify_destruction):
+        for module in (verify, verify_rendering, verify_destruction, verify_sm2):
             source = Path(str(module.__file__))
             archive.writestr(_member(source.name), source.read_bytes())
         for name, content in extra.items():

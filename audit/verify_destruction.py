@@ -1,11 +1,13 @@
-"""Verifier of certificates of destruction: this file, ``verify.py``, the standard library, ``cryptography``.
+"""Verifier of certificates of destruction: this file, two beside it, the standard library and ``cryptography``.
+
+The two are ``verify.py`` and ``verify_sm2.py``.
 
 Usage: ``python -m audit.verify_destruction CERTIFICATE --release-key KEY --vkey VKEY [--ledger EXPORT]``, with
 ``--witness VKEY`` for each witness that is trusted and ``--quorum N`` for how many of them are needed (all).
 EXPORT is a complete or filtered export, an archive of tiles, or a regulator's bundle. Keys are text or files.
 Exit status: 0 the certificate verifies, 1 it does not, 2 the call was wrong.
 
-1. The release key is an Ed25519 public key, and the verifier key of the ledger is well-formed.
+1. The release key is an Ed25519 or SM2 public key, and the verifier key of the ledger is well-formed.
 2. The certificate is a compact JWS in canonical base64url, of the kind ``fleetgate-destruction+json``.
 3. It is signed by the release key.
 4. Its payload is canonical JSON of a known version and says what was destroyed, by whom and when.
@@ -37,12 +39,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 try:
     from audit import verify
+    from audit.verify_sm2 import verify_sm2
 except ImportError:  # copied elsewhere, beside verify.py
     import verify  # type: ignore[import-not-found, no-redef]
+    from verify_sm2 import verify_sm2  # type: ignore[import-not-found, no-redef]
 
 KIND = "fleetgate-destruction+json"
 MAX_CERTIFICATE_BYTES = 4 * 1024 * 1024
 
+_ED25519, _SM2 = "Ed25519", "SM2SM3"
+_COORDINATES = {("OKP", "Ed25519"): (_ED25519, ("x",)), ("EC", "SM2"): (_SM2, ("x", "y"))}
 _ERASURE = "erase:recording:erase"
 _DESTRUCTION = "vault:key:destroy"
 _PREFIXES = {"release": "rel-", "detail": "sub-"}
@@ -147,29 +153,44 @@ def verify_destruction(
     )
 
 
-def _public(text: str) -> bytes:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ReleaseKey:
+    """A public key: 32 bytes of Ed25519, or 65 of SM2, with the ``alg`` of its signatures."""
+
+    algorithm: str
+    public: bytes
+
+    def verify(self, signature: bytes, message: bytes) -> None:
+        if self.algorithm == _SM2:
+            verify_sm2(self.public, signature, message)
+        else:
+            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
+
+
+def _public(text: str) -> _ReleaseKey:
     # 1.
     stated = text.strip()
+    jwk: dict[str, Any] = {"kty": "OKP", "crv": _ED25519, "x": stated}
     if stated.startswith("{"):
         try:
             jwk = json.loads(stated)
         except ValueError as exc:
             raise verify.BadKeyError(f"release key is no JWK: {exc}") from exc
-        if (jwk.get("kty"), jwk.get("crv")) != ("OKP", "Ed25519"):
-            raise verify.BadKeyError(
-                f"release key (got {jwk.get('kty')} {jwk.get('crv')}, expected OKP Ed25519)"
-            )
-        stated = str(jwk.get("x"))
+    kind = (jwk.get("kty"), jwk.get("crv"))
+    if kind not in _COORDINATES:
+        raise verify.BadKeyError(f"release key (got {kind}, expected one of {list(_COORDINATES)})")
+    algorithm, names = _COORDINATES[kind]
     try:
-        public = _base64url(stated)
+        parts = [_base64url(str(jwk.get(name))) for name in names]
     except ValueError as exc:
-        raise verify.BadKeyError(f"release key is no base64url (got {stated!r})") from exc
-    if len(public) != 32:  # noqa: PLR2004 - Ed25519
-        raise verify.BadKeyError(f"release key has the wrong length (got {len(public)} bytes, expected 32)")
-    return public
+        raise verify.BadKeyError(f"release key is no base64url (got {jwk!r})") from exc
+    if any(len(part) != 32 for part in parts):  # noqa: PLR2004 - a coordinate of either curve
+        raise verify.BadKeyError(f"release key has the wrong length (got {[len(p) for p in parts]} bytes)")
+    prefix = b"\x04" if algorithm == _SM2 else b""
+    return _ReleaseKey(algorithm=algorithm, public=prefix + b"".join(parts))
 
 
-def _signed(certificate: str, public: bytes) -> dict[str, Any]:
+def _signed(certificate: str, key: _ReleaseKey) -> dict[str, Any]:
     # 2.
     segments = certificate.split(".")
     if len(segments) != 3 or len(certificate) > MAX_CERTIFICATE_BYTES:  # noqa: PLR2004 - RFC 7515, 7.1
@@ -181,14 +202,14 @@ def _signed(certificate: str, public: bytes) -> dict[str, Any]:
         raise verify.BadExportError(f"certificate is no compact JWS: {exc}") from exc
     if not isinstance(named, dict) or set(named) != _HEADER:
         raise verify.BadExportError(f"header (got {named!r}, expected exactly {sorted(_HEADER)})")
-    if (named["alg"], named["typ"]) != ("Ed25519", KIND):
+    if (named["alg"], named["typ"]) != (key.algorithm, KIND):
         raise verify.BadExportError(
-            f"kind of statement (got {named['alg']!r} {named['typ']!r}, expected 'Ed25519' {KIND!r})"
+            f"kind of statement (got {named['alg']!r} {named['typ']!r}, expected {key.algorithm!r} {KIND!r})"
         )
     # 3.
     try:
         signed = f"{segments[0]}.{segments[1]}".encode("ascii")
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, signed)
+        key.verify(signature, signed)
     except (InvalidSignature, ValueError) as exc:
         raise verify.BadExportError(
             "certificate's signature does not verify under the given release key"

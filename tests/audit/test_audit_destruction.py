@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from audit import verify, verify_destruction
+from audit import verify, verify_destruction, verify_sm2
 from audit.bundle import bundle_ledger
 from audit.checkpoint import CheckpointSigner, verify_checkpoint
 from audit.cosignature import Cosigner
@@ -22,6 +22,7 @@ from audit.ledger import Ledger
 from audit.query import EntryFilter
 from audit.tiles import archive_tiles
 from gateway.vault.jws import generate_person_key, public_jwk, public_text, sign_statement
+from gateway.vault.sm2 import Sm2PrivateKey
 
 KEY = generate_person_key()
 RECORDING, KEK, FINGERPRINT = "rec-1", "kek-1", "ab" * 32
@@ -233,13 +234,59 @@ def test_a_wrong_call_is_status_2(destroyed: Destroyed, capsys: pytest.CaptureFi
 def test_the_files_of_a_bundle_verify_it_without_the_house(destroyed: Destroyed, tmp_path: Path) -> None:
     home = tmp_path / "elsewhere"
     home.mkdir()
-    for module in (verify, verify_destruction):
+    for module in (verify, verify_destruction, verify_sm2):
         source = Path(str(module.__file__))
         (home / source.name).write_bytes(source.read_bytes())
     command = [sys.executable, "-I", "-c", _ALONE, str(home), str(destroyed.certificate), *keys(destroyed)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("OK ")
+
+
+def test_a_certificate_signed_by_sm2_verifies_and_no_other_key_takes_it(
+    destroyed: Destroyed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The suite of commercial cryptography signs with SM2; the stand-alone verifier has arithmetic of its own."""
+    sm2, vkey = Sm2PrivateKey.generate(), destroyed.ledger.signer.vkey
+    said_before = said(capsys, destroyed.certificate, *keys(destroyed))[1]["says"]
+    destroyed.certificate.write_text(sign_statement(sm2, verify_destruction.KIND, "k", said_before))
+    pinned = ["--release-key", public_text(sm2), "--vkey", vkey]
+    status, record = said(capsys, destroyed.certificate, *pinned)
+    assert (status, record["says"]) == (0, said_before)
+    assert said(capsys, destroyed.certificate, *keys(destroyed))[0] == 1
+    for other in (Sm2PrivateKey.generate(), generate_person_key()):
+        assert (
+            said(capsys, destroyed.certificate, "--release-key", public_text(other), "--vkey", vkey)[0] == 1
+        )
+    text = destroyed.certificate.read_text()
+    for at in range(0, len(text), 211):
+        changed = text[:at] + ("A" if text[at] != "A" else "B") + text[at + 1 :]
+        with pytest.raises(verify.BadExportError):
+            verify_destruction.verify_destruction(changed, public_text(sm2), vkey)
+
+
+def test_sm2_by_the_standards_own_example() -> None:
+    """GB/T 32918.5-2017, Annex A; and what must be refused."""
+    point = bytes.fromhex(
+        "0409F9DF311E5421A150DD7D161E4BC5C672179FAD1833FC076BB08FF356F35020"
+        "CCEA490CE26775A52DC6EA718CC1AA600AED05FBF35E084A6632F6072DA9AD13"
+    )
+    signature = bytes.fromhex(
+        "F5A03B0648D2C4630EEAC513E1BB81A15944DA3827D5B74143AC7EACEEE720B3"
+        "B1B6AA29DF212FD8763182BC0D421CA1BB9038FD1F7F42D4840B69C485BBC1AA"
+    )
+    verify_sm2.verify_sm2(point, signature, b"message digest")
+    order = 0xFFFFFFFE_FFFFFFFF_FFFFFFFF_FFFFFFFF_7203DF6B_21C6052B_53BBF409_39D54123
+    r, s = signature[:32], signature[32:]
+    negative = (order - int.from_bytes(r, "big")).to_bytes(32, "big")
+    for bad in (s + r, r, r + s + s, bytes(64), r + bytes(32), order.to_bytes(32, "big") + s, r + negative):
+        with pytest.raises(ValueError, match="SM2"):
+            verify_sm2.verify_sm2(point, bad, b"message digest")
+    for key in (point[1:], b"\x02" + point[1:33], point[:-1] + b"\x14", b"\x04" + b"\xff" * 64):
+        with pytest.raises(ValueError, match="SM2"):
+            verify_sm2.verify_sm2(key, signature, b"message digest")
+    with pytest.raises(ValueError, match="does not verify"):
+        verify_sm2.verify_sm2(point, signature, b"message digesT")
 
 
 _ALONE = """
