@@ -82,6 +82,7 @@ class EventType(StrEnum):
     ERASE_RECORDING_ERASE = "erase:recording:erase"
     ERASE_RAW_EXPIRE = "erase:raw:expire"
     AUTH_REQUEST_REFUSE = "auth:request:refuse"
+    AUTH_REQUEST_REPEAT = "auth:request:repeat"
     AUDIT_LEDGER_QUERY = "audit:ledger:query"
     AUDIT_LEDGER_EXPORT = "audit:ledger:export"
     AUDIT_LEDGER_CHECKPOINT = "audit:ledger:checkpoint"

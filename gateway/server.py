@@ -12,8 +12,9 @@ from fastapi.responses import JSONResponse
 
 from audit.errors import LedgerError
 from audit.events import Event, EventType, Outcome
-from gateway.api import auditors, downstream, operators, problems, vehicles
+from gateway.api import auditors, description, downstream, operators, problems, vehicles
 from gateway.api.nonces import MemoryNonceStore
+from gateway.api.rates import Rates
 from gateway.flow.disk import disk_state
 from gateway.flow.gate import Gate
 from gateway.flow.recording import RecordingState
@@ -82,7 +83,9 @@ def create_app(gate: Gate) -> FastAPI:
             )
             yield
 
-    app = FastAPI(title="Fleetgate", version="0.1.0", lifespan=lifespan, openapi_url=None)
+    app = FastAPI(title="Fleetgate", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.gate = gate
+    app.state.rates = Rates(gate.settings)
     problems.install(app)
     app.add_middleware(problems.SecurityHeaders)
     nonces = MemoryNonceStore()
@@ -103,4 +106,5 @@ def create_app(gate: Gate) -> FastAPI:
         facts: dict[str, Any] = {"ledger_size": size, "policy_engine": gate.engine.name, "alarms": alarms}
         return JSONResponse({"status": "ok", **facts})
 
+    description.install(app)
     return app

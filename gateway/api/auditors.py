@@ -13,6 +13,7 @@ from audit.export import export_ledger
 from audit.query import EntryFilter, find_page
 from gateway.api.authentication import authenticate
 from gateway.api.nonces import NonceStore
+from gateway.api.routing import GateRoute
 from gateway.errors import InvalidRequestError
 from gateway.flow.acts import intended
 from gateway.flow.gate import Gate
@@ -24,7 +25,7 @@ _CHUNK = 256 * 1024
 
 def auditor_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
     """The auditors' routes."""
-    router = APIRouter(tags=["auditors"], prefix=PREFIX)
+    router = APIRouter(route_class=GateRoute, tags=["auditors"], prefix=PREFIX)
 
     @router.get("/entries")
     def get_entries(  # noqa: PLR0913, PLR0917 (each is a query parameter)

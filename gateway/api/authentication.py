@@ -9,15 +9,19 @@ from joserfc.jwk import OKPKey
 from starlette.requests import Request
 
 from audit.events import EventType
+from gateway.api.idempotency import claim_key
 from gateway.api.nonces import NonceStore
+from gateway.api.rates import RateLimitedError, Rates
 from gateway.api.refusals import SignatureRefusedError
 from gateway.api.signatures import VerifiedRequest, check_content, signed_url, verify_request
 from gateway.errors import InvalidRequestError, UnauthenticatedError
-from gateway.flow.acts import refused
+from gateway.flow.acts import entered, refused
 from gateway.flow.gate import Gate
 from gateway.people.records import PersonRow, VehicleRow
 from gateway.people.registry import Actor, actor_of
 from gateway.vault.jws import ed25519_key_of
+
+_SAFE = frozenset({"GET", "HEAD"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +34,19 @@ class Caller:
     public_key: OKPKey
 
 
-def _act(request: Request) -> str:
+def act_of(request: Request) -> str:
+    """How the ledger names a request: its method and a digest of its path, which may hold content."""
     return f"{request.method}:{hashlib.sha256(request.url.path.encode()).hexdigest()[:16]}"
 
 
 def _refuse(gate: Gate, request: Request, reason: str) -> None:
-    refused(gate, EventType.AUTH_REQUEST_REFUSE, actor="unknown", object_id=_act(request), reason=reason)
+    rates: Rates = request.app.state.rates
+    try:
+        rates.refuse(request.client.host if request.client else "unknown")
+    except RateLimitedError:
+        entered()  # by the entries of those that were refused before it
+        raise
+    refused(gate, EventType.AUTH_REQUEST_REFUSE, actor="unknown", object_id=act_of(request), reason=reason)
 
 
 def authenticate(gate: Gate, nonces: NonceStore, request: Request, *, kind: str) -> Caller:
@@ -50,6 +61,10 @@ def authenticate(gate: Gate, nonces: NonceStore, request: Request, *, kind: str)
     Raises:
         SignatureRefusedError: The signature is missing, stale, replayed, incomplete or wrong.
         UnauthenticatedError: The key belongs to nobody active.
+        RateLimitedError: The caller asks too often, or too much from this address was refused.
+        Repeated: The request was answered before under its idempotency key.
+        KeyReusedError: Its idempotency key stands for another request.
+        AnswerUnknownError: The first request under its idempotency key has no answer.
     """
     found: dict[str, PersonRow | VehicleRow] = {}
 
@@ -80,10 +95,15 @@ def authenticate(gate: Gate, nonces: NonceStore, request: Request, *, kind: str)
     if row is None:
         _refuse(gate, request, UnauthenticatedError.reason)
         raise UnauthenticatedError(f"nobody active has this key (got {verified.keyid!r})")
+    request.state.caller = row.id
+    rates: Rates = request.app.state.rates
+    rates.admit(row.id)
+    if request.method not in _SAFE:
+        request.state.claim = claim_key(gate, request, caller=row.id, content_sha256=verified.content_sha256)
     proof = hashlib.sha256(f"{verified.keyid}/{verified.nonce}".encode()).hexdigest()
     return Caller(
         actor=_actor(gate, row, proof),
-        act=_act(request),
+        act=act_of(request),
         request=verified,
         public_key=ed25519_key_of(row.public_jwk),
     )

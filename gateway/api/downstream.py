@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from audit.events import EventType
 from gateway.api.authentication import Caller, authenticate
 from gateway.api.nonces import NonceStore
+from gateway.api.routing import GateRoute
 from gateway.errors import InvalidRequestError
 from gateway.flow.acts import recorded
 from gateway.flow.deciding import instant
@@ -31,7 +32,7 @@ def _purpose(caller: Caller) -> str:
 
 def downstream_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
     """The downstream routes."""
-    router = APIRouter(tags=["downstream"])
+    router = APIRouter(route_class=GateRoute, tags=["downstream"])
 
     @router.get(PREFIX)
     def list_releases(request: Request) -> dict[str, Any]:

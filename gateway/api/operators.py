@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from gateway.api.authentication import Caller, authenticate, checked_body
 from gateway.api.nonces import NonceStore
+from gateway.api.routing import GateRoute
 from gateway.api.vehicles import read_body
 from gateway.errors import InvalidRequestError
 from gateway.flow.approve import approve, withdraw_approval
@@ -27,14 +28,16 @@ from gateway.review.contact_sheet import review_sheets
 PREFIX = "/operators/v1"
 
 
-B = TypeVar("B", bound="_Body")
+B = TypeVar("B", bound="Body")
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """The JSON body of a request; unknown fields are refused."""
+
     model_config = ConfigDict(extra="forbid", strict=False)
 
 
-class ReleaseBody(_Body):
+class ReleaseBody(Body):
     """A request for a release."""
 
     recordings: list[str]
@@ -47,13 +50,13 @@ class ReleaseBody(_Body):
     dpia_reference: str | None = None
 
 
-class ApprovalBody(_Body):
+class ApprovalBody(Body):
     """An approval: a compact JWS of type ``fleetgate-approval+jwt``."""
 
     statement: str
 
 
-class RejectionBody(_Body):
+class RejectionBody(Body):
     """Why a candidate is rejected."""
 
     code: RejectionCode
@@ -61,7 +64,7 @@ class RejectionBody(_Body):
     text_en: str = ""
 
 
-class GrantBody(_Body):
+class GrantBody(Body):
     """A grant to issue."""
 
     release: str
@@ -78,7 +81,7 @@ def _parsed(kind: type[B], caller: Caller, body: bytes) -> B:
 
 def operator_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
     """The operators' routes; each caller proves who they are and holds the role."""
-    router = APIRouter(tags=["operators"], prefix=PREFIX)
+    router = APIRouter(route_class=GateRoute, tags=["operators"], prefix=PREFIX)
 
     async def called(request: Request) -> Caller:
         caller = await run_in_threadpool(authenticate, gate, nonces, request, kind="person")

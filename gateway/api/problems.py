@@ -15,6 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from anonymize.errors import AnonymizeError
 from audit.errors import InvalidEventError, LedgerError
 from gateway import errors
+from gateway.api.idempotency import AnswerUnknownError, KeyReusedError
+from gateway.api.rates import RateLimitedError
 from gateway.api.refusals import NoncesExhaustedError, SignatureRefusedError
 from gateway.flow.serve import NoGrantError
 from gateway.vault.errors import StatementError, StorageError, VaultError
@@ -34,6 +36,8 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
 }
 
+_HSTS: Final = "max-age=63072000"
+
 # In order: the first class that an error is an instance of gives its status and stable reason.
 _STATUS: tuple[tuple[type[Exception], int, str | None], ...] = (
     (NoncesExhaustedError, 503, None),
@@ -45,9 +49,12 @@ _STATUS: tuple[tuple[type[Exception], int, str | None], ...] = (
     (errors.ObligationError, 403, None),
     (errors.NotFoundError, 404, None),
     (errors.ConflictError, 409, None),
+    (AnswerUnknownError, 409, None),
     (errors.RetainedError, 409, None),
     (errors.StageOrderError, 409, None),
     (errors.RangeNotSatisfiableError, 416, None),
+    (RateLimitedError, 429, None),
+    (KeyReusedError, 422, None),
     (ManifestError, 422, None),
     (errors.DigestMismatchError, 422, None),
     (errors.InvalidRequestError, 422, None),
@@ -85,16 +92,23 @@ def problem(
     )
 
 
-def describe(error: Exception) -> JSONResponse:
-    """The problem that an error of any package becomes; what went wrong inside is not told to callers."""
+def status_and_reason(error: Exception) -> tuple[int, str]:
+    """HTTP status and stable reason of an error of any package."""
     known = ((status, fixed) for kind, status, fixed in _STATUS if isinstance(error, kind))
     status, fixed = next(known, (500, "internal_error"))
-    reason = fixed or str(getattr(error, "reason", "internal_error"))
+    return status, fixed or str(getattr(error, "reason", "internal_error"))
+
+
+def describe(error: Exception) -> JSONResponse:
+    """The problem that an error of any package becomes; what went wrong inside is not told to callers."""
+    status, reason = status_and_reason(error)
     if status in _SILENT:
         log.error("%s: %s", type(error).__name__, error)
         return problem(status, reason, "the gate cannot answer now; nothing was released")
     if isinstance(error, errors.RangeNotSatisfiableError):
         return problem(status, reason, str(error), headers={"Content-Range": f"bytes */{error.size}"})
+    if isinstance(error, RateLimitedError):
+        return problem(status, reason, str(error), headers=error.headers)
     if isinstance(error, errors.DeniedError):
         return problem(status, reason, str(error), violations=error.explained())
     return problem(status, reason, str(error))
@@ -139,6 +153,8 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
+                if scope["scheme"] == "https":
+                    headers.setdefault("Strict-Transport-Security", _HSTS)
             await send(message)
 
         await self._app(scope, receive, complete)

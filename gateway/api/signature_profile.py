@@ -3,7 +3,7 @@
 One signature per request, algorithm ``ed25519``, tag ``fleetgate``, parameters ``created``, ``expires``,
 ``nonce``, ``keyid``, ``alg`` and ``tag`` all present. It covers the method, the target (``@target-uri``, or
 ``@authority``, ``@path`` and ``@query``), ``content-digest`` where the request has a body and
-``fleetgate-purpose`` where the request states one.
+``fleetgate-purpose`` and ``idempotency-key`` where the request states one.
 """
 
 import re
@@ -20,6 +20,7 @@ from gateway.api.refusals import SignatureReason, SignatureRefusedError
 
 TAG: Final = "fleetgate"
 PURPOSE_HEADER: Final = "fleetgate-purpose"
+IDEMPOTENCY_HEADER: Final = "idempotency-key"
 CLOCK_SKEW_S: Final = 5
 DEFAULT_MAX_AGE_S: Final = 60
 TARGET_PARTS: Final = ("@authority", "@path", "@query")
@@ -119,8 +120,7 @@ def required_by(fields: FieldLines) -> list[str]:
     )
     if has_body or "content-digest" in fields:
         required.append("content-digest")
-    if PURPOSE_HEADER in fields:
-        required.append(PURPOSE_HEADER)
+    required += [name for name in (PURPOSE_HEADER, IDEMPOTENCY_HEADER) if name in fields]
     return required
 
 

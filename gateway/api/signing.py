@@ -10,7 +10,13 @@ from http_message_signatures import HTTPMessageSigner, MappingKeyResolver
 from http_message_signatures.algorithms import ED25519
 from joserfc.jwk import OKPKey
 
-from gateway.api.signature_profile import DEFAULT_MAX_AGE_S, PURPOSE_HEADER, TAG, TARGET_PARTS
+from gateway.api.signature_profile import (
+    DEFAULT_MAX_AGE_S,
+    IDEMPOTENCY_HEADER,
+    PURPOSE_HEADER,
+    TAG,
+    TARGET_PARTS,
+)
 
 
 def _utc_now() -> datetime:
@@ -46,7 +52,8 @@ class SignatureAuth(httpx.Auth):
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Sign in place and send."""
         covered = ["@method", *TARGET_PARTS]
-        covered += [name for name in ("content-digest", PURPOSE_HEADER) if name in request.headers]
+        stated = ("content-digest", PURPOSE_HEADER, IDEMPOTENCY_HEADER)
+        covered += [name for name in stated if name in request.headers]
         created = self._now()
         self._signer.sign(
             request,

@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from gateway.api.authentication import Caller, authenticate, checked_body, json_object
 from gateway.api.nonces import NonceStore
+from gateway.api.routing import GateRoute
 from gateway.errors import DigestMismatchError, InvalidRequestError, NotFoundError, UnauthenticatedError
 from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, load_manifest, receive_item
@@ -97,7 +98,7 @@ def _pull(stream: AsyncIterator[bytes]) -> Iterator[bytes]:
 
 def vehicle_routes(gate: Gate, nonces: NonceStore, received: Callable[[str], None]) -> APIRouter:
     """The vehicles' routes; ``received`` is told of each recording whose last item arrived."""
-    router = APIRouter(tags=["vehicles"])
+    router = APIRouter(route_class=GateRoute, tags=["vehicles"])
 
     @router.post(RECORDINGS_PATH)
     async def post_recording(request: Request) -> JSONResponse:

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from audit.events import Event, EventType, Outcome
@@ -15,8 +17,44 @@ _TOKEN_LENGTH: Final = 200
 _RULES: Final = re.compile(r"rules(_[0-9]+)?")
 
 
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """What the request at hand has left in the ledger; the threads that carry it share one.
+
+    Attributes:
+        entered: Whether any entry tells of it.
+        begun: Whether an intent does, so that it may have had an effect.
+    """
+
+    entered: bool = False
+    begun: bool = False
+
+
+_attempt: ContextVar[Attempt | None] = ContextVar("attempt", default=None)
+
+
+@contextmanager
+def attempted() -> Iterator[Attempt]:
+    """Watch what entries the block leaves, in this thread and in those that run in copies of its context."""
+    attempt = Attempt()
+    token = _attempt.set(attempt)
+    try:
+        yield attempt
+    finally:
+        _attempt.reset(token)
+
+
+def entered(*, begun: bool = False) -> None:
+    """Note that an entry tells of the request at hand."""
+    attempt = _attempt.get()
+    if attempt is not None:
+        attempt.entered = True
+        attempt.begun = attempt.begun or begun
+
+
 def intended(event_type: EventType, *, actor: str, object_id: str, **fields: Any) -> Event:
     """An intent event; ``fields`` are the optional fields of ``audit.events.Event``."""
+    entered(begun=True)
     return Event(type=event_type, outcome=Outcome.INTENT, actor=actor, object=object_id, **fields)
 
 
@@ -51,6 +89,7 @@ def refused(
             **fields,
         )
     )
+    entered()
 
 
 def rule_facts(rules: Sequence[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 from audit.events import Event, EventType, Outcome
 from gateway.database import ReadSession, WriteSession
 from gateway.errors import DeniedError, ObligationError
-from gateway.flow.acts import rule_facts
+from gateway.flow.acts import entered, rule_facts
 from gateway.flow.gate import Gate
 from gateway.people.registry import Actor, certificate_for
 from policies.decision import Decision, Obligation, ObligationKind
@@ -117,6 +117,7 @@ def decide(
             **fields,
         )
     )
+    entered()
     if not decision.allowed:
         raise DeniedError(decision)
     if unmet:

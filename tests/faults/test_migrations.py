@@ -15,6 +15,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from audit.tables import create_tables
+from gateway.api import records as _api  # noqa: F401 (registers tables)
 from gateway.app import initialise
 from gateway.database import Base, Database, create_engine
 from gateway.flow import records as _flow  # noqa: F401 (registers tables)
