@@ -24,6 +24,7 @@ _ALGORITHM = "Ed25519"  # RFC 9864
 _TYPE = "fleetgate-policy-bundle+jws"
 _SHIPPED = {"rules": ".rego", "data": ".yaml", "questions": ".schema.json"}
 _CATALOGUE = "catalogue.yaml"
+_PARAMETER_FIELDS = frozenset({"unit", "source", "confidence", "values"})
 _ENTRY_FIELDS = frozenset({"number", "clause", "confidence", "text_zh", "text_en"})
 _STATEMENT_FIELDS = frozenset({"bundle", "version", "not_before", "not_after", "signer"})
 
@@ -90,12 +91,13 @@ def bundle_of(files: Mapping[str, bytes]) -> Bundle:
     """Build a bundle from its files.
 
     Raises:
-        BundleError: There is no rule, a file is not UTF-8 or YAML, or the catalogue is incomplete.
+        BundleError: There is no rule, a file is not UTF-8 or YAML, the catalogue is incomplete, or a parameter of
+            the law lacks its unit, source, confidence or value.
     """
     catalogue, version = _read_catalogue(files.get(_CATALOGUE, b""))
     try:
         for path, content in files.items():
-            _read_yaml(content) if path.startswith("data/") else content.decode()
+            _check_law(path, _read_yaml(content)) if path.startswith("data/") else content.decode()
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise BundleError(f"policy file is unreadable: {error}") from error
     if not any(path.endswith(".rego") for path in files):
@@ -233,6 +235,21 @@ def _read_catalogue(content: bytes) -> tuple[Catalogue, str]:
             ):
                 raise BundleError(f"catalogue entry {point}/{rule} is malformed (got {entry!r})")
     return rules, version
+
+
+def _check_law(path: str, parameters: object) -> None:
+    """Refuse a parameter without unit, source, confidence or value; an empty list would forbid nothing."""
+    if not isinstance(parameters, dict) or not parameters:
+        raise BundleError(f"{path} holds no parameters of the law (got {parameters!r})")
+    for name, parameter in parameters.items():
+        values = parameter.get("values") if isinstance(parameter, dict) else None
+        if (
+            not isinstance(values, dict)
+            or not values
+            or parameter.keys() != _PARAMETER_FIELDS
+            or any(value in (None, "", [], {}) for value in values.values())
+        ):
+            raise BundleError(f"{path} {name} is no parameter of the law (got {parameter!r})")
 
 
 def _read_yaml(content: bytes) -> Any:

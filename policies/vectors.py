@@ -1,8 +1,9 @@
 """Golden vectors: readable cases with the decision each must get, run through whichever engine starts."""
 
 import copy
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -15,7 +16,10 @@ from policies.errors import PolicyError
 from policies.question import Point, Question
 
 _BUNDLE = "$bundle"
-_CASE_FIELDS = frozenset({"name", "base", "change", "missing", "level", "obligations"})
+_CASE_FIELDS = frozenset(
+    {"name", "base", "change", "missing", "level", "obligations", "facts", "unexplained", "because"}
+)
+_LANGUAGES = frozenset({"zh", "en"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +32,10 @@ class Vector:
         missing: The rules that must not pass, sorted; empty means the act is allowed.
         level: The level that must be stated.
         obligations: Kinds of the obligations that must be stated, sorted.
+        parameters: What an obligation must demand, by kind, where the case says so.
+        facts: The facts that a refusal must name, all of them, by rule, where the case says so.
+        unexplained: Rules that cannot name a fact, for none is there; every other refusal names at least one.
+        because: Why, in Chinese and English, where the case says so.
     """
 
     name: str
@@ -35,6 +43,10 @@ class Vector:
     missing: tuple[str, ...]
     level: str | None
     obligations: tuple[str, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    unexplained: tuple[str, ...] = ()
+    because: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def mismatch(self, decision: Decision) -> str | None:
         """Say how a decision differs from what is recorded; None if it does not."""
@@ -45,7 +57,26 @@ class Vector:
             tuple(sorted(duty.kind.value for duty in decision.obligations)),
         )
         expected = (not self.missing, self.missing, self.level, self.obligations)
-        return None if got == expected else f"{self.name} (got {got}, expected {expected})"
+        if got != expected:
+            return f"{self.name} (got {got}, expected {expected})"
+        return self._explained_otherwise(decision) or self._demanded_otherwise(decision)
+
+    def _explained_otherwise(self, decision: Decision) -> str | None:
+        for violation in decision.violations:
+            named = sorted((dict(fact) for fact in violation.facts), key=_ordered)
+            expected = self.facts.get(violation.rule)
+            if expected is not None and named != sorted(expected, key=_ordered):
+                return f"{self.name}: {violation.rule} names other facts (got {named}, expected {expected})"
+            if bool(named) is (violation.rule in self.unexplained):
+                return f"{self.name}: {violation.rule} names {len(named)} facts"
+        return None
+
+    def _demanded_otherwise(self, decision: Decision) -> str | None:
+        for kind, expected in self.parameters.items():
+            got = [dict(duty.parameters) for duty in decision.obligations if duty.kind.value == kind]
+            if got != [expected]:
+                return f"{self.name}: {kind} demands otherwise (got {got}, expected {expected})"
+        return None
 
 
 @lru_cache(maxsize=2)
@@ -80,6 +111,12 @@ def read_vectors(document: Mapping[str, Any], point: Point, bundle: Bundle) -> l
     for case in document["cases"]:
         if not case.keys() <= _CASE_FIELDS or case.get("base") not in bases:
             raise PolicyError(f"vector is malformed (got {case!r}, expected {sorted(_CASE_FIELDS)})")
+        if case.get("because", dict.fromkeys(_LANGUAGES)).keys() != _LANGUAGES:
+            raise PolicyError(
+                f"vector gives its reason otherwise (got {case!r}, expected {sorted(_LANGUAGES)})"
+            )
+        if not {*case.get("facts", ()), *case.get("unexplained", ())} <= set(case["missing"]):
+            raise PolicyError(f"vector explains a rule that it does not name (got {case!r})")
         base = bases[case["base"]]
         question = changed(base["question"], case["change"])
         vectors.append(_vector(f"{point.value}: {case['name']}", base | {"question": question}, case))
@@ -87,13 +124,24 @@ def read_vectors(document: Mapping[str, Any], point: Point, bundle: Bundle) -> l
 
 
 def _vector(name: str, base: Mapping[str, Any], case: Mapping[str, Any]) -> Vector:
+    duties = case.get("obligations", base["obligations"])
+    demanded = {kind: to for duty in duties if isinstance(duty, dict) for kind, to in duty.items()}
     return Vector(
         name=name,
         question=Question.of(base["question"]),
         missing=tuple(sorted(case["missing"])),
         level=case.get("level", base["level"]),
-        obligations=tuple(sorted(case.get("obligations", base["obligations"]))),
+        obligations=tuple(sorted([*demanded, *(duty for duty in duties if isinstance(duty, str))])),
+        parameters=demanded,
+        facts=case.get("facts", {}),
+        unexplained=tuple(case.get("unexplained", ())),
+        because=case.get("because", {}),
     )
+
+
+def _ordered(fact: Any) -> str:
+    """Sets have no order of their own, and facts hold lists that were sets."""
+    return json.dumps(fact, sort_keys=True)
 
 
 def changed(question: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

@@ -130,3 +130,41 @@ def test_a_change_leaves_its_base_alone(bundle: Bundle) -> None:
     patched = changed(base, {"subject.roles.1": "annotator"})
     assert patched["subject"]["roles"] == ["engineer", "annotator"]
     assert base["subject"]["roles"] == ["engineer"]
+
+
+def test_vectors_are_many_and_named_apart(vectors: tuple[Vector, ...]) -> None:
+    """A lawyer reads them: each has a name of its own, and both profiles are judged at each point."""
+    assert len(vectors) >= 200
+    assert len({vector.name for vector in vectors}) == len(vectors)
+    for point in Point:
+        judged = [v for v in vectors if v.question.point is point]
+        for jurisdiction in ("CN", "EU"):
+            of = [
+                v
+                for v in judged
+                if v.question.document()["context"]["profile"]["jurisdiction"] == jurisdiction
+            ]
+            assert {bool(v.missing) for v in of} == {True, False}, (point, jurisdiction)
+
+
+def test_a_refusal_that_names_no_fact_is_a_mismatch(
+    embedded: EmbeddedEngine, vectors: tuple[Vector, ...]
+) -> None:
+    """Law 10: for any denial, which rule, clause and fact."""
+    vector = next(v for v in vectors if v.missing)
+    decision = embedded.decide(vector.question)
+    mute = dataclasses.replace(
+        decision, violations=tuple(dataclasses.replace(v, facts=()) for v in decision.violations)
+    )
+    assert "names 0 facts" in str(vector.mismatch(mute))
+    other = dataclasses.replace(vector, facts={vector.missing[0]: [{"other": 1}]})
+    assert "names other facts" in str(other.mismatch(decision))
+
+
+def test_an_obligation_that_demands_otherwise_is_a_mismatch(
+    embedded: EmbeddedEngine, vectors: tuple[Vector, ...]
+) -> None:
+    vector = next(v for v in vectors if v.parameters)
+    kind = next(iter(vector.parameters))
+    wanted = dataclasses.replace(vector, parameters={kind: {"count": 7}})
+    assert "demands otherwise" in str(wanted.mismatch(embedded.decide(vector.question)))

@@ -5,8 +5,8 @@ package fleetgate.lib
 tags(item) := {tag | some tag in item.tags} if is_array(item.tags)
 
 # METADATA
-# description: The treatments of an item as a set; undefined for an item without treatments.
-treatments(item) := {treatment | some treatment in item.treatments} if is_array(item.treatments)
+# description: The treatments of an item as a set; empty for an item without, which lowers and removes nothing.
+treatments(item) := {treatment | some treatment in item.treatments}
 
 # METADATA
 # description: Whether something of an item was cut out or the item was dropped.

@@ -7,16 +7,12 @@ value(parameter) := parameter.values[max([date | some date, _ in parameter.value
 }
 
 # METADATA
-# description: A dated parameter as a set; undefined, never empty, where the parameter is.
-members(parameter) := {member | some member in list} if {
-	list := value(parameter)
-	count(list) > 0
-}
+# description: A dated parameter as a set; undefined where the parameter is. A bundle with an empty list does not load.
+members(parameter) := {member | some member in list} if list := value(parameter)
 
 # METADATA
 # description: The highest of some levels; undefined if there is none or one is outside the taxonomy.
 highest(levels, ranks) := highest_level if {
-	count(levels) > 0
 	by_rank := {ranks[level]: level | some level in levels}
 	count(by_rank) == count(levels)
 	highest_level := by_rank[max(object.keys(by_rank))]

@@ -20,7 +20,7 @@ valid(certificate) if {
 # description: Whether a certificate covers a region by the leading digits of its code.
 covers(certificate, region) if {
 	some prefix in certificate.regions
-	count(prefix) >= 2
+	stated(prefix)
 	startswith(region, prefix)
 }
 

@@ -17,7 +17,4 @@ not_after(first, second) if time.parse_rfc3339_ns(first) <= time.parse_rfc3339_n
 
 # METADATA
 # description: Whether an instant lies no more than some days before another.
-at_most_days(earlier, later, days) if {
-	is_number(days)
-	time.parse_rfc3339_ns(later) <= time.add_date(time.parse_rfc3339_ns(earlier), 0, 0, days)
-}
+at_most_days(earlier, later, days) if time.parse_rfc3339_ns(later) <= time.add_date(time.parse_rfc3339_ns(earlier), 0, 0, days)

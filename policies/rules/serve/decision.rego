@@ -11,14 +11,10 @@ required := object.keys(data.catalogue.serve)
 
 missing := required - passed
 
-violations := [] if count(missing) == 0
-
 violations := [violation |
 	some rule in sort(missing)
 	violation := {"rule": rule, "facts": {entry.fact | some entry in facts; entry.rule == rule}}
-] if {
-	count(missing) > 0
-}
+]
 
 # METADATA
 # title: Decision at serve

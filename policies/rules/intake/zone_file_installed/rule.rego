@@ -1,5 +1,7 @@
 package fleetgate.intake
 
+import data.fleetgate.lib
+
 # METADATA
 # title: A signed file of restricted zones is installed, or nothing can be cut
 # description: 未安装已签名的禁区文件不得接收
@@ -11,7 +13,7 @@ passed contains "zone_file_installed" if {
 	input.context.profile.jurisdiction == "CN"
 	input.context.zone_file.installed == true
 	input.context.zone_file.signed == true
-	is_string(input.context.zone_file.digest)
+	lib.stated(input.context.zone_file.digest)
 }
 
 # Not applicable under EU law.

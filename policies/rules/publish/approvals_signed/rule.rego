@@ -12,7 +12,7 @@ import data.fleetgate.lib
 passed contains "approvals_signed" if {
 	count(binding_approvals) > 0
 	every approval in binding_approvals {
-		is_string(approval.approver)
+		lib.stated(approval.approver)
 		approval.signature_verified == true
 		approval.licence_valid == true
 		"operator" in approval.roles
@@ -32,3 +32,5 @@ facts contains {"rule": "approvals_signed", "fact": fact} if {
 		"signed_at": approval.signed_at,
 	}
 }
+
+facts contains {"rule": "approvals_signed", "fact": {"approvals_of_this_content": count(binding_approvals)}}

@@ -11,16 +11,18 @@ import data.fleetgate.lib
 #   confidence: L2
 passed contains "faces_plates_masked" if {
 	count(faces_plates_masked_by) > 0
-	every item in input.resource.items {
-		is_number(item.masked.face)
-		is_number(item.masked.plate)
-		item.masked.face >= item.findings.face
-		item.masked.plate >= item.findings.plate
-		item.findings.face >= 0
-		item.findings.plate >= 0
-		faces_plates_masked_detected(item)
-		faces_plates_masked_treated(item)
-	}
+	every item in input.resource.items { faces_plates_masked_item(item) }
+}
+
+faces_plates_masked_item(item) if {
+	is_number(item.masked.face)
+	is_number(item.masked.plate)
+	item.masked.face >= item.findings.face
+	item.masked.plate >= item.findings.plate
+	item.findings.face >= 0
+	item.findings.plate >= 0
+	faces_plates_masked_detected(item)
+	faces_plates_masked_treated(item)
 }
 
 faces_plates_masked_detected(item) if {
@@ -43,6 +45,8 @@ faces_plates_masked_treated(item) if {
 
 faces_plates_masked_treated(item) if lib.masked(item)
 
+facts contains {"rule": "faces_plates_masked", "fact": {"detectors_required": []}} if count(faces_plates_masked_by) == 0
+
 facts contains {"rule": "faces_plates_masked", "fact": fact} if {
 	"faces_plates_masked" in missing
 	some item in input.resource.items
@@ -57,10 +61,4 @@ facts contains {"rule": "faces_plates_masked", "fact": fact} if {
 	count({item.id} - faces_plates_masked_sound) > 0
 }
 
-faces_plates_masked_sound := {entry.id |
-	some entry in input.resource.items
-	entry.masked.face >= entry.findings.face
-	entry.masked.plate >= entry.findings.plate
-	faces_plates_masked_detected(entry)
-	faces_plates_masked_treated(entry)
-}
+faces_plates_masked_sound := {entry.id | some entry in input.resource.items; faces_plates_masked_item(entry)}

@@ -8,11 +8,13 @@ package fleetgate.release
 #   clause: 个人信息保护法 73; DESIGN.md §3 law 7
 #   confidence: L2
 passed contains "identifiers_stripped" if {
-	every item in input.resource.items {
-		item.vin_found == 0
-		item.absolute_time in {"stripped", "shifted", "none"}
-		item.metadata_stripped == true
-	}
+	every item in input.resource.items { identifiers_stripped_item(item) }
+}
+
+identifiers_stripped_item(item) if {
+	item.vin_found == 0
+	item.absolute_time in {"stripped", "shifted", "none"}
+	item.metadata_stripped == true
 }
 
 facts contains {"rule": "identifiers_stripped", "fact": fact} if {
@@ -27,9 +29,4 @@ facts contains {"rule": "identifiers_stripped", "fact": fact} if {
 	count({item.id} - identifiers_stripped_sound) > 0
 }
 
-identifiers_stripped_sound := {entry.id |
-	some entry in input.resource.items
-	entry.vin_found == 0
-	entry.absolute_time in {"stripped", "shifted", "none"}
-	entry.metadata_stripped == true
-}
+identifiers_stripped_sound := {entry.id | some entry in input.resource.items; identifiers_stripped_item(entry)}

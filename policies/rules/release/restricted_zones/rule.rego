@@ -11,15 +11,17 @@ import data.fleetgate.lib
 #   confidence: L2
 passed contains "restricted_zones" if {
 	input.context.profile.jurisdiction == "CN"
-	every item in input.resource.items {
-		item.zone_hits_cut == true
-		restricted_zones_checked(item)
-		restricted_zones_removed(item)
-	}
+	every item in input.resource.items { restricted_zones_item(item) }
 }
 
 # Not applicable under EU law.
 passed contains "restricted_zones" if input.context.profile.jurisdiction == "EU"
+
+restricted_zones_item(item) if {
+	item.zone_hits_cut == true
+	restricted_zones_checked(item)
+	restricted_zones_removed(item)
+}
 
 restricted_zones_checked(item) if item.zone_check == "tested"
 
@@ -48,9 +50,4 @@ facts contains {"rule": "restricted_zones", "fact": fact} if {
 	count({item.id} - restricted_zones_sound) > 0
 }
 
-restricted_zones_sound := {entry.id |
-	some entry in input.resource.items
-	entry.zone_hits_cut == true
-	restricted_zones_checked(entry)
-	restricted_zones_removed(entry)
-}
+restricted_zones_sound := {entry.id | some entry in input.resource.items; restricted_zones_item(entry)}

@@ -11,12 +11,14 @@ import data.fleetgate.lib
 #   confidence: L
 passed contains "subjects_assessed" if {
 	input.context.profile.jurisdiction == "CN"
+	input.resource.counts.subjects >= 0
+	input.context.cumulative.subjects >= 0
 	subjects_total < law_important_data_subjects
 }
 
 passed contains "subjects_assessed" if {
 	input.context.profile.jurisdiction == "CN"
-	subjects_total >= 0
+	subjects_total >= law_important_data_subjects
 	lib.stated(input.context.dpia_reference)
 }
 

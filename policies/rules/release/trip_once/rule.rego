@@ -17,3 +17,9 @@ facts contains {"rule": "trip_once", "fact": {"recording": recording.id, "live_r
 	some recording in input.resource.recordings
 	recording.prior_live_releases != 0
 }
+
+facts contains {"rule": "trip_once", "fact": {"recording": recording.id, "named": named}} if {
+	some recording in input.resource.recordings
+	named := count([other | some other in input.resource.recordings; other.id == recording.id])
+	named > 1
+}
