@@ -27,7 +27,7 @@ from gateway.models.in_use import ModelsInUse
 from gateway.people.records import GateSecretRow, PolicyStatementRow
 from gateway.settings import Settings
 from gateway.vault.blobs import Blobs, LocalBlobs
-from gateway.vault.jws import public_jwk, thumbprint
+from gateway.vault.jws import public_jwk, read_unverified_algorithm, thumbprint
 from gateway.vault.keys import Keystore
 from gateway.vault.store import Vault
 from gateway.vault.suites import suite_by_name
@@ -292,6 +292,13 @@ def open_blobs(settings: Settings) -> Blobs:
         raise ConfigurationError(f"object store: {error}") from error
 
 
-def release_public_jwk(gate: Gate) -> str:
-    """The public key that recipients pin to verify release manifests, as JWK JSON."""
-    return json.dumps(public_jwk(gate.keystore.signing_key("release")), sort_keys=True)
+def release_public_jwk(gate: Gate, statement: str | None = None) -> str:
+    """The public key that recipients pin, as JWK JSON: the suite's, or the one that a statement claims.
+
+    Raises:
+        StatementError: The statement names no algorithm, or one that this gate never signed by.
+    """
+    if statement is None:
+        return json.dumps(public_jwk(gate.keystore.statement_key("release")), sort_keys=True)
+    key = gate.keystore.verifying_key("release", read_unverified_algorithm(statement))
+    return json.dumps(public_jwk(key), sort_keys=True)

@@ -152,7 +152,7 @@ def certify_record_key(gate: Gate, kek_id: str) -> str:
 
 
 def _issued(gate: Gate, path: Path, destruction: Destruction, entry: Entry, says: Mapping[str, Any]) -> str:
-    key = gate.keystore.signing_key("release")
+    key = gate.keystore.statement_key("release")
     payload = {
         **says,
         "actor": entry.event.actor,

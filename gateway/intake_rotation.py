@@ -47,7 +47,7 @@ def rotate_intake(gate: Gate, *, grace: timedelta, actor: Actor) -> Generation:
 def published_intake_key(gate: Gate) -> str:
     """The signed publication of the current key (compact JWS), by the release key that vehicles pin."""
     return publish_intake_key(
-        gate.keystore.signing_key("release"),
+        gate.keystore.statement_key("release"),
         current_key(gate.keystore).public,
         generation=generations(gate.keystore)[-1].number,
         gate=gate.settings.origin,

@@ -16,7 +16,8 @@ from pipeline.errors import TamperedReleaseError, UnexpectedAnswerError, Unreach
 from pipeline.fetching import Fetched, Progress, fetch_release, ignore_progress
 from pipeline.manifest import ReleaseItem, ReleaseManifest, read_release_manifest
 from pipeline.reading import ItemReader
-from pipeline.signing import PurposeAuth, load_private_key, public_key
+from pipeline.signing import PurposeAuth, ReleaseKey, load_private_key
+from pipeline.signing import release_key as release_key_of
 
 RELEASES_PATH: Final = "/downstream/v1/releases"
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
@@ -41,7 +42,7 @@ class GatewayClient:
         key: OKPKey | Path,
         principal: str,
         purpose: str,
-        release_key: OKPKey | Mapping[str, Any],
+        release_key: ReleaseKey | Mapping[str, Any],
         passphrase: str | None = None,
         client: httpx.Client | None = None,
     ) -> None:
@@ -67,7 +68,7 @@ class GatewayClient:
         private = load_private_key(key, passphrase) if isinstance(key, Path) else key
         self._base = base_url.rstrip("/")
         self._purpose = purpose
-        self._release_key = public_key(release_key)
+        self._release_key = release_key_of(release_key)
         self._auth = PurposeAuth(principal=principal, purpose=purpose, key=private)
         self._owned = client is None
         self._client = client or httpx.Client(timeout=httpx.Timeout(30.0))

@@ -14,7 +14,7 @@ from rich.progress import Progress as ProgressBar
 from pipeline.client import GatewayClient
 from pipeline.errors import PipelineError, RefusedError
 from pipeline.fetching import Fetched, Progress
-from pipeline.signing import load_private_key, load_public_key
+from pipeline.signing import load_private_key, load_release_key
 
 EXIT_REFUSED = 1
 
@@ -55,7 +55,7 @@ def fetch(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
             key=load_private_key(key, passphrase),
             principal=principal,
             purpose=purpose,
-            release_key=load_public_key(release_key),
+            release_key=load_release_key(release_key),
         )
     except (PipelineError, ValueError, OSError, httpx.InvalidURL) as error:
         raise typer.BadParameter(str(error)) from error

@@ -11,9 +11,12 @@ from typing import Any, Final
 import rfc8785
 from joserfc import jws
 from joserfc.errors import JoseError
-from joserfc.jwk import OKPKey
+from joserfc.util import urlsafe_b64decode
 
 from pipeline.errors import TamperedReleaseError
+from pipeline.signing import ReleaseKey
+from pipeline.sm2 import ALGORITHM as SM2
+from pipeline.sm2 import Sm2ReleaseKey
 
 MANIFEST_TYP: Final = "fleetgate-release+jwt"
 MANIFEST_FILE: Final = "release.jws"
@@ -95,11 +98,11 @@ class ReleaseManifest:
 
 
 def read_release_manifest(
-    statement: str, release_key: OKPKey, *, release: str, purpose: str
+    statement: str, release_key: ReleaseKey, *, release: str, purpose: str
 ) -> ReleaseManifest:
     """Verify a release manifest and give it its type.
 
-    1. It is a compact JWS with ``alg`` Ed25519 and the type of release manifests.
+    1. It is a compact JWS with the ``alg`` of the pinned key and the type of release manifests.
     2. The signature verifies under the pinned key.
     3. The payload is one JSON object in RFC 8785 form and of our version.
     4. It is the release that was asked for, for the purpose that was stated.
@@ -135,17 +138,18 @@ def read_release_manifest(
     return manifest
 
 
-def _verified_payload(statement: str, release_key: OKPKey) -> dict[str, Any]:
+def _verified_payload(statement: str, release_key: ReleaseKey) -> dict[str, Any]:
     try:
-        parsed = jws.deserialize_compact(statement, release_key, registry=_REGISTRY)
+        parsed = _verified(statement, release_key)
     except (JoseError, ValueError) as error:
         raise TamperedReleaseError(
             f"manifest does not verify under the pinned release key {release_key.thumbprint()}: {error}"
         ) from error
     header = parsed.headers()
     kind = header.get("alg"), header.get("typ")
-    if kind != (_ALGORITHM, MANIFEST_TYP):
-        raise TamperedReleaseError(f"manifest type (got {kind}, expected {(_ALGORITHM, MANIFEST_TYP)})")
+    expected = (SM2 if isinstance(release_key, Sm2ReleaseKey) else _ALGORITHM, MANIFEST_TYP)
+    if kind != expected:
+        raise TamperedReleaseError(f"manifest type (got {kind}, expected {expected})")
     try:
         payload = json.loads(parsed.payload)
         canonical = isinstance(payload, dict) and rfc8785.dumps(payload) == parsed.payload
@@ -154,6 +158,18 @@ def _verified_payload(statement: str, release_key: OKPKey) -> dict[str, Any]:
     if not canonical:
         raise TamperedReleaseError("manifest payload is not a JSON object in RFC 8785 form")
     return dict(payload)
+
+
+def _verified(statement: str, release_key: ReleaseKey) -> jws.CompactSignature:
+    if not isinstance(release_key, Sm2ReleaseKey):
+        return jws.deserialize_compact(statement, release_key, registry=_REGISTRY)
+    parsed = jws.extract_compact(statement.encode("ascii"), registry=_REGISTRY)
+    if set(parsed.headers()) != {"alg", "kid", "typ"}:
+        raise ValueError(f"header (got {sorted(parsed.headers())})")
+    segments = parsed.segments
+    signed = segments["header"] + b"." + segments["payload"]
+    release_key.verify(urlsafe_b64decode(segments["signature"]), signed)
+    return parsed
 
 
 def _manifest(payload: Mapping[str, Any], statement: str) -> ReleaseManifest:

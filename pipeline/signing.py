@@ -17,6 +17,9 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 
 from pipeline.errors import KeyFileError
+from pipeline.sm2 import Sm2ReleaseKey
+
+ReleaseKey = OKPKey | Sm2ReleaseKey
 
 PURPOSE_HEADER: Final = "Fleetgate-Purpose"
 VALID_S: Final = 60
@@ -38,8 +41,8 @@ def load_private_key(path: Path, passphrase: str | None = None) -> OKPKey:
     return key
 
 
-def load_public_key(path: Path) -> OKPKey:
-    """Read an Ed25519 public key from a PEM or JWK file.
+def load_release_key(path: Path) -> ReleaseKey:
+    """Read an operator's release key: Ed25519 from a PEM or JWK file, SM2 from a JWK file.
 
     Raises:
         KeyFileError: The file is missing or holds another key.
@@ -47,10 +50,23 @@ def load_public_key(path: Path) -> OKPKey:
     content = _read(path)
     if content.lstrip().startswith(b"{"):
         try:
-            return public_key(json.loads(content))
+            return release_key(json.loads(content))
         except ValueError as error:
             raise KeyFileError(f"{path.name} is not JSON: {error}") from error
     return public_key(_import(path, content, None))
+
+
+def release_key(value: ReleaseKey | Mapping[str, Any]) -> ReleaseKey:
+    """An operator's release key of a JWK or key, Ed25519 or SM2.
+
+    Raises:
+        KeyFileError: It is neither.
+    """
+    if isinstance(value, Sm2ReleaseKey):
+        return value
+    if not isinstance(value, OKPKey) and (value.get("kty"), value.get("crv")) == ("EC", "SM2"):
+        return Sm2ReleaseKey(value)
+    return public_key(value)
 
 
 def public_key(value: OKPKey | Mapping[str, Any]) -> OKPKey:

@@ -279,7 +279,9 @@ def erase(
         actor, _ = acting(gate, person, key, key_passphrase_file, "erase", "compliance_officer")
         erase_recording(gate, recording, actor=actor)
         certificate = certify_destruction(gate, recording)
-        said = verify_destruction(certificate, release_public_jwk(gate), gate.ledger.signer.vkey).says
+        said = verify_destruction(
+            certificate, release_public_jwk(gate, certificate), gate.ledger.signer.vkey
+        ).says
     if out is not None:
         with out.open("x", encoding="ascii") as file:
             file.write(certificate)

@@ -78,7 +78,9 @@ def destroy(
         actor, _ = acting(gate, person, key, key_passphrase_file, "retention.destroy", *KEEPERS)
         destroy_record_key(gate, kek, actor=actor)
         certificate = certify_record_key(gate, kek)
-        said = verify_destruction(certificate, release_public_jwk(gate), gate.ledger.signer.vkey).says
+        said = verify_destruction(
+            certificate, release_public_jwk(gate, certificate), gate.ledger.signer.vkey
+        ).says
     if out is not None:
         with out.open("x", encoding="ascii") as file:
             file.write(certificate)

@@ -22,7 +22,7 @@ from gateway.flow.records import GrantRow, RecordingRow, ReleaseRow
 from gateway.people.records import GateSecretRow, PersonRow
 from gateway.people.registry import Actor, actor_of, require_person, require_role
 from gateway.vault.errors import StatementError
-from gateway.vault.jws import sign_statement, thumbprint, verify_statement
+from gateway.vault.jws import read_unverified_algorithm, sign_statement, thumbprint, verify_statement
 
 MANIFEST_TYPE = "fleetgate-release+jwt"
 REVOKERS = ("operator", "compliance_officer")
@@ -121,7 +121,7 @@ def release(gate: Gate, approved: Approved, *, actor: Actor) -> Released:
     """
     built = approved.judged.built
     terms = built.terms
-    key = gate.keystore.signing_key("release")
+    key = gate.keystore.statement_key("release")
     manifest = {
         "version": 1,
         "release": terms.release,
@@ -180,7 +180,10 @@ def load_released(gate: Gate, session: ReadSession | WriteSession, release_id: s
     if row is None or row.manifest_jws is None:  # step 1
         raise NotFoundError(f"no such release (got {release_id!r})")
     try:  # step 2
-        manifest = verify_statement(row.manifest_jws, MANIFEST_TYPE, gate.keystore.signing_key("release"))
+        algorithm = read_unverified_algorithm(row.manifest_jws)
+        manifest = verify_statement(
+            row.manifest_jws, MANIFEST_TYPE, gate.keystore.verifying_key("release", algorithm)
+        )
     except StatementError as error:
         raise EvidenceError(f"manifest of release {release_id} does not verify: {error}") from error
     if (manifest.get("release"), manifest.get("digest")) != (release_id, row.digest):  # step 3

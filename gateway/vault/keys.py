@@ -29,7 +29,7 @@ from gateway.vault.durable import (
     sync_directory,
     write_once,
 )
-from gateway.vault.errors import KeyDestroyedError, KeyExistsError, KeyUnavailableError
+from gateway.vault.errors import KeyDestroyedError, KeyExistsError, KeyUnavailableError, StatementError
 from gateway.vault.private import check_private, read_document
 from gateway.vault.provider import KeyProvider
 from gateway.vault.root import DEFAULT_ARGON2, Argon2Cost, PassphraseProvider
@@ -42,8 +42,8 @@ from gateway.vault.root_file import (
     recorded_fingerprint,
 )
 from gateway.vault.rotation import Use, rewrap_keys, unopenable_keys, unwrap_document
-from gateway.vault.sm2 import Sm2PrivateKey
-from gateway.vault.suites import AES256GCM, Suite
+from gateway.vault.sm2 import Sm2PrivateKey, Sm2PublicKey
+from gateway.vault.suites import AES256GCM, SM2SM3, Suite
 from gateway.vault.wrap import unwrap, wrap
 
 Document = dict[str, str | int]
@@ -374,6 +374,26 @@ class Keystore:
     def sm2_key(self, name: str) -> Sm2PrivateKey:
         """The SM2 private key of that name, made at its first use."""
         return Sm2PrivateKey(self._secret(_SM2, name))
+
+    def statement_key(self, name: str) -> OKPKey | Sm2PrivateKey:
+        """The private key of that name by which this suite signs the gate's statements, made at its first use."""
+        return self.sm2_key(name) if self.suite.signature == SM2SM3 else self.signing_key(name)
+
+    def verifying_key(self, name: str, algorithm: str) -> OKPKey | Sm2PublicKey:
+        """The public key of that name for statements that an earlier or this suite signed.
+
+        Args:
+            name: Name of the key.
+            algorithm: The ``alg`` that the statement claims.
+
+        Raises:
+            StatementError: It claims SM2, and this gate never signed by it under this name.
+        """
+        if algorithm != SM2SM3:
+            return self.signing_key(name)
+        if not self.has_sm2_key(name):
+            raise StatementError("signature by SM2 (expected Ed25519: this gate has no SM2 key)")
+        return self.sm2_key(name).public_key
 
     def has_sm2_key(self, name: str) -> bool:
         """Whether the SM2 key of that name was made."""

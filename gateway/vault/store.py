@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, Self
 
 import rfc8785
-from joserfc.jwk import OKPKey
 
 from gateway.vault.blobs import Blobs
 from gateway.vault.container import DEK_LENGTH, Octets
@@ -17,7 +16,6 @@ from gateway.vault.errors import BlobMissingError, SealBrokenError, StatementErr
 from gateway.vault.jws import read_unverified_algorithm, sign_statement, thumbprint, verify_statement
 from gateway.vault.keys import Keystore
 from gateway.vault.sealed import SealedReader, seal_stream
-from gateway.vault.sm2 import Sm2PublicKey
 from gateway.vault.suites import SM2SM3, suite_by_name
 
 MANIFEST_TYPE: Final = "fleetgate-sealed-object+json"
@@ -187,7 +185,9 @@ class Vault:
         """
         try:
             algorithm = read_unverified_algorithm(manifest)  # 1
-            payload = verify_statement(manifest, MANIFEST_TYPE, self._public_key(algorithm))
+            payload = verify_statement(
+                manifest, MANIFEST_TYPE, self._keystore.verifying_key(_SEAL, algorithm)
+            )
         except StatementError as error:
             raise SealBrokenError(f"manifest of a sealed object: {error.reason}") from error
         sealed = SealManifest.from_dict(payload)  # 2
@@ -306,18 +306,12 @@ class Vault:
         return self._blobs.ids() - frozenset(referenced)
 
     def _signed(self, described: SealManifest) -> str:
-        if suite_by_name(described.suite).signature == SM2SM3:
-            sm2 = self._keystore.sm2_key(_SEAL)
-            return sign_statement(sm2, MANIFEST_TYPE, sm2.public_key.thumbprint(), described.as_dict())
-        key = self._keystore.signing_key(_SEAL)
+        key = (
+            self._keystore.sm2_key(_SEAL)
+            if suite_by_name(described.suite).signature == SM2SM3
+            else self._keystore.signing_key(_SEAL)
+        )
         return sign_statement(key, MANIFEST_TYPE, thumbprint(key), described.as_dict())
-
-    def _public_key(self, algorithm: str) -> OKPKey | Sm2PublicKey:
-        if algorithm != SM2SM3:
-            return self._keystore.signing_key(_SEAL)
-        if not self._keystore.has_sm2_key(_SEAL):
-            raise StatementError("signature by SM2 (expected Ed25519: this gate has no SM2 key)")
-        return self._keystore.sm2_key(_SEAL).public_key
 
     def _check_length(self, sealed: SealManifest) -> None:
         stored = self._blobs.length(sealed.blob_id)

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from joserfc import jws
 from joserfc.jwk import OctKey, OKPKey
 
-from pipeline.errors import TamperedReleaseError
-from pipeline.manifest import ReleaseManifest, read_release_manifest
+from gateway.vault.jws import sign_statement
+from gateway.vault.sm2 import Sm2PrivateKey
+from pipeline.errors import KeyFileError, TamperedReleaseError
+from pipeline.manifest import MANIFEST_TYP, ReleaseManifest, read_release_manifest
+from pipeline.signing import release_key
 
 KEY = OKPKey.generate_key("Ed25519")
 TYP = "fleetgate-release+jwt"
@@ -181,3 +184,38 @@ def test_one_changed_field_reads_or_is_tampering(data: st.DataObject):
     except TamperedReleaseError:
         return
     assert manifest.release == "r1"
+
+
+def sm2_signed(key: Sm2PrivateKey, content: dict[str, Any], typ: str = MANIFEST_TYP) -> str:
+    return sign_statement(key, typ, "k", content)
+
+
+def test_a_manifest_signed_by_sm2_is_read_under_its_pinned_key_only() -> None:
+    """The suite of commercial cryptography: GB/T 32918.2, the key as JWK of kty EC and crv SM2."""
+    key, other = Sm2PrivateKey.generate(), Sm2PrivateKey.generate()
+    pinned = release_key(key.public_key.jwk())
+    statement = sm2_signed(key, payload())
+    read = read_release_manifest(statement, pinned, release="r1", purpose="training")
+    assert read.release == "r1"
+    assert pinned.thumbprint() == key.public_key.thumbprint()
+    refused = {
+        "another key": (statement, release_key(other.public_key.jwk())),
+        "an Ed25519 key": (statement, release_key(KEY)),
+        "signed by Ed25519": (signed(payload()), pinned),
+        "another kind": (sm2_signed(key, payload(), "fleetgate-approval+json"), pinned),
+        "changed": (statement.replace(statement[200], "A" if statement[200] != "A" else "B", 1), pinned),
+        "no signature": (statement.rpartition(".")[0] + ".", pinned),
+        "not ASCII": (statement + "é", pinned),
+    }
+    for name, (text, trusted) in refused.items():
+        with pytest.raises(TamperedReleaseError):
+            pytest.fail(str(read_release_manifest(text, trusted, release="r1", purpose="training")) + name)
+    jwk = key.public_key.jwk()
+    for bad in (
+        {**jwk, "y": jwk["x"]},
+        {"kty": "EC", "crv": "SM2"},
+        {**jwk, "x": "AA"},
+        {**jwk, "crv": "P-256"},
+    ):
+        with pytest.raises(KeyFileError):
+            release_key(bad)

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from gateway.app import release_public_jwk
 from gateway.flow.gate import Gate
 from gateway.flow.serve import read_item, read_manifest
-from gateway.vault.jws import verify_statement
+from gateway.vault.jws import read_unverified_algorithm
 from gateway.vault.keys import Keystore
 from gateway.vault.suites import AES256GCM, SM4GCM, Suite, suite_by_name
+from pipeline.errors import TamperedReleaseError
+from pipeline.manifest import read_release_manifest
+from pipeline.signing import release_key
 from simulators import PASSPHRASE, PURPOSE, SMALL_DRIVE, House, released
 
 FILES = {name: SMALL_DRIVE[name] for name in ("drive.csv", "meta.json")}
@@ -28,8 +32,13 @@ def set_suite(house: House, suite: Suite) -> None:
 def contents(gate: Gate, house: House, release: str) -> list[bytes]:
     engineer = house.people["engineer"].actor
     statement = read_manifest(gate, release, actor=engineer, purpose=PURPOSE)
-    manifest = verify_statement(statement, "fleetgate-release+jwt", gate.keystore.signing_key("release"))
-    names = sorted(item["name"] for item in manifest["items"])
+    manifest = read_release_manifest(
+        statement,
+        release_key(json.loads(release_public_jwk(gate, statement))),
+        release=release,
+        purpose=PURPOSE,
+    )
+    names = sorted(item.name for item in manifest.items)
     readings = (
         read_item(gate, release, name, actor=engineer, purpose=PURPOSE, wanted=None) for name in names
     )
@@ -69,6 +78,13 @@ def test_a_gate_goes_on_in_another_suite(tmp_path: Path, first: Suite, second: S
         assert contents(gate, house, before) == content
         after = released(gate, house, LATER)
         assert len(contents(gate, house, after)) == 1
+        engineer = house.people["engineer"].actor
+        signed = [read_manifest(gate, r, actor=engineer, purpose=PURPOSE) for r in (before, after)]
+        assert [read_unverified_algorithm(each) for each in signed] == [first.signature, second.signature]
+        with pytest.raises(TamperedReleaseError):
+            read_release_manifest(
+                signed[0], release_key(json.loads(release_public_jwk(gate))), release=before, purpose=PURPOSE
+            )
         assert gate.ledger.verify().open_intents == 0
     new_blobs, new_keys = blobs(tmp_path), keys(tmp_path)
     assert {name: new_blobs[name] for name in old_blobs} == old_blobs
