@@ -18,12 +18,13 @@ from audit.events import Event, EventType, Outcome
 from audit.ledger import Ledger
 from audit.reserve import SpaceReserve
 from audit.tables import create_tables
-from gateway.database import Database, create_engine
+from gateway.database import Database, WriteSession, create_engine
 from gateway.errors import ConfigurationError, NotInitialisedError
 from gateway.flow import records as _flow_tables  # noqa: F401 (registers tables)
 from gateway.flow.gate import Gate, Instruments
 from gateway.key_provider import provider_of
 from gateway.models.in_use import ModelsInUse
+from gateway.people.policy_in_force import InForce, bundle_in_force, shipped_files, store_files
 from gateway.people.records import GateSecretRow, PolicyStatementRow
 from gateway.settings import Settings
 from gateway.vault.blobs import Blobs, LocalBlobs
@@ -33,11 +34,12 @@ from gateway.vault.store import Vault
 from gateway.vault.suites import suite_by_name
 from gateway.vault.values import open_value, seal_value
 from gateway.witnessing import cosigning_of
-from policies.bundle import VerifiedBundle, shipped_bundle, sign_bundle, verify_bundle
+from policies.bundle import VerifiedBundle, is_in_force, shipped_bundle, sign_bundle
+from policies.drafts import shipped_draft
 from policies.embedded import EmbeddedEngine
 from policies.engine import Engine, start_engine
+from policies.errors import PolicyError
 from policies.opa_server import OpaServerEngine
-from policies.vectors import shipped_vectors
 
 GATE_KEK = "gate"
 POLICY_PERIOD = timedelta(days=365)
@@ -114,36 +116,37 @@ def initialise(settings: Settings, *, keystore: Keystore | None = None, clock: C
                 )
             )
             session.add(GateSecretRow(id=1, kek_id=GATE_KEK, initialised_at=clock()))
-        bundle = shipped_bundle()
-        known = session.scalar(
-            sa.select(PolicyStatementRow).where(PolicyStatementRow.bundle_digest == bundle.digest)
-        )
-        if known is None:
-            key = keystore.signing_key("policy")
-            now = clock()
-            statement = sign_bundle(
-                bundle,
-                key,
-                signer=thumbprint(key),
-                not_before=now - timedelta(minutes=5),
-                not_after=now + POLICY_PERIOD,
-            )
-            ledger.append(
-                Event(
-                    type=EventType.POLICY_BUNDLE_INSTALL,
-                    outcome=Outcome.COMPLETED,
-                    actor="gate",
-                    object=bundle.digest,
-                    digests={"bundle": bundle.digest},
-                )
-            )
-            session.add(
-                PolicyStatementRow(bundle_digest=bundle.digest, statement=statement, installed_at=now)
-            )
+        _put_shipped_bundle_into_force(session, ledger, keystore, clock())
         # From the first checkpoint on, another key in the ledger key's place stops the next start (law 5).
         ledger.checkpoint()
     ledger_engine.dispose()
     database.dispose()
+
+
+def _put_shipped_bundle_into_force(
+    session: WriteSession, ledger: Ledger, keystore: Keystore, now: datetime
+) -> None:
+    """State the shipped bundle unless a statement for it is in force; an operator's own stays before it."""
+    bundle, key = shipped_bundle(), keystore.signing_key("policy")
+    store_files(session, keystore, shipped_files(), kek=GATE_KEK, now=now)
+    known = sa.select(PolicyStatementRow).where(
+        PolicyStatementRow.bundle_digest == bundle.digest, PolicyStatementRow.proposal.is_(None)
+    )
+    newest = session.scalar(known.order_by(PolicyStatementRow.id.desc()).limit(1))
+    if newest is not None and is_in_force(bundle, newest.statement, key, now):
+        return
+    begin, end = now - timedelta(minutes=5), now + POLICY_PERIOD
+    statement = sign_bundle(bundle, key, signer=thumbprint(key), not_before=begin, not_after=end)
+    ledger.append(
+        Event(
+            type=EventType.POLICY_BUNDLE_INSTALL,
+            outcome=Outcome.COMPLETED,
+            actor="gate",
+            object=bundle.digest,
+            digests={"bundle": bundle.digest},
+        )
+    )
+    session.add(PolicyStatementRow(bundle_digest=bundle.digest, statement=statement, installed_at=now))
 
 
 @contextmanager
@@ -163,14 +166,19 @@ def _ledger(settings: Settings, keystore: Keystore, engine: sa.Engine, clock: Cl
 
 @contextmanager
 def open_gate(
-    settings: Settings, *, keystore: Keystore | None = None, clock: Clock = utc_now
+    settings: Settings,
+    *,
+    keystore: Keystore | None = None,
+    clock: Clock = utc_now,
+    repairing_policy: bool = False,
 ) -> Iterator[Gate]:
     """Open a gate and close it again.
 
     1. The keystore opens. 2. The databases are there at the newest schema. 3. The ledger has entries, its tail
     verifies, and its witnesses have seen no other tree and none that is larger.
     4. A signed statement puts the installed policy bundle into force now. 5. The engine answers every golden
-    vector as written. Any failure stops start-up.
+    vector as written. Any failure stops start-up; but with ``repairing_policy`` a failure of step 4 opens a gate
+    that denies everything (rule 1), so that a bundle that is over can be replaced.
 
     Raises:
         NotInitialisedError: ``fleetgate init`` was not run.
@@ -198,8 +206,10 @@ def open_gate(
             cosigning = cosigning_of(settings, ledger, clock)
             if cosigning is not None:
                 cosigning.collect()
-            bundle = _bundle_in_force(database, keystore, clock)  # step 4
-            engine = _start_engine(settings, bundle)  # step 5
+            standing = _bundle_in_force(  # step 4
+                database, ledger, keystore, clock, repairing=repairing_policy
+            )
+            engine = _start_engine(settings, standing, repairing=repairing_policy)  # step 5
             try:
                 profile = shipped_profile(settings.profile)
                 yield Gate(
@@ -209,7 +219,7 @@ def open_gate(
                     keystore=keystore,
                     vault=Vault(open_blobs(settings), keystore),
                     engine=engine,
-                    bundle=bundle,
+                    bundle=standing.verified,
                     profile=profile,
                     instruments=Instruments(settings, profile.profile, ModelsInUse(database, ledger)),
                     clock=clock,
@@ -230,28 +240,25 @@ def _check_suite(settings: Settings, keystore: Keystore) -> None:
         )
 
 
-def _bundle_in_force(database: Database, keystore: Keystore, clock: Clock) -> VerifiedBundle:
-    bundle = shipped_bundle()
-    with database.read() as session:
-        row = session.scalar(
-            sa.select(PolicyStatementRow)
-            .where(PolicyStatementRow.bundle_digest == bundle.digest)
-            .order_by(PolicyStatementRow.id.desc())
-            .limit(1)
-        )
-    if row is None:
-        raise ConfigurationError(
-            f"no signed statement puts the installed policy bundle {bundle.digest} into force "
-            "(run: fleetgate init)"
-        )
-    return verify_bundle(bundle, row.statement, keystore.signing_key("policy"), clock())
+def _bundle_in_force(
+    database: Database, ledger: Ledger, keystore: Keystore, clock: Clock, *, repairing: bool
+) -> InForce:
+    try:
+        return bundle_in_force(database, ledger, keystore, kek=GATE_KEK, clock=clock)
+    except (ConfigurationError, PolicyError):
+        if not repairing:
+            raise
+    # Rule 1 denies whatever is asked under it: its period is empty.
+    draft, never = shipped_draft(), datetime(1970, 1, 1, tzinfo=UTC)
+    none = VerifiedBundle(bundle=draft.bundle, signer="nobody", not_before=never, not_after=never)
+    return InForce(verified=none, draft=draft)
 
 
-def _start_engine(settings: Settings, bundle: VerifiedBundle) -> Engine:
-    vectors = shipped_vectors(bundle.bundle)
-    if settings.opa_url is None:
-        return start_engine(EmbeddedEngine(bundle.bundle), vectors)
-    server = OpaServerEngine(settings.opa_url, bundle.bundle, settings.opa_timeout_s, settings.opa_ca_file)
+def _start_engine(settings: Settings, standing: InForce, *, repairing: bool) -> Engine:
+    bundle, vectors = standing.draft.bundle, standing.draft.vectors()
+    if settings.opa_url is None or repairing:
+        return start_engine(EmbeddedEngine(bundle), vectors)
+    server = OpaServerEngine(settings.opa_url, bundle, settings.opa_timeout_s, settings.opa_ca_file)
     return start_engine(server, vectors)
 
 

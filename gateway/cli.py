@@ -12,6 +12,7 @@ from gateway.commands import (
     maps,
     model_quality,
     models,
+    policy,
     proofs,
     releases,
     retention,
@@ -40,7 +41,7 @@ app.add_typer(setup.certificate_app, name="certificate")
 app.add_typer(setup.recipient_app, name="recipient")
 app.add_typer(setup.purpose_app, name="purpose")
 app.add_typer(setup.zones_app, name="zones")
-app.add_typer(setup.policy_app, name="policy")
+app.add_typer(policy.app, name="policy")
 app.add_typer(maps.app, name="maps")
 app.add_typer(geo.app, name="geo")
 app.add_typer(dbc.app, name="dbc")

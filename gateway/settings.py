@@ -56,6 +56,7 @@ class Settings(BaseSettings):
         opa_url: OPA server that judges instead of the embedded engine.
         opa_ca_file: CA certificates for ``opa_url``.
         opa_timeout_s: Longest wait for one decision, in seconds.
+        serve_questions_kept_every: One question in so many of allowed reads is kept for simulation; 0 for none.
         inference: Engine that runs detection models: ``openvino`` or ``onnxruntime``.
         processor_certificate_sha256: SHA-256 of the secrecy processor's certificate, for APPROVED mode.
         accredited_for_secrets: Whether this installation is accredited for state secrets (rule 26).
@@ -114,6 +115,7 @@ class Settings(BaseSettings):
     opa_url: str | None = None
     opa_ca_file: Path | None = None
     opa_timeout_s: float = Field(default=2.0, gt=0)
+    serve_questions_kept_every: int = Field(default=64, ge=0)
     inference: Literal["openvino", "onnxruntime"] = "openvino"
     processor_certificate_sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     accredited_for_secrets: bool = False

@@ -113,17 +113,25 @@ def shipped_bundle() -> Bundle:
     Raises:
         BundleError: A file of it is missing or malformed.
     """
-    root = resources.files("policies")
+    return bundle_in(resources.files("policies"))
+
+
+def bundle_in(root: Traversable) -> Bundle:
+    """Load the bundle of a folder laid out as ``policies/`` is: catalogue, ``rules``, ``data``, ``questions``.
+
+    Raises:
+        BundleError: A file is missing or malformed.
+    """
     try:
         files = {_CATALOGUE: (root / _CATALOGUE).read_bytes()}
         for folder, suffix in _SHIPPED.items():
             files |= {
                 path: content
-                for path, content in _walk(root / folder, folder)
+                for path, content in walk(root / folder, folder)
                 if path.endswith(suffix) and not path.endswith("_test.rego")
             }
     except OSError as error:
-        raise BundleError(f"shipped bundle cannot be read: {error}") from error
+        raise BundleError(f"bundle cannot be read: {error}") from error
     return bundle_of(files)
 
 
@@ -214,6 +222,15 @@ def verify_bundle(bundle: Bundle, statement: str, public_key: OKPKey, now: datet
     return VerifiedBundle(bundle=bundle, signer=claims["signer"], not_before=not_before, not_after=not_after)
 
 
+def is_in_force(bundle: Bundle, statement: str, public_key: OKPKey, now: datetime) -> bool:
+    """Whether ``verify_bundle`` accepts a statement now; to decide whether another is needed, never to judge."""
+    try:
+        verify_bundle(bundle, statement, public_key, now)
+    except BundleError:
+        return False
+    return True
+
+
 def _read_catalogue(content: bytes) -> tuple[Catalogue, str]:
     try:
         document = _read_yaml(content)
@@ -256,11 +273,16 @@ def _read_yaml(content: bytes) -> Any:
     return yaml.load(content, Loader=yaml.CSafeLoader)
 
 
-def _walk(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
+def walk(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
+    """Every file of a folder with its POSIX path behind ``prefix``.
+
+    Raises:
+        OSError: The folder or a file of it cannot be read.
+    """
     found: list[tuple[str, bytes]] = []
     for entry in folder.iterdir():
         path = f"{prefix}/{entry.name}"
-        found.extend(_walk(entry, path) if entry.is_dir() else [(path, entry.read_bytes())])
+        found.extend(walk(entry, path) if entry.is_dir() else [(path, entry.read_bytes())])
     return found
 
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 import threading
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
@@ -92,5 +93,46 @@ def _converted(error: BaseException) -> BaseException:
     """Turn the interpreter's errors into ours; a panic arrives as a BaseException of no importable type."""
     if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
         return error
+    if isinstance(error, EngineError):
+        return error
     headline = str(error).partition("\n\nStack backtrace")[0].strip()
     return EngineError(f"regorus failed: {headline or type(error).__name__}")
+
+
+def rule_answers(
+    modules: Mapping[str, str], data: str, keys: Sequence[tuple[str, str]]
+) -> list[tuple[tuple[str, str], dict[str, dict[str, Any]]]]:
+    """Ask the cases of tests of rules, each as its own question: regorus evaluates ``with`` wrongly.
+
+    Args:
+        modules: Rego sources by path, tests included.
+        data: What they read, as JSON.
+        keys: Point and rule of each test.
+
+    Returns:
+        For each key its cases, each with ``got`` beside its ``passes``.
+
+    Raises:
+        EngineError: A module does not compile, or a test has no cases.
+    """
+    found = []
+    try:
+        interpreter = regorus.Engine()
+        for path, source in sorted(modules.items()):
+            interpreter.add_policy(path, source)
+        interpreter.add_data_json(data)
+        for point, rule in keys:
+            interpreter.set_input_json("{}")
+            cases = json.loads(
+                interpreter.eval_rule_as_json(f"data.fleetgate_test.{point}.{rule}.cases") or "null"
+            )
+            if not isinstance(cases, dict):
+                raise EngineError(f"test of {point}/{rule} has no cases (got {cases!r})")
+            for case in cases.values():
+                interpreter.set_input_json(json.dumps(case["question"]))
+                passed = json.loads(interpreter.eval_rule_as_json(f"data.fleetgate.{point}.passed"))
+                case["got"] = rule in passed
+            found.append(((point, rule), cases))
+    except BaseException as error:  # noqa: BLE001 (a Rust panic is no Exception; see _converted)
+        raise _converted(error) from None
+    return found

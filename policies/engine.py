@@ -49,8 +49,8 @@ def start_engine(engine: E, vectors: Sequence[Vector]) -> E:
     Raises:
         VectorMismatchError: Either does not hold; the engine is closed.
     """
-    faults = _gaps(engine.bundle, vectors) or [
-        fault for vector in vectors if (fault := _mismatch(engine, vector))
+    faults = gaps_of(engine.bundle, vectors) or [
+        fault for vector in vectors if (fault := mismatch_of(engine, vector))
     ]
     if faults:
         engine.close()
@@ -60,7 +60,8 @@ def start_engine(engine: E, vectors: Sequence[Vector]) -> E:
     return engine
 
 
-def _gaps(bundle: Bundle, vectors: Sequence[Vector]) -> list[str]:
+def gaps_of(bundle: Bundle, vectors: Sequence[Vector]) -> list[str]:
+    """What the vectors leave open: a point where nothing is allowed, a rule by which nothing is denied."""
     denied = {(vector.question.point, rule) for vector in vectors for rule in vector.missing}
     allowed = {vector.question.point for vector in vectors if not vector.missing}
     return [f"no vector allows at {point}" for point in Point if point not in allowed] + [
@@ -71,7 +72,8 @@ def _gaps(bundle: Bundle, vectors: Sequence[Vector]) -> list[str]:
     ]
 
 
-def _mismatch(engine: Engine, vector: Vector) -> str | None:
+def mismatch_of(engine: Engine, vector: Vector) -> str | None:
+    """How an engine answers a vector otherwise than recorded; None where it does not."""
     try:
         decision = engine.decide(vector.question)
     except EngineError as error:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import Any
 
 import yaml
@@ -86,15 +87,45 @@ def shipped_vectors(bundle: Bundle) -> tuple[Vector, ...]:
     Raises:
         PolicyError: A vector file is malformed or a case is not a valid question.
     """
-    return tuple(vector for point in Point for vector in read_vectors(_read(point), point, bundle))
+    return vectors_of(shipped_documents(), bundle)
 
 
-def base_questions(bundle: Bundle) -> dict[tuple[Point, str], dict[str, Any]]:
-    """Return the base questions of the shipped vectors by point and name; each is allowed as it stands."""
+def shipped_documents() -> dict[Point, dict[str, Any]]:
+    """The vector files that ship with Fleetgate, by point."""
+    return documents_in(resources.files("policies"))
+
+
+def documents_in(root: Traversable) -> dict[Point, dict[str, Any]]:
+    """The vector files of a folder laid out as ``policies/`` is, by point.
+
+    Raises:
+        PolicyError: A file is missing or malformed.
+    """
+    folder = root / "vectors"
+    return {point: _read(folder / f"{point.value}.yaml", point) for point in Point}
+
+
+def vectors_of(documents: Mapping[Point, Mapping[str, Any]], bundle: Bundle) -> tuple[Vector, ...]:
+    """Read the cases of every point and bind them to a bundle's digest.
+
+    Raises:
+        PolicyError: A vector file is malformed or a case is not a valid question.
+    """
+    return tuple(vector for point in Point for vector in read_vectors(documents[point], point, bundle))
+
+
+def base_questions(
+    bundle: Bundle, documents: Mapping[Point, Mapping[str, Any]] | None = None
+) -> dict[tuple[Point, str], dict[str, Any]]:
+    """Return the base questions by point and name, of the shipped vectors unless others are given.
+
+    Each is allowed as it stands.
+    """
+    documents = shipped_documents() if documents is None else documents
     return {
         (point, name): base["question"]
         for point in Point
-        for name, base in _bases(_read(point), point, bundle).items()
+        for name, base in _bases(documents[point], point, bundle).items()
     }
 
 
@@ -193,8 +224,7 @@ def _bound(value: Any, bundle: Bundle) -> Any:
     return bundle.digest if value == _BUNDLE else value
 
 
-def _read(point: Point) -> dict[str, Any]:
-    source = resources.files("policies") / "vectors" / f"{point.value}.yaml"
+def _read(source: Traversable, point: Point) -> dict[str, Any]:
     try:
         document = yaml.load(source.read_bytes(), Loader=yaml.CSafeLoader)
     except (OSError, yaml.YAMLError) as error:

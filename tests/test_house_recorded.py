@@ -34,6 +34,7 @@ READS_NOTHING_OF_ANYBODY = {
     "models list": "lists models",
     "models verify": "recomputes digests of models",
     "policy export": "writes rules, which are public",
+    "policy list": "lists digests of rules and who signed them, pseudonymously",
     "release key": "prints a public key",
 }
 

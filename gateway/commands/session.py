@@ -52,9 +52,9 @@ def settings() -> Settings:
 
 
 @contextmanager
-def opened() -> Iterator[Gate]:
-    """The gate that the environment describes."""
-    with open_gate(settings()) as gate:
+def opened(*, repairing_policy: bool = False) -> Iterator[Gate]:
+    """The gate that the environment describes; ``repairing_policy`` as in ``open_gate``."""
+    with open_gate(settings(), repairing_policy=repairing_policy) as gate:
         yield gate
 
 

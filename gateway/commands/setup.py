@@ -36,7 +36,6 @@ from gateway.people.registry import (
     register_recipient,
 )
 from gateway.vault.jws import generate_person_key, public_text, save_private_key, thumbprint
-from policies.bundle import write_bundle
 
 app = typer.Typer(no_args_is_help=True)
 key_app = typer.Typer(help="Keys of people and vehicles.", no_args_is_help=True)
@@ -46,7 +45,6 @@ certificate_app = typer.Typer(help="Surveying certificates.", no_args_is_help=Tr
 recipient_app = typer.Typer(help="Organisations that may receive releases.", no_args_is_help=True)
 purpose_app = typer.Typer(help="Registered purposes.", no_args_is_help=True)
 zones_app = zones.app
-policy_app = typer.Typer(help="The policy bundle in force.", no_args_is_help=True)
 
 
 @app.command()
@@ -230,19 +228,3 @@ def purpose_add(
         actor, _ = acting(gate, person, key, key_passphrase_file, "purpose.add", *REGISTRARS)
         register_purpose(gate, purpose, assessment=assessment, actor=actor)
     report({"purpose": purpose}, as_json=as_json, line=f"{purpose}: registered")
-
-
-@policy_app.command("export")
-@reporting
-def policy_export(
-    directory: Annotated[
-        Path, typer.Argument(help="Folder for the bundle, for `opa run --server --bundle`.")
-    ],
-    *,
-    as_json: Json = False,
-) -> None:
-    """Write the policy bundle in force for an OPA server."""
-    with opened() as gate:
-        write_bundle(gate.bundle.bundle, directory)
-        digest = gate.bundle.bundle.digest
-    report({"directory": str(directory), "digest": digest}, as_json=as_json)

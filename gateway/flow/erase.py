@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from audit.events import EventType
 from gateway.errors import InvalidRequestError, NotFoundError
 from gateway.flow.acts import intended
+from gateway.flow.asked import is_asked_about
 from gateway.flow.gate import Gate
 from gateway.flow.recording import ItemState, RecordingState, ReleaseState
 from gateway.flow.records import (
@@ -28,7 +29,8 @@ _UNTREATED = (ItemState.AWAITED, ItemState.QUARANTINED, ItemState.CLASSIFIED, It
 def erase_recording(gate: Gate, recording: str, *, actor: Actor) -> None:
     """Destroy the recording's key: originals, treated files and released copies become unreadable.
 
-    Releases that draw on it are revoked. The ledger keeps its proofs.
+    Releases that draw on it are revoked. The ledger keeps its proofs. Of a recording that policy refused there is
+    only what was asked about it, which the key seals, too.
 
     Raises:
         NotFoundError: There is no such recording.
@@ -38,8 +40,10 @@ def erase_recording(gate: Gate, recording: str, *, actor: Actor) -> None:
         raise InvalidRequestError(f"only a compliance officer erases (got roles {actor.roles})")
     with gate.database.read() as session:
         row = session.get(RecordingRow, recording)
-    if row is None:
+        refused_one = row is None and is_asked_about(session, recording)
+    if row is None and not refused_one:
         raise NotFoundError(f"no such recording (got {recording!r})")
+    kek = f"rec-{recording}" if row is None else row.kek_id
     event = intended(
         EventType.ERASE_RECORDING_ERASE,
         actor=actor.id,
@@ -48,11 +52,12 @@ def erase_recording(gate: Gate, recording: str, *, actor: Actor) -> None:
         digests=actor.digests,
     )
     with gate.ledger.intent(event) as intent:
-        destroyed = destroy_key(gate, row.kek_id, actor=actor)
-        # The rows forget a blob only once it is gone: a repeated erasure finds what a killed one left.
-        _delete(gate, _every_seal(gate, recording))
-        _mark_erased(gate, recording)
-        intent.complete(digests={"fingerprint": destroyed.fingerprint}, facts={"kek": row.kek_id})
+        destroyed = destroy_key(gate, kek, actor=actor)
+        if row is not None:
+            # The rows forget a blob only once it is gone: a repeated erasure finds what a killed one left.
+            _delete(gate, _every_seal(gate, recording))
+            _mark_erased(gate, recording)
+        intent.complete(digests={"fingerprint": destroyed.fingerprint}, facts={"kek": kek})
 
 
 def _delete(gate: Gate, seals: Sequence[str]) -> None:

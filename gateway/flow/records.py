@@ -110,6 +110,18 @@ class EvidenceRow(Base):
     ledger_index: Mapped[int] = mapped_column(sa.BigInteger())
 
 
+class AskedQuestionRow(Base):
+    """What policy was asked and answered; the ledger's entry of this index attests it by digest."""
+
+    __tablename__ = "asked_question"
+
+    ledger_index: Mapped[int] = mapped_column(sa.BigInteger(), primary_key=True, autoincrement=False)
+    point: Mapped[str] = mapped_column(sa.String(16))
+    owner_id: Mapped[str] = mapped_column(sa.String(64), index=True)
+    kek_id: Mapped[str] = mapped_column(sa.String(64))
+    sealed: Mapped[bytes]
+
+
 class ReleaseRow(Base):
     """A release from its request on."""
 

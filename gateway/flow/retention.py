@@ -2,8 +2,9 @@
 
 The ledger has no way to delete an entry. What can be destroyed is what keys seal, so each key has a term:
 
-- a recording's key: none. Erasing personal data and expiring originals must always be possible (law 9); what was
-  provided, to whom and on whose decision is sealed under the release's key, or not at all.
+- a recording's key, also of one that policy refused: none. Erasing personal data and expiring originals must
+  always be possible (law 9); what was provided, to whom and on whose decision is sealed under the release's
+  key, or not at all.
 - a release's key: until as many years after the release ended as policy data says; for good where the release was
   refused for state secrets.
 - a key of ledger detail: from the subject's newest detail on as long as the access log, or as the records of
@@ -26,7 +27,7 @@ from gateway.errors import InvalidRequestError, RetainedError
 from gateway.flow.acts import intended, refused, rules_of
 from gateway.flow.gate import Gate
 from gateway.flow.law import access_log_days, record_years, secret_records_end
-from gateway.flow.records import RecordingRow, ReleaseRow
+from gateway.flow.records import AskedQuestionRow, RecordingRow, ReleaseRow
 from gateway.people.registry import Actor
 from gateway.vault.errors import KeyUnavailableError
 from gateway.vault.keys import Destruction
@@ -174,6 +175,9 @@ def _terms_of(gate: Gate, kek_id: str) -> list[tuple[str, datetime | None]]:
     with gate.database.read() as session:
         if session.scalar(sa.select(RecordingRow.id).where(RecordingRow.kek_id == kek_id)) is not None:
             return []
+        asked = sa.select(AskedQuestionRow.ledger_index).where(AskedQuestionRow.kek_id == kek_id).limit(1)
+        if kek_id.startswith("rec-") and session.scalar(asked) is not None:
+            return []  # of a recording that policy refused; the refusal itself stays in the ledger
         release = session.scalar(sa.select(ReleaseRow).where(ReleaseRow.kek_id == kek_id))
     if release is not None:
         if _names_secrets(gate, release.id) and not secret_records_end(gate):

@@ -97,8 +97,33 @@ class ZoneFileRow(Base):
     installed_at: Mapped[datetime]
 
 
+class PolicyBundleRow(Base):
+    """The files of a policy bundle, its golden vectors among them, sealed under the gate's key."""
+
+    __tablename__ = "policy_bundle"
+
+    digest: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    sealed: Mapped[bytes]
+    added_at: Mapped[datetime]
+
+
+class PolicyProposalRow(Base):
+    """One person's signed proposal to put a bundle into force for a period."""
+
+    __tablename__ = "policy_proposal"
+
+    digest: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    bundle_digest: Mapped[str] = mapped_column(sa.ForeignKey("policy_bundle.digest"), index=True)
+    statement: Mapped[str] = mapped_column(sa.Text())
+    proposed_by: Mapped[str] = mapped_column(sa.ForeignKey("person.id"))
+    proposed_at: Mapped[datetime]
+
+
 class PolicyStatementRow(Base):
-    """A signed statement that puts a policy bundle into force for a period (rule 1)."""
+    """A signed statement that puts a policy bundle into force for a period (rule 1).
+
+    One of an operator's own bundle has the ``proposal`` that it rests on and the second person's ``approval``.
+    """
 
     __tablename__ = "policy_statement"
 
@@ -106,6 +131,9 @@ class PolicyStatementRow(Base):
     bundle_digest: Mapped[str] = mapped_column(sa.String(64), index=True)
     statement: Mapped[str] = mapped_column(sa.Text())
     installed_at: Mapped[datetime]
+    proposal: Mapped[str | None] = mapped_column(sa.ForeignKey("policy_proposal.digest"), unique=True)
+    approval: Mapped[str | None] = mapped_column(sa.Text())
+    installed_by: Mapped[str | None] = mapped_column(sa.ForeignKey("person.id"))
 
 
 class GateSecretRow(Base):
