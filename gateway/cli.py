@@ -14,6 +14,7 @@ from gateway.commands import (
     models,
     policy,
     proofs,
+    quality,
     releases,
     retention,
     sealed,
@@ -43,6 +44,7 @@ app.add_typer(setup.purpose_app, name="purpose")
 app.add_typer(setup.zones_app, name="zones")
 app.add_typer(policy.app, name="policy")
 app.add_typer(maps.app, name="maps")
+app.add_typer(quality.app, name="quality")
 app.add_typer(geo.app, name="geo")
 app.add_typer(dbc.app, name="dbc")
 app.add_typer(releases.release_app, name="release")

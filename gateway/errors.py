@@ -179,12 +179,17 @@ class ObligationError(GatewayError):
 
 
 class ReviewPendingError(ObligationError):
-    """A candidate waits for a person to look at its slopes and curvatures (rule 15); it stays as it was built."""
+    """A candidate waits for a person, its slopes (rule 15) or its pictures (rule 17); it stays as it was built.
+
+    Attributes:
+        release: Id of the candidate; ``what`` says what waits, for whom, and how one goes on.
+    """
 
     reason = "review_pending"
 
-    def __init__(self, kinds: Sequence[str], release: str) -> None:
+    def __init__(self, kinds: Sequence[str], release: str, *, what: str = "") -> None:
         super().__init__(kinds)
+        self.release = release
         self.args = (
-            f"slopes wait for a compliance officer (fleetgate maps review {release}, then resume it)",
+            what or f"slopes wait for a compliance officer (fleetgate maps review {release}, then resume it)",
         )

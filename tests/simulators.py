@@ -19,7 +19,7 @@ from PIL import Image
 
 from gateway.app import initialise, open_gate
 from gateway.flow.approve import approve, sign_approval
-from gateway.flow.build import build_release
+from gateway.flow.build import build_release, load_built
 from gateway.flow.dossier import review_release
 from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, receive_item
@@ -41,6 +41,9 @@ from gateway.people.registry import (
 )
 from gateway.people.zones import install_zones
 from gateway.review.contact_sheet import review_sheets
+from gateway.review.quality import draw_sample, record_counts, sign_counts
+from gateway.review.quality_counts import KindCount, PictureCount
+from gateway.review.quality_standing import Quality, quality_standing
 from gateway.settings import Settings
 from gateway.vault.jws import generate_person_key, public_text
 from gateway.vault.keys import Keystore
@@ -302,6 +305,7 @@ def candidate(
     )
     made = request_release(gate, request, actor=house.people["submitter"].actor)
     build_release(gate, made)
+    look_over(gate, house, made)
     judge_release(gate, made)
     return made
 
@@ -314,6 +318,34 @@ def look(gate: Gate, house: House, release_id: str, person: str) -> None:
         sheet = has_sheet(gate, session, load_judged(gate, session, release_id).built)
     if sheet:
         assert all(review_sheets(gate, release_id, actor=actor, page=1))
+
+
+def look_over(gate: Gate, house: House, release_id: str, person: str = "officer") -> None:
+    """A simulated reviewer's say that nothing shows in any sampled picture, where there are pictures."""
+    with gate.database.read() as session:
+        standing = quality_standing(gate, session, load_built(gate, session, release_id))
+    if standing is not Quality.NOT_DRAWN:
+        return
+    who = house.people[person]
+    sampled = int(draw_sample(gate, release_id, actor=who.actor)["sampled"])
+    if sampled:
+        nothing = dict.fromkeys(range(1, sampled + 1), 0)
+        count_pictures(gate, house, release_id, nothing, person=person)
+
+
+def count_pictures(
+    gate: Gate, house: House, release_id: str, missed: Mapping[int, int], *, person: str = "officer"
+) -> None:
+    """Signed counts of pictures by number: one masked face and plate in each, and so many missed faces."""
+    who = house.people[person]
+    counts = [
+        PictureCount(
+            picture=number, face=KindCount(masked=1, missed=faces), plate=KindCount(masked=1, missed=0)
+        )
+        for number, faces in missed.items()
+    ]
+    statement = sign_counts(gate, release_id, counts, reviewer=person, key=who.key)
+    record_counts(gate, release_id, statement, actor=who.actor)
 
 
 def sign(gate: Gate, house: House, release_id: str, person: str) -> None:

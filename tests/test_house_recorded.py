@@ -19,6 +19,7 @@ import typer
 from gateway.api.auditors import auditor_routes
 from gateway.api.downstream import downstream_routes
 from gateway.api.operators import operator_routes
+from gateway.api.quality import quality_routes
 from gateway.api.vehicles import vehicle_routes
 from gateway.cli import app
 from gateway.scheduler import JOBS, run_job
@@ -111,7 +112,7 @@ COMMANDS = {
 }
 ROUTES = {
     f"{min(route.methods)} {route.path}": route.endpoint
-    for routes in (auditor_routes, downstream_routes, operator_routes, vehicle_routes)
+    for routes in (auditor_routes, downstream_routes, operator_routes, quality_routes, vehicle_routes)
     for route in routes(*(SimpleNamespace() for _ in inspect.signature(routes).parameters)).routes
 }
 

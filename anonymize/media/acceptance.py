@@ -122,7 +122,8 @@ def least_conforming(population: int, size: int, nonconforming: int, *, confiden
             or at_most(nonconforming, population=population, marked=marked, size=size) <= 1 - confidence
         ),
     )
-    return (population - (first_refuted - 1)) * 10**_PLACES // population / 10**_PLACES
+    conforming = population - (first_refuted - 1)
+    return float(conforming * 10**_PLACES // population / 10**_PLACES)
 
 
 def least_share(hits: int, of: int, *, confidence: float) -> float:

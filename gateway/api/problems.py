@@ -111,6 +111,8 @@ def describe(error: Exception) -> JSONResponse:
         return problem(status, reason, str(error), headers=error.headers)
     if isinstance(error, errors.DeniedError):
         return problem(status, reason, str(error), violations=error.explained())
+    if isinstance(error, errors.ReviewPendingError):
+        return problem(status, reason, str(error), release=error.release)
     return problem(status, reason, str(error))
 
 

@@ -32,7 +32,7 @@ from gateway.commands.releases import release_lines
 from gateway.commands.session import Json, report, reporting
 from gateway.errors import GatewayError
 from gateway.flow.approve import approve, sign_approval
-from gateway.flow.build import build_release
+from gateway.flow.build import build_release, load_built
 from gateway.flow.dossier import recording_summary, release_summary, review_release
 from gateway.flow.gate import Gate
 from gateway.flow.judge import judge_release, load_judged
@@ -53,6 +53,9 @@ from gateway.people.registry import (
 )
 from gateway.people.zones import install_zones
 from gateway.review.contact_sheet import review_sheets
+from gateway.review.quality import draw_sample, record_counts, show_pictures, sign_counts
+from gateway.review.quality_counts import KindCount, PictureCount
+from gateway.review.quality_standing import Quality, quality_standing
 from gateway.server import create_app
 from gateway.settings import Settings
 from gateway.vault.jws import generate_person_key, public_text, save_private_key
@@ -289,6 +292,31 @@ def _tampered(folder: Path) -> Iterator[None]:
             path.write_bytes(content)
 
 
+def _count_pictures(gate: Gate, place: Path, release_id: str, reviewer: Person, say: Narrator) -> None:
+    """The sample that a person has to count in; here nobody looks, and the demonstration says so."""
+    with gate.database.read() as session:
+        if quality_standing(gate, session, load_built(gate, session, release_id)) is Quality.NO_PICTURES:
+            return
+    drawn = draw_sample(gate, release_id, actor=reviewer.actor)
+    folder = place / "quality"
+    folder.mkdir(mode=0o700)
+    for number, sheet in show_pictures(gate, release_id, actor=reviewer.actor):
+        (folder / f"picture-{number:05}.png").write_bytes(sheet)
+    nothing = KindCount(masked=0, missed=0)
+    counts = [PictureCount(picture=number, face=nothing, plate=nothing) for number in drawn["waiting"]]
+    if counts:
+        statement = sign_counts(gate, release_id, counts, reviewer=reviewer.actor.id, key=reviewer.key)
+        record_counts(gate, release_id, statement, actor=reviewer.actor)
+    say.step(
+        "A sample of pictures drawn and counted (nobody looked: this is a demonstration)",
+        f"{drawn.get('sampled', 0)} of {drawn.get('pictures', 0)} pictures, as they would leave: {folder}\n"
+        f"the demonstration itself recorded, as {reviewer.actor.id}, that nothing shows in any of them\n"
+        "in your gate a person counts, or no picture leaves (fleetgate quality record)",
+        sampled=drawn.get("sampled", 0),
+        simulated_reviewer=True,
+    )
+
+
 def _approve_and_publish(gate: Gate, release_id: str, cast: Cast) -> str:
     for person in (cast.first, cast.second):
         with gate.database.read() as session:
@@ -395,6 +423,7 @@ def _carry(
         )
         release_id = request_release(gate, request, actor=cast.submitter.actor)
         build_release(gate, release_id)
+        _count_pictures(gate, place, release_id, cast.officer, say)
         judge_release(gate, release_id)
         shown = release_summary(gate, release_id)
         say.step("Unlinked and judged", release_lines(shown), release=release_id, digest=shown["digest"])

@@ -54,6 +54,8 @@ def release_lines(summary: dict[str, Any]) -> str:
     lines += [line for detection in summary.get("detection", []) for line in _detection_lines(detection)]
     if waits := summary.get("slope_review", {}).get("waiting"):
         lines.append(f"  slopes    {waits} to review, {summary['slope_review']['standing']}")
+    if summary.get("quality"):
+        lines += _quality_lines(summary["quality"])
     if summary.get("attack"):
         lines += [f"  attacked  {line}" for line in report_lines(summary["attack"])]
         lines += [
@@ -77,6 +79,24 @@ def release_lines(summary: dict[str, Any]) -> str:
         lines += [f"  duty      {o['kind']} {o['parameters']}" for o in decision["obligations"]]
     lines += [f"  approved  {a['approver']} at {a['signed_at']}" for a in summary.get("approvals", [])]
     return "\n".join(lines)
+
+
+def _quality_lines(quality: Mapping[str, Any]) -> Iterator[str]:
+    """What a person counted in a sample of the pictures."""
+    if "sample" not in quality:
+        yield f"  quality   {quality['standing']} (fleetgate quality sample)"
+        return
+    unverified = " (unverified)" if quality["threshold_unverified"] else ""
+    yield (
+        f"  quality   {quality['standing']}: {quality['reviewed']} of {quality['sampled']} sampled pictures "
+        f"counted, of {quality['pictures']}; threshold {quality['threshold']:.1%}{unverified}"
+    )
+    for kind, of in quality["kinds"].items():
+        yield (
+            f"  quality   {kind}: {of['hits']} masked, {of['misses']} missed "
+            f"[{of['found']['low']:.3f}, {of['found']['high']:.3f}]; clean in at least {of['lower_bound']:.1%} "
+            f"of pictures at {quality['confidence']:.0%} confidence"
+        )
 
 
 def _detection_lines(detection: Mapping[str, Any]) -> Iterator[str]:

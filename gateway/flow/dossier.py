@@ -23,6 +23,7 @@ from gateway.flow.records import ApprovalRow, GrantRow, ItemRow, RecordingRow, R
 from gateway.models.evaluations import quality_of
 from gateway.people.registry import Actor, require_role
 from gateway.review.attack_report import attack_report_of, attack_runs_of
+from gateway.review.quality_report import quality_report_of
 from gateway.review.slope_evidence import review_summary
 from gateway.vault.values import open_value
 from gateway.workers import hold_context
@@ -122,6 +123,7 @@ def release_summary(gate: Gate, release: str) -> dict[str, Any]:
             if item.payload["position_handling"] == "approved"
         ]
         summary["slope_review"] = review_summary(gate, session, built, cleansed)
+        summary["quality"] = quality_report_of(gate, session, built)
         summary["attack"] = attack_report_of(gate, session, built)
         summary["attack_runs"] = attack_runs_of(gate, session, built)
         summary["recipient_holds"] = cumulative_of(gate, session, row.recipient, release)

@@ -45,6 +45,7 @@ from gateway.flow.records import (
 )
 from gateway.people.records import PersonRow, PurposeRow, RecipientRow
 from gateway.people.registry import Actor, actor_of
+from gateway.review.quality_standing import Quality, failed_before, quality_facts, quality_standing
 from gateway.review.slope_evidence import SLOPE_TAG, Standing, standing_of
 from policies.decision import Decision, Obligation, ObligationKind
 
@@ -73,7 +74,7 @@ def judge_release(gate: Gate, release: str) -> Judged:
 
     Raises:
         DeniedError: Policy refuses; the release is closed as denied.
-        ReviewPendingError: Slopes wait for a person; the release stays built, to be judged again.
+        ReviewPendingError: Slopes or pictures wait for a person; the release stays built, to be judged again.
         ObligationError: An obligation was not performed, or the review rejected; closed as denied.
         StageOrderError: The release is not built.
         EvidenceError: What the candidate rests on does not verify.
@@ -141,7 +142,8 @@ def ask(gate: Gate, built: Built, submitter: Actor) -> Decision:
 
     Raises:
         DeniedError: Policy refuses.
-        ReviewPendingError: All that is missing is a person's review of slopes and curvatures (rule 15).
+        ReviewPendingError: All that is missing is a person's review of slopes and curvatures (rule 15), or of a
+            sample of pictures (rule 17).
         ObligationError: An obligation was not performed, or the review rejected.
     """
     with gate.database.read() as session:
@@ -166,10 +168,34 @@ def ask(gate: Gate, built: Built, submitter: Actor) -> Decision:
             purpose=built.terms.purpose,
             recipient=built.terms.recipient,
         )
+    except DeniedError as error:
+        _raise_if_pending(gate, built, error)
+        raise
     except ObligationError as error:
         if error.kinds == (ObligationKind.MANUAL_REVIEW.value,) and standing() is Standing.PENDING:
             raise ReviewPendingError(error.kinds, built.terms.release) from error
         raise
+
+
+def _raise_if_pending(gate: Gate, built: Built, denied: DeniedError) -> None:
+    """Say that pictures wait where nothing else is missing, and nothing that was counted refuses already.
+
+    Raises:
+        ReviewPendingError: That is so.
+        EvidenceError: The sample, or a record of it, does not verify.
+    """
+    if {violation.rule for violation in denied.decision.violations} != {"quality_sampled"}:
+        return
+    with gate.database.read() as session:
+        waits = quality_standing(gate, session, built) in (Quality.NOT_DRAWN, Quality.PENDING)
+        waits = waits and not failed_before(gate, session, built)
+    if waits:
+        release = built.terms.release
+        raise ReviewPendingError(
+            (ObligationKind.MANUAL_REVIEW.value,),
+            release,
+            what=f"a sample of pictures waits for a person (fleetgate quality sample {release}, then resume it)",
+        ) from denied
 
 
 def _asks_for_slopes(obligation: Obligation) -> bool:
@@ -232,6 +258,7 @@ def release_question(gate: Gate, session: ReadSession, built: Built, submitter: 
             "cumulative": cumulative_of(gate, session, terms.recipient, terms.release),
             "detectors_required": [kind.value for kind in detectors_required(gate)],
             "dpia_reference": terms.dpia_reference,
+            "quality": quality_facts(gate, session, built, cleansed.values()),
             "gov_county_hit": any("GOV_COUNTY" in c.payload["tags"] for c in cleansed.values()),
         },
     }

@@ -42,6 +42,22 @@ def approval_days(gate: Gate) -> int:
     return int(_term(gate, "approval", "approval_valid_days"))
 
 
+def sampling_terms(gate: Gate) -> dict[str, float]:
+    """What a sample of pictures must promise (rule 17), by the names of ``SamplingTerms``; errors as above."""
+    return {
+        "threshold": float(_term(gate, "quality", "recall_threshold")),
+        "confidence": float(_term(gate, "quality", "confidence")),
+        "good_share": float(_term(gate, "quality", "good_share")),
+        "good_accepted": float(_term(gate, "quality", "good_accepted")),
+    }
+
+
+def is_unverified(gate: Gate, file: str, name: str) -> bool:
+    """Whether nothing confirmed a number that policy data holds (confidence ``m``)."""
+    parameter = gate.bundle.bundle.data()["law"].get(file, {}).get(name, {})
+    return bool(parameter.get("confidence") == "m")
+
+
 def _retention(gate: Gate, name: str) -> Any:
     return _term(gate, "retention", name)
 

@@ -71,6 +71,7 @@ class Stage(StrEnum):
     CLASSIFIED = "classified"
     CLEANSED = "cleansed"
     BUILT = "built"
+    SAMPLED = "sampled"
     JUDGED = "judged"
     ATTACKED = "attacked"
 

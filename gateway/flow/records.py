@@ -196,6 +196,17 @@ class SlopeReviewRow(Base):
     sealed: Mapped[bytes]
 
 
+class QualityRecordRow(Base):
+    """A reviewer's signed counts of sampled pictures of a candidate; the ledger attests it by digest."""
+
+    __tablename__ = "quality_record"
+
+    digest: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    release_id: Mapped[str] = mapped_column(sa.ForeignKey("release.id"), index=True)
+    reviewer: Mapped[str] = mapped_column(sa.ForeignKey("person.id"))
+    sealed: Mapped[bytes]
+
+
 class GrantRow(Base):
     """A principal's time-boxed right to read one release for its purpose."""
 

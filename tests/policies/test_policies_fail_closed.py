@@ -47,6 +47,7 @@ _UNJUDGED = {
     Point.RELEASE: {
         "action", "action.name", "context.certificate.number", "context.certificate.unverified",
         "context.dpia_reference", "context.map_number", "context.profile.name",
+        "context.quality.kinds.*.hits", "context.quality.kinds.*.misses",
         "context.purposes_registered.*", "context.recipient.id", "point",
         "resource.items.*.findings.metadata", "resource.items.*.findings.position", "resource.items.*.id",
         "resource.items.*.kind", "resource.items.*.sign_attributes_nulled", "resource.items.*.treatments",

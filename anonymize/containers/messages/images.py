@@ -45,11 +45,28 @@ def treat_image(fields: Fields, images: Images) -> TreatedImage:
     return _raw(fields, images) if "encoding" in fields else _compressed(fields, images)
 
 
-def _compressed(fields: Fields, images: Images) -> TreatedImage:
+def image_file(fields: Fields) -> tuple[bytes, ImageKind]:
+    """The image of a message as a file: as it is where it is compressed, as PNG where it is raw.
+
+    Raises:
+        MalformedItemError: As of ``treat_image``.
+    """
+    if "encoding" in fields:
+        _, pixels = _rows_and_pixels(fields)
+        return _png(pixels, str(fields["encoding"])), "png"
+    return _compressed_file(fields)
+
+
+def _compressed_file(fields: Fields) -> tuple[bytes, ImageKind]:
     content = bytes(fields["data"])
     kind = next((kind for magic, kind in _MAGIC if content.startswith(magic)), None)
     if kind is None:
         raise MalformedItemError(f"a compressed image is neither JPEG nor PNG (got {len(content)} bytes)")
+    return content, kind
+
+
+def _compressed(fields: Fields, images: Images) -> TreatedImage:
+    content, kind = _compressed_file(fields)
     treated = images(content, kind)
     if treated.dropped:
         return TreatedImage(fields=None, treated=treated)
@@ -60,7 +77,8 @@ def _compressed(fields: Fields, images: Images) -> TreatedImage:
     return TreatedImage(fields={**fields, "data": _like(fields["data"], treated.content)}, treated=treated)
 
 
-def _raw(fields: Fields, images: Images) -> TreatedImage:
+def _rows_and_pixels(fields: Fields) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The rows of a raw image with their padding, and its pixels as H × W × channels."""
     encoding, height, width = str(fields["encoding"]), int(fields["height"]), int(fields["width"])
     channels = _CHANNELS.get(encoding)
     if channels is None:
@@ -74,7 +92,12 @@ def _raw(fields: Fields, images: Images) -> TreatedImage:
             f"a raw image contradicts itself (got {len(data)} bytes for {width}×{height} in steps of {step})"
         )
     rows = data.reshape(height, step)
-    pixels = rows[:, : width * channels].reshape(height, width, channels)
+    return rows, rows[:, : width * channels].reshape(height, width, channels)
+
+
+def _raw(fields: Fields, images: Images) -> TreatedImage:
+    encoding, (rows, pixels) = str(fields["encoding"]), _rows_and_pixels(fields)
+    height, width, channels = pixels.shape
     treated = images(_png(pixels, encoding), "png")
     facts = {k: v for k, v in treated.facts.items() if k != "converted_from"}
     if treated.dropped:

@@ -76,3 +76,8 @@ unverified contains "slope_reviewed" if {
 	"SLOPE_CURV" in item.tags
 	data.catalogue.release.slope_reviewed.confidence == "m"
 }
+
+unverified contains "quality.recall_threshold" if {
+	input.context.quality.sampled > 0
+	data.law.quality.recall_threshold.confidence == "m"
+}

@@ -40,6 +40,10 @@ law_provision_record_years := lib.value(data.law.retention.provision_record_year
 
 law_public_formula_crs := lib.members(data.law.position.public_formula_crs)
 
+law_quality_confidence := lib.value(data.law.quality.confidence)
+
+law_quality_threshold := lib.value(data.law.quality.recall_threshold)
+
 law_secret_area_km2 := lib.value(data.law.surveying.secret_area_km2)
 
 law_sensitive_site_tags := lib.members(data.law.taxonomy.sensitive_site_tags)

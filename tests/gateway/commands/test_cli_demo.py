@@ -18,6 +18,7 @@ TITLES = [
     "A gate of its own",
     "People, a surveying certificate, a recipient, a purpose and a signed zone file",
     "Received, quarantined, classified, cleansed",
+    "A sample of pictures drawn and counted (nobody looked: this is a demonstration)",
     "Unlinked and judged",
     "Approved by two operators, released, granted",
     "Fetched by the engineer and verified against the signed manifest",
@@ -75,6 +76,14 @@ def test_drive_shows_every_fate_of_an_item(shown):
     assert items["radar.raw"] == "held"
     kinds = {Path(name).suffix for name, fate in items.items() if fate == "cleansed"}
     assert kinds == {".jpg", ".mp4", ".bin", ".gpx", ".csv", ".json", ".txt"}
+
+
+def test_the_sample_says_that_nobody_looked(shown):
+    """Rule 17: what the demonstration records in a person's place is named as that."""
+    told = step(shown, "A sample")
+    pictures = list((Path(shown["folder"]) / "quality").glob("*.png"))
+    assert told["simulated_reviewer"] is True
+    assert len(pictures) == told["sampled"] > 1
 
 
 def test_three_things_are_refused(shown):

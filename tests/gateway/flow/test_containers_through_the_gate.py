@@ -22,6 +22,7 @@ from gateway.flow.recording import ItemState, ReleaseMode
 from gateway.flow.records import ItemRow
 from gateway.flow.serve import read_item, read_manifest
 from gateway.people.zones import install_zones
+from gateway.review.quality import show_pictures
 from recorded_drive import BEGIN_S, Drive, drive, zones_around
 from simulators import PURPOSE, House, candidate, cleanse, grant, publish
 
@@ -88,6 +89,11 @@ def test_a_container_is_cut_moved_and_released(furnished, mode):
     away, _ = geodesic_m(track.lat, track.lon, *place)
     assert away.min() > 40.0
     release = candidate(gate, house, recording, mode=mode)
+    # Rule 17: image messages are looked at one by one, as they would leave.
+    quality, officer = release_summary(gate, release)["quality"], house.people["officer"].actor
+    assert set(quality["kinds"]["face"]["strata"]) == {"unknown"}
+    ((_, sheet),) = show_pictures(gate, release, actor=officer, numbers=[quality["sampled"]])
+    assert sheet.startswith(b"\x89PNG")
     publish(gate, house, release)
     (content,) = fetched(gate, house, release).values()
     out = open_container(io.BytesIO(content), ContainerKind.MCAP, profile=limits.containers)
