@@ -32,7 +32,10 @@ class ObligationKind(StrEnum):
     ``show_unverified`` show the approver that ``what`` rests on unverified sources · ``approvals`` obtain
     ``count`` distinct approvals · ``manual_review`` have a person look at ``items`` for ``tag`` ·
     ``retain_record`` keep the provision record for ``years`` · ``record_access`` enter intent and completion
-    in the ledger.
+    in the ledger · ``mask_signs`` have looked for limit signs in every picture and masked each ·
+    ``thin_points`` let out one of ``keep_every`` sweeps of a sensor · ``clip_length`` let out no clip longer
+    than ``max_m`` metres · ``watermark`` mark every picture of ``classes`` visibly · ``in_zone_only`` serve only
+    where the network zone is ``zone`` · ``expire`` serve nothing from ``not_after`` on.
     """
 
     QUARANTINE_AS = "quarantine_as"
@@ -42,6 +45,12 @@ class ObligationKind(StrEnum):
     MANUAL_REVIEW = "manual_review"
     RETAIN_RECORD = "retain_record"
     RECORD_ACCESS = "record_access"
+    MASK_SIGNS = "mask_signs"
+    THIN_POINTS = "thin_points"
+    CLIP_LENGTH = "clip_length"
+    WATERMARK = "watermark"
+    IN_ZONE_ONLY = "in_zone_only"
+    EXPIRE = "expire"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -262,9 +262,12 @@ class _Cleansing:
     def _points(self, message: Message, fields: Fields, channel: _Open, topic: str) -> Fields | None:
         number, channel.sweeps = channel.sweeps, channel.sweeps + 1
         frame = frame_of(fields)
+        self.tally.facts["sweep_channels"] += number == 0
+        self.tally.facts["sweeps_in"] += 1
         if number % self.profile.points.keep_every:
             self.tally.left_out(topic, "thinned")
             return None
+        self.tally.facts["sweeps_kept"] += 1
         if frame in self.profile.containers.map_frames or not frame:
             # Its points lie where they are on the map: nothing here tells which of them are in a zone.
             self.tally.left_out(topic, "cloud in a frame of the map")

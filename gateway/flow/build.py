@@ -161,6 +161,7 @@ def _finish_build(
             # Counted here and kept with the release: later releases add them up after a recording is erased.
             "subjects": subjects,
             "area": area,
+            "longest_clip_m": max((trip.longest_clip_m() for trip in trips.values()), default=0.0),
         },
         digests={"release": digest},
         facts={"items": len(items), "left_out": len(left_out)},
@@ -251,6 +252,10 @@ def _build_item(
         context = Context(owner=terms.release, object=name, role="release")
         sealed = gate.vault.seal(unlinked.chunks, kek_id=quarantined.kek, context=context)
         settled = _settled(gate, unlinked, sealed, context, trip)
+        payload["series"] = {
+            "sensor": hashlib.sha256(unlinking.series.sensor).hexdigest(),
+            "count": unlinking.series.count,
+        }
         payload |= {
             "level": (settled.level or unlinked.level or cleansed.level).name,
             "residual": settled.residual.as_dict() if settled.residual else None,
@@ -381,6 +386,11 @@ def _load_items(gate: Gate, session: ReadSession | WriteSession, release: str) -
             )
         )
     return tuple(items)
+
+
+def built_payload(gate: Gate, session: ReadSession | WriteSession, release: str) -> Mapping[str, Any]:
+    """What the evidence of building says of a release, verified; raises as ``evidence.load``."""
+    return evidence.load(gate, session, owner=release, stage=Stage.BUILT, previous=evidence.GENESIS).payload
 
 
 def load_built(gate: Gate, session: ReadSession | WriteSession, release: str) -> Built:

@@ -18,9 +18,10 @@ from gateway.errors import (
 from gateway.flow import evidence
 from gateway.flow.acts import intended
 from gateway.flow.area import united_km2
-from gateway.flow.build import SUBJECTS, load_built, subjects_of
+from gateway.flow.build import SUBJECTS, built_payload, load_built, subjects_of
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.deciding import certificate_facts, decide, instant, policy_facts, profile_facts
+from gateway.flow.duties import is_performed
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
 from gateway.flow.kinds.handling import has_pixels
@@ -153,8 +154,11 @@ def ask(gate: Gate, built: Built, submitter: Actor) -> Decision:
         with gate.database.read() as session:
             return standing_of(gate, session, built)
 
-    def reviewed(obligation: Obligation) -> bool:
-        return _asks_for_slopes(obligation) and standing() is Standing.APPROVED
+    def performed(obligation: Obligation) -> bool:
+        if obligation.kind is ObligationKind.MANUAL_REVIEW:
+            return _asks_for_slopes(obligation) and standing() is Standing.APPROVED
+        with gate.database.read() as session:
+            return is_performed(gate, session, built, obligation)
 
     try:
         return decide(
@@ -163,7 +167,7 @@ def ask(gate: Gate, built: Built, submitter: Actor) -> Decision:
             question,
             actor=submitter,
             object_id=built.terms.release,
-            performs=reviewed,
+            performs=performed,
             release=built.terms.release,
             purpose=built.terms.purpose,
             recipient=built.terms.recipient,
@@ -395,8 +399,8 @@ def cumulative_of(
     statement = sa.select(ReleaseRow.id).where(
         ReleaseRow.recipient == recipient, ReleaseRow.id != release, ReleaseRow.state.in_(_LIVED)
     )
-    earlier = [_built_payload(gate, session, each) for each in session.scalars(statement)]
-    own = _built_payload(gate, session, release)
+    earlier = [built_payload(gate, session, each) for each in session.scalars(statement)]
+    own = built_payload(gate, session, release)
     return {
         "subjects": sum(int(payload["subjects"]) for payload in earlier),
         "area_km2": united_km2(payload["area"] for payload in (*earlier, own)),
@@ -408,15 +412,11 @@ def holdings_of(
 ) -> dict[str, int]:
     """What the recipient holds once a release is out, for the ledger: whole square metres, and subjects."""
     earlier = cumulative_of(gate, session, recipient, release)
-    own = int(_built_payload(gate, session, release)["subjects"])
+    own = int(built_payload(gate, session, release)["subjects"])
     return {
         "recipient_area_m2": round(earlier["area_km2"] * 1e6),
         "recipient_subjects": int(earlier["subjects"]) + own,
     }
-
-
-def _built_payload(gate: Gate, session: ReadSession | WriteSession, release: str) -> Mapping[str, Any]:
-    return evidence.load(gate, session, owner=release, stage=Stage.BUILT, previous=evidence.GENESIS).payload
 
 
 def load_judged(gate: Gate, session: ReadSession | WriteSession, release: str) -> Judged:

@@ -129,6 +129,7 @@ def release(gate: Gate, approved: Approved, *, actor: Actor) -> Released:
         "purpose": terms.purpose,
         "recipient": terms.recipient,
         "mode": terms.mode.value,
+        "destination_zone": terms.destination_zone,
         "profile": {"name": terms.profile_name, "digest": terms.profile_digest},
         "policy": {"bundle_digest": approved.decision["bundle_digest"]},
         "expires_at": instant(terms.expires_at),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import chain
 from typing import Any
 
@@ -22,6 +23,7 @@ from gateway.flow.release import load_released
 from gateway.people.registry import Actor
 from gateway.vault.errors import VaultError
 from gateway.vault.store import Context
+from policies.decision import Decision, ObligationKind
 
 _PIECE_BYTES = 1024 * 1024
 
@@ -30,6 +32,12 @@ class NoGrantError(GatewayError):
     """The reader holds no grant on the release; nothing about it is disclosed."""
 
     reason = "no_grant"
+
+
+class ReadOverError(NoGrantError):
+    """The right to read ended while the item was being read; what is left of it is not served."""
+
+    reason = "read_over"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +111,8 @@ def _question(
                 "purpose": manifest["purpose"],
                 "recipient": manifest["recipient"],
                 "subject_recipient": actor.recipient or "none",
+                # A manifest from before zones were stated is bound to the narrowest.
+                "destination_zone": manifest.get("destination_zone", "in_zone"),
                 "expires_at": manifest["expires_at"],
                 "revoked": released.revoked,
             },
@@ -114,8 +124,10 @@ def _question(
     }
 
 
-def _admit(gate: Gate, intent: Intent, *, actor: Actor, release: str, purpose: str, item: str) -> Released:
-    """Let a reader in, or refuse.
+def _admit(
+    gate: Gate, intent: Intent, *, actor: Actor, release: str, purpose: str, item: str
+) -> tuple[Released, datetime]:
+    """Let a reader in, or refuse; with the release, until when the right holds (the duty ``expire``).
 
     1. The release exists and its manifest verifies. 2. The reader holds a grant on it. 3. The ledger attests
     the grant. 4. Policy allows this read now, for the purpose that the reader states.
@@ -133,7 +145,7 @@ def _admit(gate: Gate, intent: Intent, *, actor: Actor, release: str, purpose: s
             released = load_released(gate, session, release)
         verify_grant(gate, grant, released)
         question = _question(gate, released, grant, actor=actor, purpose=purpose, item=item)
-        decide(
+        decision = decide(
             gate,
             EventType.JUDGE_SERVE_DECIDE,
             question,
@@ -142,11 +154,19 @@ def _admit(gate: Gate, intent: Intent, *, actor: Actor, release: str, purpose: s
             release=release,
             grant=grant.id,
             purpose=purpose,
+            performs=lambda duty: duty.kind is ObligationKind.EXPIRE,  # by _deliver
         )
     except (NoGrantError, NotFoundError, DeniedError) as error:
         intent.refuse(facts={"reason": error.reason})
         raise
-    return released
+    return released, _until(released, grant, decision)
+
+
+def _until(released: Released, grant: GrantRow, decision: Decision) -> datetime:
+    """The earliest of what release, grant and policy say."""
+    duties = [d.parameters["not_after"] for d in decision.obligations if d.kind is ObligationKind.EXPIRE]
+    stated = [datetime.fromisoformat(str(text)) for text in (released.manifest["expires_at"], *duties)]
+    return min(grant.not_after, *stated)
 
 
 def read_manifest(gate: Gate, release: str, *, actor: Actor, purpose: str) -> str:
@@ -166,7 +186,7 @@ def read_manifest(gate: Gate, release: str, *, actor: Actor, purpose: str) -> st
         digests=actor.digests,
     )
     with gate.ledger.intent(event) as intent:
-        released = _admit(gate, intent, actor=actor, release=release, purpose=purpose, item="manifest")
+        released, _ = _admit(gate, intent, actor=actor, release=release, purpose=purpose, item="manifest")
         intent.complete(facts={"bytes": len(released.manifest_jws)})
         return released.manifest_jws
 
@@ -219,7 +239,7 @@ def read_item(
         intent = stack.enter_context(
             _item_intent(gate, actor=actor, release=release, name=name, purpose=purpose)
         )
-        released = _admit(gate, intent, actor=actor, release=release, purpose=purpose, item=name)
+        released, until = _admit(gate, intent, actor=actor, release=release, purpose=purpose, item=name)
         entry, seal, role = _stored(gate, released, name)
         if entry is None or seal is None:
             intent.refuse(facts={"reason": NotFoundError.reason})
@@ -238,7 +258,7 @@ def read_item(
         # The first segment is authenticated before the status line is sent: a tampered file yields no byte.
         first = next(pending, b"")
         kept = stack.pop_all()
-    chunks = _deliver(kept, intent, first, pending)
+    chunks = _deliver(kept, intent, first, pending, live=lambda: gate.clock() < until)
 
     def settle() -> None:
         chunks.close()
@@ -275,11 +295,14 @@ def _stored(gate: Gate, released: Released, name: str) -> tuple[Mapping[str, Any
 
 
 def _deliver(
-    stack: ExitStack, intent: Intent, first: bytes, rest: Iterator[bytes]
+    stack: ExitStack, intent: Intent, first: bytes, rest: Iterator[bytes], *, live: Callable[[], bool]
 ) -> Generator[bytes, None, None]:
+    """Hand over piece by piece, none once the right to read is over; the entry then says that the read failed."""
     sent = 0
     with stack:
         for piece in _gathered(chain([first], rest)):
+            if not live():
+                raise ReadOverError(f"the right to read ended (got {sent} bytes handed over)")
             yield piece
             sent += len(piece)
         intent.complete(facts={"bytes": sent})

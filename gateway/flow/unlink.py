@@ -10,6 +10,7 @@ from functools import cached_property, partial
 import numpy as np
 import sqlalchemy as sa
 
+from anonymize.errors import LimitExceededError
 from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
 from anonymize.geo.approved import ApprovedTrack, approve_track
@@ -123,6 +124,21 @@ class Trip:
             profile=self._profile,
             displacement=self._processor.displacement,
         )
+
+    def longest_clip_m(self) -> float:
+        """Path length in metres of the longest clip that the recording is cut into; 0 where it is cut into none.
+
+        Every item is placed in these clips by its time, so that none shows more of the way.
+        """
+        try:
+            plan = self.plan if self._terms.mode is ReleaseMode.LOCAL else None
+        except LimitExceededError:
+            return 0.0
+        if not isinstance(plan, ClipPlan) or self.reference is None:
+            return 0.0
+        same = (np.zeros(len(clip.fixes), np.int32) for clip in plan.clips)
+        taken = [self.reference.take(c.fixes, numbers) for c, numbers in zip(plan.clips, same, strict=True)]
+        return max((track.path_length_m() for track in taken), default=0.0)
 
     @cached_property
     def approved(self) -> ApprovedTrack | None:

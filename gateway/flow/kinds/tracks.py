@@ -205,7 +205,7 @@ def _to_local(gate: Gate, track: Track, unlinking: Unlinking) -> Unlinked:
         data_class=DataClass.TRAJ_REL,
         position_handling="local",
         absolute_time="stripped",
-        settle=lambda _: Settled(residual=report),
+        settle=lambda _: Settled(residual=report, facts={"longest_clip_m": max(clips.lengths_m)}),
     )
 
 

@@ -54,6 +54,20 @@ obligations contains {"kind": "approvals", "parameters": {"count": count_needed}
 	count_needed := lib.approvers(lib.highest(levels, law_level_rank), law_level_rank)
 }
 
+obligations contains {"kind": "thin_points", "parameters": parameters} if {
+	input.context.profile.jurisdiction == "CN"
+	some item in input.resource.items
+	item.class in law_thinned_classes
+	parameters := {"classes": sort(law_thinned_classes), "keep_every": law_point_keep_every}
+}
+
+obligations contains {"kind": "watermark", "parameters": parameters} if {
+	input.context.purpose in law_watermarked_purposes
+	marked := {item.class | some item in input.resource.items; item.class in law_imagery_classes}
+	count(marked) > 0
+	parameters := {"classes": sort(marked), "clause": data.law.treatment.watermarked_purposes.source}
+}
+
 obligations contains {"kind": "retain_record", "parameters": {"years": years}} if {
 	years := law_provision_record_years
 }
@@ -68,6 +82,13 @@ unverified contains "certificate" if input.context.certificate.unverified == tru
 unverified contains "position.offset_min_shift_m" if {
 	input.resource.mode == "OFFSET"
 	data.law.position.offset_min_shift_m.confidence == "m"
+}
+
+unverified contains "treatment.point_keep_every" if {
+	input.context.profile.jurisdiction == "CN"
+	some item in input.resource.items
+	item.class in law_thinned_classes
+	data.law.treatment.point_keep_every.confidence == "m"
 }
 
 unverified contains "slope_reviewed" if {

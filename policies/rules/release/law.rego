@@ -28,6 +28,8 @@ law_knows_crs(crs) if regex.match(law_known_crs_pattern, crs)
 
 law_level_rank := lib.value(data.law.taxonomy.level_rank)
 
+law_local_clip_max_m := lib.value(data.law.position.local_clip_max_m)
+
 law_map_number_pattern := lib.value(data.law.surveying.map_number_pattern)
 
 law_nulled_attribute_tags := lib.members(data.law.taxonomy.nulled_attribute_tags)
@@ -35,6 +37,8 @@ law_nulled_attribute_tags := lib.members(data.law.taxonomy.nulled_attribute_tags
 law_offset_max_distance_error := lib.value(data.law.position.offset_max_distance_error)
 
 law_offset_min_shift_m := lib.value(data.law.position.offset_min_shift_m)
+
+law_point_keep_every := lib.value(data.law.treatment.point_keep_every)
 
 law_provision_record_years := lib.value(data.law.retention.provision_record_years)
 
@@ -49,3 +53,7 @@ law_secret_area_km2 := lib.value(data.law.surveying.secret_area_km2)
 law_sensitive_site_tags := lib.members(data.law.taxonomy.sensitive_site_tags)
 
 law_tags := lib.members(data.law.taxonomy.tags)
+
+law_thinned_classes := lib.members(data.law.treatment.thinned_classes)
+
+law_watermarked_purposes := lib.members(data.law.treatment.watermarked_purposes)

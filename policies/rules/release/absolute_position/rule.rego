@@ -24,6 +24,10 @@ passed contains "absolute_position" if {
 	lib.stated(input.resource.secrecy_tech_id)
 }
 
+obligations contains {"kind": "clip_length", "parameters": {"max_m": law_local_clip_max_m}} if {
+	input.resource.mode == "LOCAL"
+}
+
 facts contains {"rule": "absolute_position", "fact": {
 	"mode": input.resource.mode,
 	"offset": input.resource.offset,

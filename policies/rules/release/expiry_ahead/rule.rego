@@ -11,4 +11,6 @@ import data.fleetgate.lib
 #   confidence: own
 passed contains "expiry_ahead" if lib.before(input.context.time, input.context.expires_at)
 
+obligations contains {"kind": "expire", "parameters": {"not_after": input.context.expires_at}}
+
 facts contains {"rule": "expiry_ahead", "fact": {"time": input.context.time, "expires_at": input.context.expires_at}}

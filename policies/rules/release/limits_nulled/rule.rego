@@ -21,6 +21,12 @@ limits_nulled_item(item) if count(lib.tags(item) & law_nulled_attribute_tags) ==
 
 limits_nulled_item(item) if item.sign_attributes_nulled == true
 
+obligations contains {"kind": "mask_signs", "parameters": {"items": pictured}} if {
+	"limit_sign" in input.context.detectors_required
+	pictured := sort({item.id | some item in input.resource.items; item.class in law_imagery_classes})
+	count(pictured) > 0
+}
+
 facts contains {"rule": "limits_nulled", "fact": fact} if {
 	"limits_nulled" in missing
 	some item in input.resource.items

@@ -14,6 +14,10 @@ passed contains "no_export" if {
 	input.context.recipient.country in law_home_countries
 }
 
+obligations contains {"kind": "in_zone_only", "parameters": {"zone": "in_zone"}} if {
+	input.context.destination_zone == "in_zone"
+}
+
 facts contains {"rule": "no_export", "fact": {
 	"nationality": input.subject.nationality,
 	"entity_country": input.subject.entity_country,

@@ -16,4 +16,6 @@ passed contains "grant_live" if {
 	lib.within(input.context.time, input.context.grant.not_before, input.context.grant.not_after)
 }
 
+obligations contains {"kind": "expire", "parameters": {"not_after": input.context.grant.not_after}}
+
 facts contains {"rule": "grant_live", "fact": {"grant": input.context.grant, "subject": input.subject.id, "release": input.resource.release}}
