@@ -6,10 +6,11 @@ package fleetgate.release
 # custom:
 #   number: '17'
 #   clause: GB/T 44464-2024 附录B、附录C; COMPLIANCE.md §1 C5
-#   confidence: m
+#   confidence: L
 passed contains "quality_sampled" if {
 	input.context.quality.counted == true
 	is_string(input.context.quality.sample_digest)
+	regex.match("^[0-9a-f]+$", input.context.quality.sample_digest)
 	input.context.quality.reviewed == input.context.quality.sampled
 	input.context.quality.sampled > 0
 	input.context.quality.pictures - input.context.quality.sampled >= 0
