@@ -289,6 +289,18 @@ class Tree:
         return root
 
 
+def check_signature(public: bytes, signature: bytes, message: bytes, what: str) -> None:
+    """Check an Ed25519 signature.
+
+    Raises:
+        BadExportError: if it does not verify, or the key is none.
+    """
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError) as exc:
+        raise BadExportError(f"signature of {what} does not verify under the given key") from exc
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()

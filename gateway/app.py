@@ -19,6 +19,7 @@ from audit.ledger import Ledger
 from audit.reserve import SpaceReserve
 from audit.tables import create_tables
 from gateway.database import Database, WriteSession, create_engine
+from gateway.dossier import records as _dossier_tables  # noqa: F401 (registers tables)
 from gateway.errors import ConfigurationError, NotInitialisedError
 from gateway.flow import records as _flow_tables  # noqa: F401 (registers tables)
 from gateway.flow.gate import Gate, Instruments

@@ -16,6 +16,7 @@ from gateway.commands import (
     proofs,
     quality,
     releases,
+    reports,
     retention,
     sealed,
     service,
@@ -52,7 +53,9 @@ app.add_typer(releases.grant_app, name="grant")
 models.app.command("evaluate")(model_quality.evaluate_models)
 app.add_typer(models.app, name="models")
 auditing.app.command("verify-destruction")(proofs.verify_certificate)
+auditing.app.command("verify-dossier")(proofs.verify_dossier)
 app.add_typer(auditing.app, name="audit")
+app.add_typer(reports.app, name="report")
 app.add_typer(retention.app, name="retention")
 app.add_typer(witness.app, name="witness")
 app.command("fetch")(fetch)

@@ -14,7 +14,8 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("gateway", "policies", "anonymize", "audit", "pipeline")
-LOCAL = frozenset({*PACKAGES, "simulators", "conftest", "verify"})  # verify: audit/verify.py, copied alone
+# verify and verify_sm2: modules of audit/ that are copied alone.
+LOCAL = frozenset({*PACKAGES, "simulators", "conftest", "verify", "verify_sm2"})
 
 USED_WITHOUT_IMPORT = {
     "psycopg": "SQLAlchemy's PostgreSQL driver: a database URL names it",
@@ -44,7 +45,7 @@ LICENCE_EXCEPTIONS = {
 }
 PERMITTED = re.compile(
     r"MIT|BSD|APACHE|ISC\b|MPL|MOZILLA|PSF|PYTHON SOFTWARE|ZLIB|HPND|0BSD|UNLICENSE|CC0|BSL-1\.0"
-    r"|ANY-OSI|LGPL|AGPL-3|AFFERO GENERAL PUBLIC LICENSE V3|GPL-3\.0|CMU"
+    r"|ANY-OSI|OFL-1\.1|LGPL|AGPL-3|AFFERO GENERAL PUBLIC LICENSE V3|GPL-3\.0|CMU"
 )
 REFUSED = re.compile(
     r"NON-?COMMERCIAL|CC-BY-NC|CC-BY-ND|PROPRIETARY|CNRI|GPL-2\.0-ONLY|\bSSPL|\bBUSL|COMMONS CLAUSE|EPL-1|CDDL"

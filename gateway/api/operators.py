@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from gateway.api.authentication import Caller, authenticate, checked_body
+from gateway.api.dossiers import with_dossier_route
 from gateway.api.nonces import NonceStore
 from gateway.api.routing import GateRoute
 from gateway.api.vehicles import read_body
@@ -81,7 +82,9 @@ def _parsed(kind: type[B], caller: Caller, body: bytes) -> B:
 
 def operator_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
     """The operators' routes; each caller proves who they are and holds the role."""
-    router = APIRouter(route_class=GateRoute, tags=["operators"], prefix=PREFIX)
+    router = with_dossier_route(
+        APIRouter(route_class=GateRoute, tags=["operators"], prefix=PREFIX), gate, nonces
+    )
 
     async def called(request: Request) -> Caller:
         caller = await run_in_threadpool(authenticate, gate, nonces, request, kind="person")

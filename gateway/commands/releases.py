@@ -12,6 +12,10 @@ from gateway.app import release_public_jwk
 from gateway.commands import candidates
 from gateway.commands.models import figures_line
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
+from gateway.dossier.contents import Edition
+from gateway.dossier.document import Language
+from gateway.dossier.folder import DossierForm, chosen_files, write_dossier
+from gateway.dossier.issue import dossier_of
 from gateway.flow.approve import approve, sign_approval
 from gateway.flow.build import build_release
 from gateway.flow.dossier import REVIEWERS, release_summary, review_release
@@ -225,6 +229,48 @@ def release_contact_sheet(
         {"subject": subject, "files": written},
         as_json=as_json,
         line="\n".join(written) or f"{subject}: nothing was masked in a picture",
+    )
+
+
+@release_app.command("dossier")
+@reporting
+def release_dossier(
+    release_id: ReleaseId,
+    out: Annotated[Path, typer.Option(help="Folder to write to; made if it is not there.")],
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    language: Annotated[
+        Language | None, typer.Option("--lang", help="Only documents in this language.")
+    ] = None,
+    form: Annotated[DossierForm, typer.Option("--format", help="Which files to write.")] = DossierForm.ALL,
+    edition: Annotated[
+        Edition, typer.Option(help="`recipient` leaves out what joins releases.")
+    ] = Edition.FULL,
+    renew: Annotated[
+        bool, typer.Option("--renew", help="Issue a new one that tells what happened since.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the dossier of a release: documents, their machine-readable twin, proofs and a verifier."""
+    with opened() as gate:
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.dossier", *REVIEWERS)
+        issued = dossier_of(
+            gate,
+            release_id,
+            actor=actor,
+            edition=edition,
+            names=chosen_files(form, language),
+            renew=renew,
+        )
+        vkey = gate.ledger.signer.vkey
+    written = write_dossier(issued, out)
+    report(
+        {"release": release_id, "edition": edition.value, "files": written, "vkey": vkey},
+        as_json=as_json,
+        line=f"{len(written)} files in {out}; verify with: python -m audit.verify_dossier {out} "
+        f"--release-key FILE --vkey '{vkey}'",
     )
 
 

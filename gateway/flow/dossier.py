@@ -111,7 +111,7 @@ def release_summary(gate: Gate, release: str) -> dict[str, Any]:
         summary["items"] = [item.manifest_entry() for item in built.items]
         summary["left_out"] = dict(built.left_out)
         summary["findings"] = dict(sorted(findings.items()))
-        summary["pictures"] = _pictures(cleansed)
+        summary["pictures"] = pictures_of(cleansed)
         sets = {each.payload["detectors"] for each in cleansed} - {""}
         summary["detection"] = [quality_of(session, detectors) for detectors in sorted(sets)]
         summary["offset"] = [
@@ -152,7 +152,7 @@ def release_summary(gate: Gate, release: str) -> dict[str, Any]:
     return summary
 
 
-def _pictures(items: Sequence[Cleansed]) -> dict[str, Any]:
+def pictures_of(items: Sequence[Cleansed]) -> dict[str, Any]:
     """How many pictures of each kind and light there are, and how often the most stubborn had to be masked."""
     pictures = [item for item in items if has_pixels(item)]
     facts = [item.payload["facts"] for item in pictures]

@@ -1,5 +1,6 @@
 """Regulatory numbers that the gate itself acts on, read from the signed policy data in force."""
 
+from datetime import date
 from typing import Any
 
 from gateway.errors import ConfigurationError
@@ -30,6 +31,21 @@ def record_years(gate: Gate) -> int:
 def secret_records_end(gate: Gate) -> bool:
     """Whether records of secret geographic data may ever be deleted (rule 29); errors as above."""
     return bool(_retention(gate, "secret_geo_record_years") != "never")
+
+
+def parameter(gate: Gate, file: str, name: str, day: date) -> dict[str, Any]:
+    """A parameter of the policy data in force: its ``value`` on a day, ``unit``, ``source`` and ``confidence``.
+
+    Raises:
+        ConfigurationError: The policy data lacks it, or it has no value yet on that day.
+    """
+    told = gate.bundle.bundle.data()["law"].get(file, {}).get(name, {})
+    values = told.get("values", {})
+    in_force = [since for since in values if str(since) <= day.isoformat()]
+    if not in_force:
+        raise ConfigurationError(f"policy data names no such term (expected {file}.{name})")
+    stated = {key: str(told[key]) for key in ("unit", "source", "confidence")}
+    return {**stated, "value": values[max(in_force)]}
 
 
 def candidate_days(gate: Gate) -> int:
@@ -63,9 +79,4 @@ def _retention(gate: Gate, name: str) -> Any:
 
 
 def _term(gate: Gate, area: str, name: str) -> Any:
-    values = gate.bundle.bundle.data()["law"].get(area, {}).get(name, {}).get("values", {})
-    today = gate.clock().date().isoformat()
-    in_force = [day for day in values if str(day) <= today]
-    if not in_force:
-        raise ConfigurationError(f"policy data names no such term (expected {area}.{name})")
-    return values[max(in_force)]
+    return parameter(gate, area, name, gate.clock().date())["value"]

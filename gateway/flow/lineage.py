@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from gateway.database import ReadSession
 from gateway.errors import NotFoundError
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.deciding import instant
@@ -32,8 +33,7 @@ def item_lineage(gate: Gate, release: str, name: str) -> dict[str, Any]:
         item = next((each for each in judged.built.items if each.name == name), None)
         if item is None:
             raise NotFoundError(f"the release has no such item (got {name!r})")
-        cleansed = load_cleansed(gate, session, item.source)
-        recording = session.get_one(RecordingRow, item.recording)
+        origin = origin_of(gate, session, judged, item)
         row = session.get_one(ReleaseRow, release)
         approvals = session.scalars(
             sa.select(ApprovalRow).where(ApprovalRow.release_id == release).order_by(ApprovalRow.approver)
@@ -42,6 +42,28 @@ def item_lineage(gate: Gate, release: str, name: str) -> dict[str, Any]:
         "release": release,
         "name": name,
         "sha256": item.sha256,
+        **origin,
+        "decision": _decision(judged.decision),
+        "people": {
+            "submitter": judged.built.terms.submitter,
+            "approvers": [{"id": a.approver, "signed_at": instant(a.signed_at)} for a in approvals],
+        },
+        "released_at": instant(row.released_at) if row.released_at else None,
+    }
+
+
+def origin_of(
+    gate: Gate, session: ReadSession, judged: Judged, item: BuiltItem, cleansed: Cleansed | None = None
+) -> dict[str, Any]:
+    """The recording, stages and treatment of one item of a judged release.
+
+    Raises:
+        EvidenceError: A step does not verify, or the recording was erased.
+    """
+    if cleansed is None:
+        cleansed = load_cleansed(gate, session, item.source)
+    recording = session.get_one(RecordingRow, item.recording)
+    return {
         "recording": {
             "id": recording.id,
             "source": recording.source_kind,
@@ -51,12 +73,6 @@ def item_lineage(gate: Gate, release: str, name: str) -> dict[str, Any]:
         },
         "stages": _stages(gate, cleansed, judged),
         "treatment": _treatment(cleansed, item),
-        "decision": _decision(judged.decision),
-        "people": {
-            "submitter": judged.built.terms.submitter,
-            "approvers": [{"id": a.approver, "signed_at": instant(a.signed_at)} for a in approvals],
-        },
-        "released_at": instant(row.released_at) if row.released_at else None,
     }
 
 

@@ -4,6 +4,7 @@ from alembic import context
 
 from gateway.api import records as _api  # noqa: F401 (registers tables)
 from gateway.database import Base
+from gateway.dossier import records as _dossier  # noqa: F401 (registers tables)
 from gateway.flow import records as _flow  # noqa: F401 (registers tables)
 from gateway.models import records as _models  # noqa: F401 (registers tables)
 from gateway.people import records as _people  # noqa: F401 (registers tables)

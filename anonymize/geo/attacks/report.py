@@ -51,8 +51,13 @@ class AttackReport:
         }
 
 
-def report_lines(report: Mapping[str, Any]) -> list[str]:
-    """A stored report for people to read: each line in Chinese, then in English."""
+def report_lines(report: Mapping[str, Any], *, joins: bool = True) -> list[str]:
+    """A stored report for people to read: each line in Chinese, then in English.
+
+    Args:
+        report: What ``AttackReport.as_dict`` gave.
+        joins: Also say what the joins with other drives of the gate found, which no recipient is told.
+    """
     lines = [
         (
             f"攻击测试：{report['mode']} 模式，{report['drives']} 段行程，{report['fixes']} 个定位点 / "
@@ -60,7 +65,7 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
         ),
         *_known_lines(report),
         *_matching_lines(report),
-        *_join_lines(report),
+        *(_join_lines(report) if joins else ()),
     ]
     if report["not_attacked"]:
         lines.append(

@@ -31,6 +31,7 @@ def judged(furnished, recording):
 @pytest.fixture(scope="module")
 def released(furnished, judged):
     for person in ("first", "second"):
+        furnished.did(person, "release", "show", judged["release"])
         furnished.did(person, "release", "approve", judged["release"])
     published = furnished.did("first", "release", "publish", judged["release"])
     furnished.did("second", "grant", "issue", judged["release"], "--principal", "engineer", "--days", "7")
@@ -213,7 +214,11 @@ def test_policy_export_and_jobs(furnished, tmp_path):
     assert exported.document["digest"] == digest
     assert list((tmp_path / "bundle").rglob("*.rego"))
     assert furnished.run("job", "checkpoint", "--json").document["size"] > 0
-    assert furnished.run("job", "retention", "--json").document == {"originals": 0, "grants": 0}
+    assert furnished.run("job", "retention", "--json").document == {
+        "originals": 0,
+        "grants": 0,
+        "candidates": 0,
+    }
     assert furnished.run("job", "orphaned_intents", "--json").document == {"orphans": 0}
 
 
@@ -349,6 +354,45 @@ def test_denial_explains_rule_clause_and_fact(furnished, recording):
     assert violation["clause"]
     assert violation["text_zh"]
     assert violation["facts"]
+
+
+def test_a_dossier_is_written_and_verified_without_the_gate(furnished, released, tmp_path):
+    """Documents of one language, the twin and its proofs; whoever holds the two keys needs no gate."""
+    out = tmp_path / "dossier"
+    told = furnished.did("auditor", "release", "dossier", released["release"], "--out", out, "--lang", "zh")
+    assert {"dossier.zh.html", "dossier.zh.pdf", "dossier.json", "dossier.jws", "receipt.json"} <= set(
+        told["files"]
+    )
+    assert sorted(path.name for path in out.iterdir()) == told["files"]
+    pinned = ["--release-key", furnished.run("release", "key").out.strip(), "--vkey", told["vkey"]]
+    verified = furnished.run("audit", "verify-dossier", out, *pinned, "--json").document
+    assert (verified["ok"], verified["release"]) == (True, released["release"])
+    assert verified["absent"] == ["dossier.en.html", "dossier.en.pdf"]
+    (out / "dossier.zh.html").write_text("another")
+    assert furnished.run("audit", "verify-dossier", out, *pinned).code == 1
+
+
+def test_reports_are_made_at_a_checkpoint_and_made_again(furnished, released, tmp_path):
+    register = furnished.did("auditor", "report", "provisions", "--out", tmp_path / "register")
+    assert [row["release"] for row in register["rows"]] == [released["release"]]
+    note = tmp_path / "note"
+    note.write_text(register["checkpoint"]["note"])
+    again = furnished.did("officer", "report", "provisions", "--at", note)
+    assert again == register
+    assert len(list((tmp_path / "register").iterdir())) == 7
+    answers = tmp_path / "answers.yaml"
+    answers.write_text("incidents: none\n")
+    annual = furnished.did(
+        "officer", "report", "annual", "--year", "2026", "--answers", answers, "--at", note
+    )
+    assert {n: v for row in annual["rows"] for n, v in row["answers"].items() if v} == {"incidents": "none"}
+    for kind in ("counts", "deletions", "exports"):
+        assert furnished.did("auditor", "report", kind)["report"] == kind
+    proof = furnished.proof("engineer")
+    assert furnished.run("report", "counts", *proof).code == 1
+    answers.write_text("weather: fine\n")
+    wrong = ["report", "annual", "--year", "2026", "--answers", answers, *furnished.proof("officer")]
+    assert "unknown fields" in furnished.run(*wrong).err
 
 
 @pytest.mark.usefixtures("fetched", "forbidden")

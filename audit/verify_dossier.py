@@ -1,0 +1,378 @@
+"""Verifier of a dossier: this file, ``verify.py``, ``verify_sm2.py``, the standard library, ``cryptography``.
+
+Usage: ``python -m audit.verify_dossier FOLDER --release-key KEY --vkey VKEY``, with ``--witness VKEY`` for each
+witness that is trusted and ``--quorum N`` for how many of them are needed (all). Keys are text or files.
+Exit status: 0 the dossier verifies, 1 it does not, 2 the call was wrong.
+
+1. ``dossier.jws`` is signed by the release key.
+2. Every file that it names and that lies here has the digest that was signed; ``dossier.json`` lies here.
+3. The twin is of the release, edition and checkpoint that were signed.
+4. The twin's checkpoint is checked as ``verify.py`` does, with its witnesses.
+5. Each of its entries is proved to be in the tree; one of them is the publication of this very digest.
+6. The release manifest in the twin is signed by the release key, states that digest and the same items.
+7. Each approval is signed by the key that the twin states, over that digest, by a person who is not the submitter.
+   Those in another form than a statement under Ed25519 or SM2 are counted as not checked.
+8. ``receipt.json`` proves that the ledger records the digest of ``dossier.jws``.
+"""
+
+import argparse
+import base64
+import binascii
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+try:
+    from audit import verify
+    from audit.verify_sm2 import verify_sm2
+except ImportError:  # copied elsewhere, beside verify.py
+    import verify  # type: ignore[import-not-found, no-redef]
+    from verify_sm2 import verify_sm2  # type: ignore[import-not-found, no-redef]
+
+STATEMENT = "fleetgate-dossier+jwt"
+MANIFEST = "fleetgate-release+jwt"
+APPROVAL = "fleetgate-approval+jwt"
+_KEYS = {("OKP", "Ed25519"): ("Ed25519", ("x",)), ("EC", "SM2"): ("SM2SM3", ("x", "y"))}
+_TOLD = ("name", "media_type", "class", "level", "size", "sha256")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedDossier:
+    """A dossier whose every step verified.
+
+    Attributes:
+        release: Id of the release.
+        digest: Its digest.
+        edition: For whom the dossier is.
+        as_of: The moment that it speaks of.
+        files: Files that lie here and have the digests that were signed.
+        absent: Files that were signed and do not lie here.
+        entries: Entries that are proved.
+        approvals: Approvals that are verified.
+        unchecked: Approvals in a form that this verifier does not check.
+    """
+
+    release: str
+    digest: str
+    edition: str
+    as_of: str
+    files: tuple[str, ...]
+    absent: tuple[str, ...]
+    entries: int
+    approvals: int
+    unchecked: int
+
+
+def verify_dossier(
+    folder: Path,
+    release_key: str,
+    vkey: str,
+    *,
+    witnesses: Sequence[str] = (),
+    quorum: int | None = None,
+) -> VerifiedDossier:
+    """Verify the dossier in a folder; the steps are those of this module.
+
+    Args:
+        folder: Where its files lie.
+        release_key: The operator's release key as JWK (``fleetgate release key``), got by another way.
+        vkey: The ledger's verifier key (``fleetgate audit key``), got by another way.
+        witnesses: Verifier keys of the witnesses that are trusted.
+        quorum: How many of them must have cosigned; None for all.
+
+    Raises:
+        BadKeyError: if a key is malformed or the quorum is impossible.
+        BadExportError: at the first step that fails.
+    """
+    public = _public_of(release_key)
+    signed = _read(folder, "dossier.jws")
+    try:
+        said = _statement(signed.decode("ascii", "replace"), STATEMENT, public)  # 1.
+        present, absent = _files(folder, said["files"])  # 2.
+        twin = json.loads(_read(folder, "dossier.json"))
+        release, checkpoint = twin["release"], twin["checkpoint"]
+        _same("dossier.json", said, twin)  # 3.
+        size, root, _ = verify.open_checkpoint(
+            checkpoint["note"], vkey, witnesses=witnesses, quorum=quorum
+        )  # 4.
+        if size != checkpoint["size"]:
+            raise verify.BadExportError(f"checkpoint has another size (got {size})")
+        entries = [
+            verify.check_proved(each["index"], each["leaf"], each["proof"], size, root)
+            for each in twin["ledger"]
+        ]  # 5.
+        _published(entries, release)
+        manifest = _statement(twin["manifest"], MANIFEST, public)  # 6.
+        _manifest(manifest, twin)
+        checked, unchecked = _approvals(twin, manifest)  # 7.
+        _receipt(folder, said, signed, vkey, witnesses, quorum)  # 8.
+    except verify.BadKeyError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as exc:
+        raise verify.BadExportError(f"the dossier lacks what proves it: {exc!r}") from exc
+    return VerifiedDossier(
+        release=release["id"],
+        digest=release["digest"],
+        edition=said["edition"],
+        as_of=said["as_of"],
+        files=present,
+        absent=absent,
+        entries=len(entries),
+        approvals=checked,
+        unchecked=unchecked,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Public:
+    """A public key: 32 bytes of Ed25519, or 65 of SM2, with the ``alg`` of its signatures."""
+
+    algorithm: str
+    content: bytes
+
+    def check(self, signature: bytes, message: bytes, what: str) -> None:
+        if self.algorithm == "Ed25519":
+            verify.check_signature(self.content, signature, message, what)
+            return
+        try:
+            verify_sm2(self.content, signature, message)
+        except ValueError as exc:
+            raise verify.BadExportError(f"signature of {what} does not verify under the given key") from exc
+
+
+def _public_of(stated: str) -> _Public:
+    """A public key as JWK, or the base64url of the bytes of an Ed25519 one."""
+    jwk: dict[str, Any] = {"kty": "OKP", "crv": "Ed25519", "x": stated.strip()}
+    try:
+        if stated.lstrip().startswith("{"):
+            jwk = json.loads(stated)
+        algorithm, names = _KEYS[jwk["kty"], jwk["crv"]]
+        parts = [_url_decoded(str(jwk[name])) for name in names]
+    except (KeyError, TypeError, ValueError, verify.BadExportError) as exc:
+        raise verify.BadKeyError(f"no Ed25519 or SM2 public key ({exc!r})") from exc
+    if any(len(part) != 32 for part in parts):  # noqa: PLR2004 - a coordinate of either curve
+        raise verify.BadKeyError(f"key has the wrong length (got {[len(part) for part in parts]} bytes)")
+    return _Public(algorithm=algorithm, content=(b"\x04" if len(parts) > 1 else b"") + b"".join(parts))
+
+
+def _url_decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise verify.BadExportError(f"no base64url (got {text[:40]!r})") from exc
+
+
+def _read(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except OSError as exc:
+        raise verify.BadExportError(f"{name} cannot be read: {exc.strerror}") from exc
+
+
+def _statement(statement: str, kind: str, public: _Public) -> dict[str, Any]:
+    """The payload of a compact JWS of a kind, signed by a key."""
+    parts = statement.strip().split(".")
+    if len(parts) != 3:  # noqa: PLR2004 - header, payload, signature
+        raise verify.BadExportError(f"{kind} is no compact JWS")
+    header = json.loads(_url_decoded(parts[0]))
+    if (header.get("alg"), header.get("typ")) != (public.algorithm, kind):
+        raise verify.BadExportError(
+            f"statement is of another kind (got {header.get('alg')} {header.get('typ')}, expected {kind})"
+        )
+    public.check(_url_decoded(parts[2]), f"{parts[0]}.{parts[1]}".encode(), kind)
+    payload = json.loads(_url_decoded(parts[1]))
+    if not isinstance(payload, dict):
+        raise verify.BadExportError(f"{kind} says no object")
+    return payload
+
+
+def _files(folder: Path, digests: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    present = []
+    for name, digest in sorted(digests.items()):
+        if Path(name).name != name:
+            raise verify.BadExportError(f"no plain file name (got {name!r})")
+        if not (folder / name).exists():
+            continue
+        found = hashlib.sha256(_read(folder, name)).hexdigest()
+        if found != digest:
+            raise verify.BadExportError(f"{name} has another digest (got {found}, expected {digest})")
+        present.append(name)
+    if "dossier.json" not in present:
+        raise verify.BadExportError("dossier.json is not here")
+    return tuple(present), tuple(sorted(set(digests) - set(present)))
+
+
+def _same(name: str, said: Mapping[str, Any], twin: Mapping[str, Any]) -> None:
+    stated = (said["release"], said["digest"], said["edition"], said["size"], said["as_of"])
+    found = (
+        twin["release"]["id"],
+        twin["release"]["digest"],
+        twin["edition"],
+        twin["checkpoint"]["size"],
+        twin["checkpoint"]["as_of"],
+    )
+    if found != stated:
+        raise verify.BadExportError(f"{name} is of another dossier (got {found}, expected {stated})")
+
+
+def _published(entries: Sequence[Mapping[str, Any]], release: Mapping[str, Any]) -> None:
+    begun = {
+        entry["index"]
+        for entry in entries
+        if entry["type"] == "release:release:publish"
+        and entry.get("release") == release["id"]
+        and entry.get("digests", {}).get("release") == release["digest"]
+    }
+    done = [e for e in entries if e["type"] == "release:release:publish" and e["outcome"] == "completed"]
+    if not any(entry.get("intent") in begun for entry in done):
+        raise verify.BadExportError(f"no entry proves that {release['id']} went out at its digest")
+
+
+def _manifest(manifest: Mapping[str, Any], twin: Mapping[str, Any]) -> None:
+    release = twin["release"]
+    if (manifest["release"], manifest["digest"]) != (release["id"], release["digest"]):
+        raise verify.BadExportError("the manifest is of another release or digest")
+    found, expected = (
+        [[item[key] for key in _TOLD] for item in items] for items in (twin["items"], manifest["items"])
+    )
+    if found != expected:
+        raise verify.BadExportError("the dossier lists other items than the manifest")
+
+
+def _approvals(twin: Mapping[str, Any], manifest: Mapping[str, Any]) -> tuple[int, int]:
+    release, checked, unchecked = twin["release"], 0, 0
+    if sorted(a["statement"] for a in twin["approvals"]) != sorted(manifest["approvals"]):
+        raise verify.BadExportError("the dossier lists other approvals than the manifest")
+    for approval in twin["approvals"]:
+        if not _is_known(approval["statement"]):
+            unchecked += 1
+            continue
+        try:
+            public = _public_of(approval["key"])
+        except verify.BadKeyError as exc:
+            raise verify.BadExportError(f"key of {approval['approver']}: {exc}") from exc
+        said = _statement(approval["statement"], APPROVAL, public)
+        stated = (said["release"], said["digest"], said["approver"])
+        if stated != (release["id"], release["digest"], approval["approver"]):
+            raise verify.BadExportError(f"approval of {approval['approver']} is for something else")
+        if approval["approver"] == release["submitter"]:
+            raise verify.BadExportError(f"the submitter approved ({approval['approver']})")
+        checked += 1
+    if not checked and not unchecked:
+        raise verify.BadExportError("the dossier holds no approval")
+    return checked, unchecked
+
+
+def _is_known(statement: str) -> bool:
+    """Whether a signature is one that this verifier can check; another one is never taken for checked."""
+    try:
+        return bool(json.loads(_url_decoded(statement.split(".", maxsplit=1)[0])).get("alg") == "Ed25519")
+    except (ValueError, AttributeError, verify.BadExportError):
+        return False
+
+
+def _receipt(
+    folder: Path,
+    said: Mapping[str, Any],
+    signed: bytes,
+    vkey: str,
+    witnesses: Sequence[str],
+    quorum: int | None,
+) -> None:
+    receipt = json.loads(_read(folder, "receipt.json"))
+    size, root, _ = verify.open_checkpoint(receipt["checkpoint"], vkey, witnesses=witnesses, quorum=quorum)
+    entry = verify.check_proved(receipt["index"], receipt["leaf"], receipt["proof"], size, root)
+    stated = (entry["type"], entry["outcome"], entry["object"], entry["digests"].get(said["edition"]))
+    digest = hashlib.sha256(signed.strip()).hexdigest()
+    if stated != ("dossier:release:issue", "completed", said["release"], digest):
+        raise verify.BadExportError(f"the receipt's entry does not record this dossier (got {stated})")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    options = _parser().parse_args(arguments)
+    return run(
+        options.folder,
+        options.release_key,
+        options.vkey,
+        witnesses=options.witness,
+        quorum=options.quorum,
+        as_json=options.json,
+    )
+
+
+def run(
+    folder: Path,
+    release_key: str,
+    vkey: str,
+    *,
+    witnesses: Sequence[str] = (),
+    quorum: int | None = None,
+    as_json: bool = False,
+) -> int:
+    """Verify a folder and print the result; return the exit status.
+
+    Args:
+        folder: Where the files of the dossier lie.
+        release_key: The key, or a file that holds it.
+        vkey: The ledger's verifier key, or a file that holds it.
+        witnesses: See :func:`verify_dossier`.
+        quorum: See :func:`verify_dossier`.
+        as_json: Print one JSON document.
+    """
+    try:
+        found = verify_dossier(folder, _text(release_key), _text(vkey), witnesses=witnesses, quorum=quorum)
+    except verify.BadExportError as exc:
+        record: dict[str, Any] = {"ok": False, "index": exc.index, "reason": exc.reason}
+        text = f"BAD 档案未通过验证 / the dossier does not verify: {exc.reason}"
+        sys.stdout.write((json.dumps(record, ensure_ascii=False) if as_json else text) + "\n")
+        return 1
+    except (verify.BadKeyError, OSError, UnicodeDecodeError) as exc:
+        sys.stderr.write(f"verify_dossier: {exc}\n")
+        return 2
+    record = {"ok": True, **{name: getattr(found, name) for name in VerifiedDossier.__slots__}}
+    sys.stdout.write((json.dumps(record, sort_keys=True) if as_json else _told(found)) + "\n")
+    return 0
+
+
+def _told(found: VerifiedDossier) -> str:
+    lines = [
+        f"OK 档案通过验证 / the dossier verifies: release {found.release} ({found.edition}), as of {found.as_of}",
+        f"digest {found.digest}",
+        f"{len(found.files)} files, {found.entries} entries of the ledger, {found.approvals} approvals",
+    ]
+    if found.unchecked:
+        lines.append(f"NOTE {found.unchecked} approvals are in a form that is not checked here")
+    if found.absent:
+        lines.append(f"NOTE signed and not here: {', '.join(found.absent)}")
+    return "\n".join(lines)
+
+
+def _text(value: str) -> str:
+    if value.lstrip().startswith("{"):
+        return value
+    path = Path(value)
+    return path.read_text(encoding="utf-8") if path.is_file() else value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="verify_dossier", description="Verify a release dossier, offline.")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="where its files lie")
+    parser.add_argument(
+        "--release-key", required=True, metavar="KEY", help="the gate's release key, or a file"
+    )
+    parser.add_argument("--vkey", required=True, help="verifier key of the ledger, or a file")
+    parser.add_argument(
+        "--witness", action="append", default=[], metavar="VKEY", help="verifier key of a witness; repeat"
+    )
+    parser.add_argument("--quorum", type=int, metavar="N", help="witnesses that must have cosigned (all)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

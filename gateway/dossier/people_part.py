@@ -1,0 +1,113 @@
+"""Who answers for a release: licence, recipient and contract, purpose and assessment, signatures."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from audit.events import EventType, Outcome
+from audit.leaf import Entry
+from audit.query import EntryFilter
+from gateway.database import ReadSession
+from gateway.dossier.proofs import Basis
+from gateway.errors import EvidenceError
+from gateway.flow.approve import statement_digest, verify_approval
+from gateway.flow.deciding import instant
+from gateway.flow.gate import Gate
+from gateway.flow.intake import load_manifest
+from gateway.flow.recording import Judged, Released, ReleaseTerms
+from gateway.flow.records import ApprovalRow
+from gateway.people.records import PersonRow, PurposeRow, RecipientRow
+from gateway.people.registry import certificate_for
+
+_LOOKS = frozenset({EventType.REVIEW_RELEASE_READ, EventType.REVIEW_SHEET_READ})
+
+
+def parties_part(session: ReadSession, terms: ReleaseTerms) -> dict[str, Any]:
+    """Recipient, contract, purpose and assessment as they are registered."""
+    recipient = session.get_one(RecipientRow, terms.recipient)
+    purpose = session.get_one(PurposeRow, terms.purpose)
+    return {
+        "recipient_country": recipient.country,
+        "contract": recipient.contract,
+        "assessment": purpose.assessment,
+    }
+
+
+def licence_part(
+    gate: Gate, session: ReadSession, basis: Basis, terms: ReleaseTerms, moment: datetime
+) -> dict[str, Any] | None:
+    """The surveying certificate under which a release went out; ``entry`` is None where no entry attests it."""
+    region = load_manifest(gate, session, terms.recordings[0]).region
+    row = certificate_for(session, region, moment)
+    if row is None:
+        return None
+    number = hashlib.sha256(row.number.encode()).hexdigest()
+    entries = basis.entries(EntryFilter(types=(EventType.PEOPLE_CERTIFICATE_REGISTER,)))
+    # Digests stand in the intent, which the completion names.
+    begun = {e.index for e in entries if e.event.digests.get("number") == number}
+    settled = [e.index for e in entries if e.event.outcome is Outcome.COMPLETED and e.event.intent in begun]
+    return {
+        "number": row.number,
+        "kinds": list(row.kinds),
+        "regions": list(row.regions),
+        "valid_from": instant(row.valid_from),
+        "valid_to": instant(row.valid_to),
+        "document_digest": row.document_digest,
+        "unverified": row.unverified,
+        "entry": settled[-1] if settled else None,
+    }
+
+
+def approvals_part(
+    session: ReadSession, judged: Judged, released: Released, entries: Sequence[Entry]
+) -> list[dict[str, Any]]:
+    """The signatures that the manifest carries, each verified again, with its key and its entry.
+
+    Raises:
+        EvidenceError: The manifest carries a signature that is not on record, or one does not verify.
+    """
+    rows = session.scalars(
+        sa.select(ApprovalRow)
+        .where(ApprovalRow.release_id == judged.built.terms.release)
+        .order_by(ApprovalRow.approver)
+    ).all()
+    counted = [row for row in rows if row.jws in released.manifest["approvals"]]
+    if len(counted) != len(released.manifest["approvals"]):
+        raise EvidenceError(f"an approval of release {released.release} is not on record")
+    signed = {
+        e.event.digests.get("approval"): e.index
+        for e in entries
+        if e.event.type is EventType.APPROVE_RELEASE_SIGN and e.event.outcome is Outcome.COMPLETED
+    }
+    told = []
+    for row in counted:
+        person = session.get_one(PersonRow, row.approver)
+        verify_approval(judged, row.jws, person)
+        told.append(
+            {
+                "approver": row.approver,
+                "signed_at": instant(row.signed_at),
+                "key": person.public_jwk,
+                "thumbprint": person.thumbprint,
+                "statement": row.jws,
+                "entry": signed.get(statement_digest(row.jws)),
+                "looks": _looks(entries, row.approver, signed.get(statement_digest(row.jws))),
+            }
+        )
+    return told
+
+
+def _looks(entries: Sequence[Entry], approver: str, signed: int | None) -> list[int]:
+    """Entries of the approver's looks at the evidence before they signed."""
+    return [
+        e.index
+        for e in entries
+        if e.event.type in _LOOKS
+        and e.event.outcome is Outcome.COMPLETED
+        and e.event.actor == approver
+        and signed is not None
+        and e.index < signed
+    ]

@@ -1,0 +1,1 @@
+"""Reports that the law asks for, from the ledger and evidence at a checkpoint."""
