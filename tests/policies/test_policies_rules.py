@@ -124,7 +124,7 @@ def test_every_parameter_is_used_and_every_used_parameter_exists(bundle: Bundle)
         for source in bundle.modules().values()
         for match in re.findall(r"data\.law\.(\w+\.\w+)", source)
     }
-    # Retention is enforced by the scheduler, samples are drawn and reports made by the gateway, from the same data.
+    # Retention is the scheduler's, samples and reports are the gateway's: all read the same data.
     elsewhere = ("retention.", "quality.good_", "reporting.", "subjects.large_handler_")
     assert used <= existing
     assert {name for name in existing - used if not name.startswith(elsewhere)} == set()
