@@ -8,7 +8,6 @@ from gateway.dossier.compose_content import (
     detection_section,
     items_section,
     position_section,
-    quality_section,
     treatment_section,
 )
 from gateway.dossier.compose_people import (
@@ -20,6 +19,7 @@ from gateway.dossier.compose_people import (
     lineage_section,
     slopes_section,
 )
+from gateway.dossier.compose_quality import quality_section
 from gateway.dossier.document import Document, Fact, Facts, Language, Section, Style, Text
 from gateway.dossier.setting import facts, number, when
 from gateway.dossier.words import Words

@@ -206,25 +206,6 @@ def _bins_table(measured: list[dict[str, Any]], words: Words) -> Table:
     )
 
 
-def quality_section(twin: Mapping[str, Any], words: Words) -> Section:
-    """What persons found in samples of masked pictures."""
-    quality = twin["quality"]
-    if not quality or quality["standing"] == "not_drawn":
-        return Section(heading=words("s.quality"), blocks=(Text(text=words("quality_none"), note=True),))
-    rows = [(key, _plain(value)) for key, value in quality.items()]
-    return Section(
-        heading=words("s.quality"),
-        blocks=(
-            Table(
-                caption=words("quality_caption"),
-                columns=(Column(heading=words("what"), width=1), Column(heading=words("count"), width=3)),
-                rows=rows_of(rows),
-                empty=words("quality_none"),
-            ),
-        ),
-    )
-
-
 def _plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
