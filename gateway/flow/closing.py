@@ -17,7 +17,6 @@ from gateway.errors import (
     CandidateExpiredError,
     ForbiddenError,
     InvalidRequestError,
-    NotFoundError,
     StageOrderError,
 )
 from gateway.flow.acts import intended, recorded, refused
@@ -26,6 +25,7 @@ from gateway.flow.gate import Gate
 from gateway.flow.law import candidate_days
 from gateway.flow.recording import Built, ReleaseState
 from gateway.flow.records import EvidenceRow, ReleaseRow
+from gateway.flow.request import known_release
 from gateway.people.registry import GATE_ACTOR, Actor, require_role
 
 OPEN: Final = (ReleaseState.REQUESTED, ReleaseState.BUILT, ReleaseState.JUDGED, ReleaseState.APPROVED)
@@ -100,13 +100,12 @@ def withdraw(gate: Gate, release: str, *, actor: Actor) -> None:
     """Take a request back before it goes out.
 
     Raises:
+        NotFoundError: There is no such release.
         ForbiddenError: The person did not submit it.
         StageOrderError: It is no longer open.
     """
     with gate.database.read() as session:
-        row = session.get(ReleaseRow, release)
-    if row is None:
-        raise NotFoundError(f"no such release (got {release!r})")
+        row = known_release(session, release)
     if row.submitter != actor.id:
         _refused(gate, EventType.RELEASE_RELEASE_WITHDRAW, release, actor)
         raise ForbiddenError(f"only who submitted a release withdraws it (got {actor.id!r})")

@@ -19,7 +19,8 @@ from gateway.flow.intake import load_manifest
 from gateway.flow.judge import cumulative_of, load_judged
 from gateway.flow.kinds.handling import has_pixels
 from gateway.flow.recording import Cleansed, RecordingState, ReleaseState, Stage
-from gateway.flow.records import ApprovalRow, GrantRow, ItemRow, RecordingRow, ReleaseRow
+from gateway.flow.records import ApprovalRow, GrantRow, ItemRow, RecordingRow
+from gateway.flow.request import known_release
 from gateway.models.evaluations import quality_of
 from gateway.people.registry import Actor, require_role
 from gateway.review.attack_report import attack_report_of, attack_runs_of
@@ -83,9 +84,7 @@ def release_summary(gate: Gate, release: str) -> dict[str, Any]:
         EvidenceError: What the release rests on does not verify.
     """
     with gate.database.read() as session:
-        row = session.get(ReleaseRow, release)
-        if row is None:
-            raise NotFoundError(f"no such release (got {release!r})")
+        row = known_release(session, release)
         summary: dict[str, Any] = {
             "release": release,
             "state": row.state,

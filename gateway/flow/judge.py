@@ -44,6 +44,7 @@ from gateway.flow.records import (
     ReleaseRecordingRow,
     ReleaseRow,
 )
+from gateway.flow.request import known_release
 from gateway.people.records import PersonRow, PurposeRow, RecipientRow
 from gateway.people.registry import Actor, actor_of
 from gateway.review.quality_standing import Quality, failed_before, quality_facts, quality_standing
@@ -74,6 +75,7 @@ def judge_release(gate: Gate, release: str) -> Judged:
     A new decision voids the approvals of the one before.
 
     Raises:
+        NotFoundError: There is no such release.
         DeniedError: Policy refuses; the release is closed as denied.
         ReviewPendingError: Slopes or pictures wait for a person; the release stays built, to be judged again.
         ObligationError: An obligation was not performed, or the review rejected; closed as denied.
@@ -81,7 +83,7 @@ def judge_release(gate: Gate, release: str) -> Judged:
         EvidenceError: What the candidate rests on does not verify.
     """
     with gate.database.read() as session:
-        row = session.get_one(ReleaseRow, release)
+        row = known_release(session, release)
         earlier = row.state in _JUDGED and _under_another_bundle(gate, session, release)
         if row.state != ReleaseState.BUILT and not earlier:
             raise StageOrderError(f"release cannot be judged in state {row.state!r} (expected 'built')")

@@ -128,15 +128,24 @@ def unlink_context(release: str) -> bytes:
     return rfc8785.dumps({"owner": release, "role": "unlink"})
 
 
+def known_release(session: ReadSession | WriteSession, release: str) -> ReleaseRow:
+    """The row of a release that was requested.
+
+    Raises:
+        NotFoundError: There is no such release.
+    """
+    if (row := session.get(ReleaseRow, release)) is None:
+        raise NotFoundError(f"no such release (got {release!r})")
+    return row
+
+
 def terms_of(session: ReadSession | WriteSession, release: str) -> ReleaseTerms:
     """The terms of a release as requested.
 
     Raises:
         NotFoundError: There is no such release.
     """
-    row = session.get(ReleaseRow, release)
-    if row is None:
-        raise NotFoundError(f"no such release (got {release!r})")
+    row = known_release(session, release)
     recordings = session.scalars(
         sa.select(ReleaseRecordingRow.recording_id)
         .where(ReleaseRecordingRow.release_id == release)

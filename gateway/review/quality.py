@@ -31,6 +31,7 @@ from gateway.flow.gate import Gate
 from gateway.flow.kinds.handling import has_pixels
 from gateway.flow.recording import Built, ReleaseState, Stage
 from gateway.flow.records import QualityRecordRow, ReleaseRow
+from gateway.flow.request import known_release
 from gateway.people.records import PersonRow
 from gateway.people.registry import Actor, require_role
 from gateway.review.quality_counts import (
@@ -78,7 +79,7 @@ def draw_sample(gate: Gate, release: str, *, actor: Actor) -> dict[str, Any]:
     """
     require_role(gate, actor, "quality.sample", *COUNTERS)
     with gate.database.read() as session:
-        row = _open_row(session.get(ReleaseRow, release), release)
+        row = _open_row(known_release(session, release))
         built, kek = load_built(gate, session, release), row.kek_id
         sources = [load_cleansed(gate, session, item.source) for item in built.items]
         seed, drawn = seed_of(gate, session, built), load_sample(gate, session, built) is not None
@@ -133,7 +134,7 @@ def show_sample(gate: Gate, release: str, *, actor: Actor) -> dict[str, Any]:
     """
     require_role(gate, actor, "quality.show", *READERS)
     with gate.database.read() as session:
-        _known_row(session.get(ReleaseRow, release), release)
+        known_release(session, release)
     event = _reading(release, actor)
     with gate.ledger.intent(event) as intent, gate.database.read() as session:
         built = load_built(gate, session, release)
@@ -163,8 +164,7 @@ def show_pictures(
     """
     require_role(gate, actor, "quality.frames", *COUNTERS)
     with gate.database.read() as session:
-        _known_row(session.get(ReleaseRow, release), release)
-        built, looked = _looked(gate, session.get_one(ReleaseRow, release), session)
+        built, looked = _looked(gate, known_release(session, release), session)
     pictures = looked.sample.pictures
     wanted = [p.number for p in pictures if p.number not in looked.counts] if numbers is None else numbers
     event = _reading(release, actor)
@@ -204,8 +204,7 @@ def sign_counts(
     """
     counts = list(counts)
     with gate.database.read() as session:
-        row = _known_row(session.get(ReleaseRow, release), release)
-        built, looked = _looked(gate, row, session)
+        built, looked = _looked(gate, known_release(session, release), session)
     require_sampled(counts, looked.sample)
     payload = record_payload(built, looked.sample, reviewer, counts, gate.clock())
     return sign_statement(key, RECORD_TYPE, thumbprint(key), payload)
@@ -231,7 +230,7 @@ def record_counts(gate: Gate, release: str, statement: str, *, actor: Actor) -> 
     require_role(gate, actor, "quality.record", *COUNTERS)
     digest = hashlib.sha256(statement.encode()).hexdigest()
     with gate.database.read() as session:
-        row = _open_row(session.get(ReleaseRow, release), release)
+        row = _open_row(known_release(session, release))
         built, kek = load_built(gate, session, release), row.kek_id
         sample = load_sample(gate, session, built)
         if sample is None:
@@ -296,14 +295,7 @@ def _record(
             )
 
 
-def _known_row(row: ReleaseRow | None, release: str) -> ReleaseRow:
-    if row is None:
-        raise NotFoundError(f"no such release (got {release!r})")
-    return row
-
-
-def _open_row(row: ReleaseRow | None, release: str) -> ReleaseRow:
-    row = _known_row(row, release)
+def _open_row(row: ReleaseRow) -> ReleaseRow:
     if row.state not in _OPEN:
         raise StageOrderError(f"release is not open to a review (got state {row.state!r})")
     return row
