@@ -270,9 +270,10 @@ def _approvals(twin: Mapping[str, Any], manifest: Mapping[str, Any]) -> tuple[in
 def _is_known(statement: str) -> bool:
     """Whether a signature is one that this verifier can check; another one is never taken for checked."""
     try:
-        return bool(json.loads(_url_decoded(statement.split(".", maxsplit=1)[0])).get("alg") == "Ed25519")
+        algorithm = json.loads(_url_decoded(statement.split(".", maxsplit=1)[0])).get("alg")
     except (ValueError, AttributeError, verify.BadExportError):
         return False
+    return algorithm in {name for name, _ in _KEYS.values()}
 
 
 def _receipt(

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import rfc8785
-from joserfc.jwk import OKPKey
 
 from audit.events import EventType, Outcome
 from audit.ledger import Ledger
@@ -14,7 +13,7 @@ from gateway.errors import EvidenceError
 from gateway.flow.gate import Gate
 from gateway.models.statements import digest_of, verified
 from gateway.people.registry import ACT_TYPE, Actor
-from gateway.vault.jws import sign_statement, thumbprint
+from gateway.vault.jws import PrivateKey, sign_statement, thumbprint
 from gateway.vault.values import open_value, seal_value
 
 _PAGE = 1000
@@ -38,7 +37,7 @@ class SignedFile:
 
 
 def sign_file(
-    gate: Gate, content: bytes, *, act: str, says: Mapping[str, str], actor: Actor, key: OKPKey
+    gate: Gate, content: bytes, *, act: str, says: Mapping[str, str], actor: Actor, key: PrivateKey
 ) -> SignedFile:
     """Sign and seal a file; nothing is stored.
 

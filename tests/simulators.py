@@ -6,7 +6,7 @@ import json
 import math
 import secrets
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-from joserfc.jwk import OKPKey
 from PIL import Image
 
 from gateway.app import initialise, open_gate
@@ -45,7 +44,7 @@ from gateway.review.quality import draw_sample, record_counts, sign_counts
 from gateway.review.quality_counts import KindCount, PictureCount
 from gateway.review.quality_standing import Quality, quality_standing
 from gateway.settings import Settings
-from gateway.vault.jws import generate_person_key, public_text
+from gateway.vault.jws import PrivateKey, generate_person_key, public_text
 from gateway.vault.keys import Keystore
 from gateway.vault.root import INSECURE_TEST_ARGON2, Argon2Cost
 from gateway.vault.suites import suite_by_name
@@ -65,7 +64,7 @@ PASSPHRASE = "a test passphrase that opens nothing else"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
     actor: Actor
-    key: OKPKey
+    key: PrivateKey
 
 
 def zone_file(*rings: tuple[str, float, float, float], version: int = 1) -> bytes:
@@ -153,6 +152,7 @@ class House:
     database_url: str | None = None
     settings_changes: dict[str, object] = field(default_factory=dict)
     argon2: Argon2Cost = INSECURE_TEST_ARGON2
+    person_key: Callable[[], PrivateKey] = generate_person_key
 
     def __post_init__(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
@@ -176,7 +176,7 @@ class House:
     def enrol(
         self, gate: Gate, person: str, *roles: str, recipient: str | None = None, **more: str
     ) -> Person:
-        key = generate_person_key()
+        key = self.person_key()
         enrol_person(
             gate,
             NewPerson(

@@ -5,21 +5,20 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from joserfc.jwk import OKPKey
 from starlette.requests import Request
 
 from audit.events import EventType
 from gateway.api.idempotency import claim_key
 from gateway.api.nonces import NonceStore
 from gateway.api.rates import RateLimitedError, Rates
-from gateway.api.refusals import SignatureRefusedError
+from gateway.api.refusals import SignatureReason, SignatureRefusedError
 from gateway.api.signatures import VerifiedRequest, check_content, signed_url, verify_request
 from gateway.errors import InvalidRequestError, UnauthenticatedError
 from gateway.flow.acts import entered, refused
 from gateway.flow.gate import Gate
 from gateway.people.records import PersonRow, VehicleRow
-from gateway.people.registry import Actor, actor_of
-from gateway.vault.jws import ed25519_key_of
+from gateway.people.registry import Actor, actor_of, require_suitable
+from gateway.vault.jws import PublicKey, public_key_of
 
 _SAFE = frozenset({"GET", "HEAD"})
 
@@ -31,7 +30,7 @@ class Caller:
     actor: Actor
     act: str
     request: VerifiedRequest
-    public_key: OKPKey
+    public_key: PublicKey
 
 
 def act_of(request: Request) -> str:
@@ -68,14 +67,19 @@ def authenticate(gate: Gate, nonces: NonceStore, request: Request, *, kind: str)
     """
     found: dict[str, PersonRow | VehicleRow] = {}
 
-    def resolve(keyid: str) -> OKPKey | None:
+    def resolve(keyid: str) -> PublicKey | None:
         with gate.database.read() as session:
             row: PersonRow | VehicleRow | None
             row = session.get(VehicleRow, keyid) if kind == "vehicle" else session.get(PersonRow, keyid)
         if row is None or row.suspended_at is not None:
             return None
+        key = public_key_of(row.public_jwk)
+        try:
+            require_suitable(gate, key)
+        except InvalidRequestError as error:
+            raise SignatureRefusedError(SignatureReason.ALGORITHM, str(error)) from error
         found[keyid] = row
-        return ed25519_key_of(row.public_jwk)
+        return key
 
     headers = [(k.decode("latin-1"), v.decode("latin-1")) for k, v in request.scope["headers"]]
     try:
@@ -105,7 +109,7 @@ def authenticate(gate: Gate, nonces: NonceStore, request: Request, *, kind: str)
         actor=_actor(gate, row, proof),
         act=act_of(request),
         request=verified,
-        public_key=ed25519_key_of(row.public_jwk),
+        public_key=public_key_of(row.public_jwk),
     )
 
 

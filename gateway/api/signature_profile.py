@@ -1,9 +1,9 @@
 """The signature profile of Fleetgate: what a signature must say and cover (RFC 9421 sections 2 and 3.2).
 
-One signature per request, algorithm ``ed25519``, tag ``fleetgate``, parameters ``created``, ``expires``,
-``nonce``, ``keyid``, ``alg`` and ``tag`` all present. It covers the method, the target (``@target-uri``, or
-``@authority``, ``@path`` and ``@query``), ``content-digest`` where the request has a body and
-``fleetgate-purpose`` and ``idempotency-key`` where the request states one.
+One signature per request, algorithm ``ed25519`` (``sm2-sm3`` for an SM2 key), tag ``fleetgate``, parameters
+``created``, ``expires``, ``nonce``, ``keyid``, ``alg`` and ``tag`` all present. It covers the method, the target
+(``@target-uri``, or ``@authority``, ``@path`` and ``@query``), ``content-digest`` where the request has a body
+and ``fleetgate-purpose`` and ``idempotency-key`` where the request states one.
 """
 
 import re
@@ -14,9 +14,11 @@ from typing import Any, Final
 
 from http_message_signatures import HTTPMessageSignaturesException, HTTPMessageVerifier
 from http_message_signatures.algorithms import ED25519
-from joserfc.jwk import OKPKey
 
 from gateway.api.refusals import SignatureReason, SignatureRefusedError
+from gateway.api.sm2_signatures import Sm2Sm3
+from gateway.vault.jws import PublicKey
+from gateway.vault.sm2 import Sm2PublicKey
 
 TAG: Final = "fleetgate"
 PURPOSE_HEADER: Final = "fleetgate-purpose"
@@ -26,9 +28,10 @@ DEFAULT_MAX_AGE_S: Final = 60
 TARGET_PARTS: Final = ("@authority", "@path", "@query")
 
 _PARAMETERS: Final = frozenset({"created", "expires", "nonce", "keyid", "alg", "tag"})
+_ALGORITHMS: Final = (ED25519.algorithm_id, Sm2Sm3.algorithm_id)
 _NONCE: Final = re.compile(r"[A-Za-z0-9_\-+/=]{16,128}")
 
-KeyResolver = Callable[[str], OKPKey | None]
+KeyResolver = Callable[[str], PublicKey | None]
 FieldLines = Mapping[str, Sequence[str]]
 
 
@@ -51,13 +54,13 @@ class ProfileVerifier(HTTPMessageVerifier):
         self.now = now.timestamp()
         self.max_age_s = max_age_s
         self.covered: list[str] = []
-        self.key: OKPKey | None = None
+        self.key: PublicKey | None = None
 
     def resolve_public_key(self, key_id: str) -> Any:
         """The key that step 6 resolved; the library asks once the steps before it have passed."""
         if self.key is None:
             raise HTTPMessageSignaturesException(f"key {key_id!r} was not resolved")
-        return self.key.public_key
+        return self.key if isinstance(self.key, Sm2PublicKey) else self.key.public_key
 
     def validate_created_and_expires(self, sig_input: Any, max_age: timedelta | None = None) -> None:
         """Check parameters, times, coverage and key, in this order; the caller's clock decides.
@@ -75,6 +78,14 @@ class ProfileVerifier(HTTPMessageVerifier):
         key = self.resolve_key(keyid)  # 6
         if key is None:
             raise SignatureRefusedError(SignatureReason.UNKNOWN_KEY, f"keyid {keyid!r}")
+        # The key decides, never the request; the library then holds ``alg`` against it.
+        self.signature_algorithm = Sm2Sm3 if isinstance(key, Sm2PublicKey) else ED25519
+        if sig_input.params["alg"] != self.signature_algorithm.algorithm_id:
+            raise SignatureRefusedError(
+                SignatureReason.ALGORITHM,
+                f"alg of {keyid!r} (got {sig_input.params['alg']!r}, expected "
+                f"{self.signature_algorithm.algorithm_id!r})",
+            )
         self.key = key
 
     def _check_times(self, params: Mapping[str, Any]) -> None:
@@ -142,9 +153,9 @@ def _check_parameters(params: Mapping[str, Any]) -> None:
         raise SignatureRefusedError(
             SignatureReason.PARAMETERS, f"parameters (got {sorted(got)}, expected {sorted(_PARAMETERS)})"
         )
-    if params["alg"] != ED25519.algorithm_id:
+    if params["alg"] not in _ALGORITHMS:
         raise SignatureRefusedError(
-            SignatureReason.ALGORITHM, f"alg (got {params['alg']!r}, expected {ED25519.algorithm_id!r})"
+            SignatureReason.ALGORITHM, f"alg (got {params['alg']!r}, expected one of {_ALGORITHMS})"
         )
     if params["tag"] != TAG:
         raise SignatureRefusedError(

@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 from http_message_signatures import HTTPMessageSigner, MappingKeyResolver
 from http_message_signatures.algorithms import ED25519
-from joserfc.jwk import OKPKey
 
 from gateway.api.signature_profile import (
     DEFAULT_MAX_AGE_S,
@@ -17,6 +16,9 @@ from gateway.api.signature_profile import (
     TAG,
     TARGET_PARTS,
 )
+from gateway.api.sm2_signatures import Sm2Sm3
+from gateway.vault.jws import PrivateKey
+from gateway.vault.sm2 import Sm2PrivateKey
 
 
 def _utc_now() -> datetime:
@@ -26,26 +28,26 @@ def _utc_now() -> datetime:
 class SignatureAuth(httpx.Auth):
     """Signs method, target, content digest and purpose; a request that is sent again is signed anew."""
 
-    def __init__(self, *, keyid: str, key: OKPKey, now: Callable[[], datetime] = _utc_now) -> None:
+    def __init__(self, *, keyid: str, key: PrivateKey, now: Callable[[], datetime] = _utc_now) -> None:
         """Bind a signer to its key.
 
         Args:
             keyid: The identifier under which the gateway knows the key.
-            key: The Ed25519 private key.
+            key: The Ed25519 or SM2 private key.
             now: The clock.
 
         Raises:
-            ValueError: The key is not an Ed25519 private key.
+            ValueError: The key is not such a private key.
         """
-        private: Any = key.private_key
-        if private is None or key.curve_name != "Ed25519":
+        private: Any = key if isinstance(key, Sm2PrivateKey) else key.private_key
+        if not isinstance(key, Sm2PrivateKey) and (private is None or key.curve_name != "Ed25519"):
             raise ValueError(
                 f"signing key (got {key.curve_name}, private: {key.is_private}, expected Ed25519 private)"
             )
         self._keyid = keyid
         self._now = now
         self._signer = HTTPMessageSigner(
-            signature_algorithm=ED25519,
+            signature_algorithm=Sm2Sm3 if isinstance(key, Sm2PrivateKey) else ED25519,
             key_resolver=MappingKeyResolver(public_keys={}, private_keys={keyid: private}),
         )
 

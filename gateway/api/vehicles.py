@@ -18,6 +18,7 @@ from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, load_manifest, receive_item
 from gateway.flow.records import ItemRow, RecordingRow
 from gateway.vault.intake_generations import accepted_keys
+from gateway.vault.jws import ed25519_key_of
 from gateway.vehicles.agent import RECORDINGS_PATH
 from gateway.vehicles.manifest import read_manifest
 from gateway.vehicles.outbox import open_manifest
@@ -106,7 +107,7 @@ def vehicle_routes(gate: Gate, nonces: NonceStore, received: Callable[[str], Non
         body = json_object(checked_body(caller, await read_body(request)))
         sealed = "sealed_manifest" in body
         statement = await run_in_threadpool(_statement, gate, body)
-        manifest = await run_in_threadpool(read_manifest, statement, caller.public_key)
+        manifest = await run_in_threadpool(read_manifest, statement, ed25519_key_of(caller.public_key))
         if manifest.vehicle != caller.actor.id:
             raise UnauthenticatedError(f"manifest is of another vehicle (got {manifest.vehicle!r})")
         delivery = Delivery(manifest=manifest, source="vehicle", manifest_signed=True, manifest_sealed=sealed)

@@ -58,7 +58,8 @@ from gateway.review.quality_counts import KindCount, PictureCount
 from gateway.review.quality_standing import Quality, quality_standing
 from gateway.server import create_app
 from gateway.settings import Settings
-from gateway.vault.jws import generate_person_key, public_text, save_private_key
+from gateway.vault.jws import generate_person_key, public_text
+from gateway.vault.key_files import save_private_key
 from gateway.vehicles.agent import Collection, VehicleAgent
 
 app = typer.Typer()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from joserfc.jwk import OKPKey
 
 from anonymize.finding import FindingKind
 from anonymize.media.detection import Detector
@@ -22,6 +21,7 @@ from gateway.flow.gate import Gate
 from gateway.models.evaluations import store_evaluation, summary
 from gateway.models.registry import KEEPERS
 from gateway.people.registry import Actor
+from gateway.vault.jws import PrivateKey
 
 
 @reporting
@@ -102,7 +102,7 @@ def _active(gate: Gate, name: str) -> Detector:
 
 def _officer(
     gate: Gate, person: str | None, key: Path | None, passphrase: Path | None
-) -> tuple[Actor, OKPKey]:
+) -> tuple[Actor, PrivateKey]:
     if person is None or key is None or passphrase is None:
         raise UnauthenticatedError(
             "a compliance officer stores figures (expected --as, --key, --key-passphrase-file)"

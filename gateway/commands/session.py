@@ -10,7 +10,6 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import pydantic
 import typer
-from joserfc.jwk import OKPKey
 from sqlalchemy.exc import SQLAlchemyError
 
 from anonymize.errors import AnonymizeError
@@ -22,7 +21,8 @@ from gateway.flow.gate import Gate
 from gateway.people.registry import Actor, prove, require_role
 from gateway.settings import Settings
 from gateway.vault.errors import VaultError
-from gateway.vault.jws import load_private_key
+from gateway.vault.jws import PrivateKey
+from gateway.vault.key_files import load_person_key
 from policies.errors import PolicyError
 
 EXIT_REFUSED = 1
@@ -77,7 +77,7 @@ def first_line(path: Path) -> str:
 
 def acting(
     gate: Gate, person: str, key_file: Path, passphrase_file: Path, act: str, *roles: str
-) -> tuple[Actor, OKPKey]:
+) -> tuple[Actor, PrivateKey]:
     """Prove who is acting, by possession of the enrolled key, and that they hold one of the roles.
 
     Raises:
@@ -85,7 +85,7 @@ def acting(
         UnauthenticatedError: The key is not that person's; the attempt is in the ledger.
         ForbiddenError: The person holds none of the roles; the attempt is in the ledger.
     """
-    key = load_private_key(key_file, first_line(passphrase_file))
+    key = load_person_key(key_file, first_line(passphrase_file))
     return require_role(gate, prove(gate, person, key, act), act, *roles), key
 
 

@@ -1,6 +1,7 @@
 """Commands that set a gate up: init, keys, people, vehicles, certificates, recipients, purposes, zones, policy."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
@@ -35,7 +36,9 @@ from gateway.people.registry import (
     register_purpose,
     register_recipient,
 )
-from gateway.vault.jws import generate_person_key, public_text, save_private_key, thumbprint
+from gateway.vault.jws import PrivateKey, generate_person_key, public_text, thumbprint
+from gateway.vault.key_files import save_private_key
+from gateway.vault.sm2 import Sm2PrivateKey
 
 app = typer.Typer(no_args_is_help=True)
 key_app = typer.Typer(help="Keys of people and vehicles.", no_args_is_help=True)
@@ -45,6 +48,13 @@ certificate_app = typer.Typer(help="Surveying certificates.", no_args_is_help=Tr
 recipient_app = typer.Typer(help="Organisations that may receive releases.", no_args_is_help=True)
 purpose_app = typer.Typer(help="Registered purposes.", no_args_is_help=True)
 zones_app = zones.app
+
+
+class KeyAlgorithm(StrEnum):
+    """What a key of a person signs with."""
+
+    ED25519 = "ed25519"
+    SM2 = "sm2"
 
 
 @app.command()
@@ -75,11 +85,16 @@ def key_new(
         Path, typer.Option("--key-passphrase-file", help="File whose first line protects the key.")
     ],
     *,
+    algorithm: Annotated[
+        KeyAlgorithm,
+        typer.Option(help="`sm2` for people of a gate whose suite is `sm4gcm-sm3-sm2`; no other takes it."),
+    ] = KeyAlgorithm.ED25519,
     public: Annotated[Path | None, typer.Option(help="File to write the public half to as well.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make an Ed25519 key pair; the private half is written encrypted, the public half printed."""
-    key = generate_person_key()
+    """Make a key pair, Ed25519 or SM2; the private half is written encrypted, the public half printed."""
+    sm2 = algorithm is KeyAlgorithm.SM2
+    key: PrivateKey = Sm2PrivateKey.generate() if sm2 else generate_person_key()
     save_private_key(key, file, first_line(passphrase_file))
     if public is not None:
         public.write_text(public_text(key) + "\n", encoding="utf-8")

@@ -19,7 +19,8 @@ from gateway.commands.service import require_tls
 from gateway.commands.session import Json, KeyPassphrase, first_line, report, reporting
 from gateway.errors import ConfigurationError, ConflictError, NotInitialisedError
 from gateway.vault.durable import write_once
-from gateway.vault.jws import generate_person_key, load_private_key, save_private_key
+from gateway.vault.jws import generate_person_key
+from gateway.vault.key_files import load_private_key, save_private_key
 
 app = typer.Typer(
     help="Witness ledgers: cosign their checkpoints, refuse forks and rollbacks.", no_args_is_help=True

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from joserfc.jwk import OKPKey
 
 from audit.events import EventType, Outcome
 from audit.query import EntryFilter, find_page
@@ -32,7 +31,7 @@ from gateway.flow.records import ApprovalRow, ReleaseRow
 from gateway.people.records import PersonRow
 from gateway.people.registry import Actor, certificate_for
 from gateway.vault.errors import StatementError
-from gateway.vault.jws import public_key_of, sign_statement, thumbprint, verify_statement
+from gateway.vault.jws import PrivateKey, public_key_of, sign_statement, thumbprint, verify_statement
 
 APPROVAL_TYPE = "fleetgate-approval+jwt"
 _OPEN = (ReleaseState.JUDGED, ReleaseState.APPROVED)
@@ -55,7 +54,7 @@ def approval_payload(judged: Judged, approver: str, signed_at: datetime) -> dict
     }
 
 
-def sign_approval(judged: Judged, approver: str, key: OKPKey, signed_at: datetime) -> str:
+def sign_approval(judged: Judged, approver: str, key: PrivateKey, signed_at: datetime) -> str:
     """Sign an approval with the operator's own key."""
     return sign_statement(key, APPROVAL_TYPE, thumbprint(key), approval_payload(judged, approver, signed_at))
 

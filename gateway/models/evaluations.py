@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from joserfc.jwk import OKPKey
 from pydantic import TypeAdapter, ValidationError
 
 from anonymize.media.detection import set_digest
@@ -24,7 +23,7 @@ from gateway.models.records import ModelEvaluationRow
 from gateway.models.registry import KEEPERS, registered_models
 from gateway.models.statements import digest_of, verified
 from gateway.people.registry import ACT_TYPE, Actor, require_role
-from gateway.vault.jws import sign_statement, thumbprint
+from gateway.vault.jws import PrivateKey, sign_statement, thumbprint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +36,7 @@ class StoredEvaluation:
     stored_at: datetime
 
 
-def store_evaluation(gate: Gate, quality: Quality, *, actor: Actor, key: OKPKey) -> StoredEvaluation:
+def store_evaluation(gate: Gate, quality: Quality, *, actor: Actor, key: PrivateKey) -> StoredEvaluation:
     """Keep an evaluation's figures under a compliance officer's signature; the same figures are kept once.
 
     Raises:

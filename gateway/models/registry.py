@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Final, Literal, get_args
 
 import sqlalchemy as sa
-from joserfc.jwk import OKPKey
 
 from anonymize.errors import ModelError
 from anonymize.media.model_card import ModelCard, card_of, embedded_cards
@@ -19,7 +18,7 @@ from gateway.models.records import ModelRow
 from gateway.models.statements import card_text, digest_of, verified
 from gateway.models.weights import store_weights
 from gateway.people.registry import ACT_TYPE, Actor, require_role
-from gateway.vault.jws import sign_statement, thumbprint
+from gateway.vault.jws import PrivateKey, sign_statement, thumbprint
 
 Use = Literal["masking", "residual", "both"]
 USES: Final[tuple[str, ...]] = get_args(Use)
@@ -48,7 +47,7 @@ class RegisteredModel:
 
 
 def add_model(
-    gate: Gate, card: ModelCard, content: bytes, *, use: str, actor: Actor, key: OKPKey
+    gate: Gate, card: ModelCard, content: bytes, *, use: str, actor: Actor, key: PrivateKey
 ) -> RegisteredModel:
     """Register a model under a compliance officer's signature; from then on every image passes it.
 
@@ -118,7 +117,7 @@ def _addition(card: ModelCard, text: str, use: str) -> dict[str, str]:
     }
 
 
-def retire_model(gate: Gate, name: str, *, actor: Actor, key: OKPKey) -> RegisteredModel:
+def retire_model(gate: Gate, name: str, *, actor: Actor, key: PrivateKey) -> RegisteredModel:
     """Take a model out of use under a compliance officer's signature; its row, file and name remain.
 
     Raises:

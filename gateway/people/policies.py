@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from joserfc.jwk import OKPKey
 
 from audit.events import EventType
 from gateway.errors import ConflictError, EvidenceError, ForbiddenError, InvalidRequestError, NotFoundError
@@ -16,7 +15,7 @@ from gateway.models.statements import digest_of, verified
 from gateway.people.policy_in_force import load_files, store_files
 from gateway.people.records import PersonRow, PolicyProposalRow, PolicyStatementRow
 from gateway.people.registry import ACT_TYPE, REGISTRARS, Actor, require_role
-from gateway.vault.jws import sign_statement, thumbprint
+from gateway.vault.jws import PrivateKey, sign_statement, thumbprint
 from policies.bundle import VerifiedBundle, sign_bundle
 from policies.difference import VectorChange, changed_vectors
 from policies.drafts import Draft, draft_of, require_same_questions, shipped_draft
@@ -78,7 +77,7 @@ def examine(files: Mapping[str, bytes]) -> Examined:
 
 
 def propose_bundle(
-    gate: Gate, files: Mapping[str, bytes], period: Period, *, accepted: bool, actor: Actor, key: OKPKey
+    gate: Gate, files: Mapping[str, bytes], period: Period, *, accepted: bool, actor: Actor, key: PrivateKey
 ) -> Examined:
     """Propose a bundle under one's own signature; another person puts it into force.
 
@@ -142,7 +141,7 @@ def _proposal(examined: Examined, period: Period) -> dict[str, Any]:
     }
 
 
-def install_bundle(gate: Gate, bundle_digest: str, *, actor: Actor, key: OKPKey) -> VerifiedBundle:
+def install_bundle(gate: Gate, bundle_digest: str, *, actor: Actor, key: PrivateKey) -> VerifiedBundle:
     """Put a proposed bundle into force for its period: a second person signs, and the gate states it (law 8).
 
     The newest proposal of the digest counts. Everything is examined anew. A running gate judges by the bundle that

@@ -28,7 +28,17 @@ from gateway.people.records import (
     VehicleRow,
 )
 from gateway.vault.errors import StatementError
-from gateway.vault.jws import ed25519_key_of, public_key_of, sign_statement, thumbprint, verify_statement
+from gateway.vault.jws import (
+    PrivateKey,
+    PublicKey,
+    ed25519_key_of,
+    public_key_of,
+    sign_statement,
+    thumbprint,
+    verify_statement,
+)
+from gateway.vault.sm2 import Sm2PublicKey
+from gateway.vault.suites import SM2SM3, SM4GCM, suite_by_name
 
 ROLES = frozenset({"operator", "auditor", "compliance_officer", "annotator", "engineer", "administrator"})
 LEDGER_READERS = ("auditor", "compliance_officer")
@@ -101,7 +111,7 @@ def require_person(session: ReadSession | WriteSession, person_id: str) -> Perso
     return row
 
 
-def prove(gate: Gate, person_id: str, key: OKPKey, act: str) -> Actor:
+def prove(gate: Gate, person_id: str, key: PrivateKey, act: str) -> Actor:
     """Prove possession of an enrolled key for one act on this machine.
 
     Raises:
@@ -115,11 +125,28 @@ def prove(gate: Gate, person_id: str, key: OKPKey, act: str) -> Actor:
     try:
         if row is None or row.suspended_at is not None:
             raise UnauthenticatedError(f"no active person has this id (got {person_id!r})")
-        verify_statement(statement, ACT_TYPE, public_key_of(row.public_jwk))
-    except (StatementError, UnauthenticatedError) as error:
+        enrolled = public_key_of(row.public_jwk)
+        verify_statement(statement, ACT_TYPE, enrolled)
+        require_suitable(gate, enrolled)
+    except (StatementError, UnauthenticatedError, InvalidRequestError) as error:
         refused(gate, EventType.AUTH_REQUEST_REFUSE, actor="unknown", object_id=act, reason="unauthenticated")
         raise UnauthenticatedError(f"the key is not that of {person_id!r}: {error}") from error
     return actor_of(row, proof=_digest(statement.encode()))
+
+
+def require_suitable(gate: Gate, key: PublicKey) -> None:
+    """Let only keys act that the gate's suite signs by: Ed25519 in either, SM2 in the commercial one.
+
+    What an SM2 key signed before stays verifiable under the other suite; nothing new is taken from it.
+
+    Raises:
+        InvalidRequestError: The key is an SM2 key, and the gate's suite is another.
+    """
+    suite = suite_by_name(gate.settings.suite)
+    if isinstance(key, Sm2PublicKey) and suite.signature != SM2SM3:
+        raise InvalidRequestError(
+            f"the gate's suite takes no SM2 keys of people (got suite {suite.name!r}, expected {SM4GCM.name!r})"
+        )
 
 
 def _digest(content: bytes) -> str:
@@ -161,7 +188,7 @@ def enrol_person(gate: Gate, person: NewPerson, *, by: str) -> None:
     """Enrol a person; enrolling the same person with the same key again changes nothing.
 
     Raises:
-        InvalidRequestError: A role, country code or recipient is unknown.
+        InvalidRequestError: A role, country code or recipient is unknown, or the gate's suite knows no SM2.
         ConflictError: The id or key belongs to somebody else.
     """
     unknown = sorted(set(person.roles) - ROLES)
@@ -176,7 +203,9 @@ def enrol_person(gate: Gate, person: NewPerson, *, by: str) -> None:
         with gate.database.read() as session:
             if session.get(RecipientRow, person.recipient) is None:
                 raise InvalidRequestError(f"recipient is not registered (got {person.recipient!r})")
-    thumb = thumbprint(ed25519_key_of(person.public_jwk))
+    key = public_key_of(person.public_jwk)
+    require_suitable(gate, key)
+    thumb = thumbprint(key)
     with recorded(
         gate,
         EventType.PEOPLE_PERSON_ENROL,
@@ -247,7 +276,7 @@ def vehicle_key(gate: Gate, vehicle_id: str) -> OKPKey:
     return ed25519_key_of(row.public_jwk)
 
 
-def check_in_carrier(gate: Gate, carrier_id: str, *, actor: Actor, key: OKPKey) -> None:
+def check_in_carrier(gate: Gate, carrier_id: str, *, actor: Actor, key: PrivateKey) -> None:
     """Record a disk's check-in, signed by a compliance officer (rule 3).
 
     Raises:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import rfc8785
 import sqlalchemy as sa
-from joserfc.jwk import OKPKey
 
 from anonymize.geo.zone_file import is_draft
 from anonymize.geo.zones import ZoneSet
@@ -18,7 +17,7 @@ from gateway.people.records import PersonRow, ZoneFileRow
 from gateway.people.registry import ACT_TYPE, Actor
 from gateway.signed_files import completed
 from gateway.vault.errors import StatementError
-from gateway.vault.jws import public_key_of, sign_statement, thumbprint, verify_statement
+from gateway.vault.jws import PrivateKey, public_key_of, sign_statement, thumbprint, verify_statement
 from gateway.vault.values import open_value, seal_value
 
 _INSTALL = "zones.install"
@@ -37,7 +36,7 @@ def _zone_context(digest: str) -> bytes:
     return rfc8785.dumps({"digest": digest, "role": "zones"})
 
 
-def install_zones(gate: Gate, content: bytes, *, actor: Actor, key: OKPKey) -> InstalledZones:
+def install_zones(gate: Gate, content: bytes, *, actor: Actor, key: PrivateKey) -> InstalledZones:
     """Install a restricted-zone file under a compliance officer's signature; the highest version is in force.
 
     Raises:

@@ -8,8 +8,6 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from joserfc.jwk import OKPKey
-
 from anonymize.errors import AnonymizeError
 from anonymize.media.frame_sheet import frame_sheet
 from audit.events import Event, EventType
@@ -54,7 +52,7 @@ from gateway.review.quality_sample import (
     terms_in_force,
 )
 from gateway.review.quality_standing import COUNTERS, Looked, counter_fault, looked_at
-from gateway.vault.jws import sign_statement, thumbprint
+from gateway.vault.jws import PrivateKey, sign_statement, thumbprint
 from gateway.vault.values import seal_value
 
 READERS = ("operator", "compliance_officer", "auditor")
@@ -193,7 +191,7 @@ def _sheet(gate: Gate, built: Built, sample: Sample, picture: SampledPicture, ac
 
 
 def sign_counts(
-    gate: Gate, release: str, counts: Iterable[PictureCount], *, reviewer: str, key: OKPKey
+    gate: Gate, release: str, counts: Iterable[PictureCount], *, reviewer: str, key: PrivateKey
 ) -> str:
     """Sign counts with the reviewer's own key.
 

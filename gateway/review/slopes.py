@@ -6,8 +6,6 @@ The officer signs the digest of the built candidate together with the digest of 
 import hashlib
 from typing import Any
 
-from joserfc.jwk import OKPKey
-
 from audit.events import EventType
 from gateway.errors import ApprovalInvalidError, EvidenceError, InvalidRequestError, StageOrderError
 from gateway.flow.acts import intended, refused
@@ -31,7 +29,7 @@ from gateway.review.slope_evidence import (
     verify_review,
     waiting_in,
 )
-from gateway.vault.jws import sign_statement, thumbprint
+from gateway.vault.jws import PrivateKey, sign_statement, thumbprint
 from gateway.vault.values import seal_value
 
 READERS = ("operator", DECIDER, "auditor")
@@ -63,7 +61,7 @@ def list_waiting(gate: Gate, release: str, *, actor: Actor) -> dict[str, Any]:
 
 
 def sign_review(
-    gate: Gate, release: str, verdict: Verdict, reason: str, *, reviewer: str, key: OKPKey
+    gate: Gate, release: str, verdict: Verdict, reason: str, *, reviewer: str, key: PrivateKey
 ) -> str:
     """Sign a decision over a built candidate with the officer's own key.
 

@@ -6,10 +6,7 @@ is refused, so one statement has one form.
 """
 
 import json
-import os
-import unicodedata
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final, NoReturn, cast
 
 import rfc8785
@@ -18,8 +15,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OKPKey
 from joserfc.util import json_b64encode, urlsafe_b64decode, urlsafe_b64encode
 
-from gateway.vault.durable import storage, write_once
-from gateway.vault.errors import KeyExistsError, KeyUnavailableError, PassphraseError, StatementError
+from gateway.vault.errors import StatementError
 from gateway.vault.sm2 import CURVE as SM2_CURVE
 from gateway.vault.sm2 import Sm2PrivateKey, Sm2PublicKey
 from gateway.vault.suites import ED25519, SM2SM3
@@ -233,55 +229,6 @@ def generate_person_key() -> OKPKey:
     return OKPKey.generate_key(_CURVE)
 
 
-def save_private_key(key: OKPKey, path: Path, passphrase: bytes | str) -> None:
-    """Write a private key durably as encrypted PKCS#8 PEM of mode 0600, to a path that is free.
-
-    Raises:
-        PassphraseError: The passphrase is empty.
-        KeyExistsError: The path is taken.
-        StorageError: The file could not be written.
-    """
-    if not passphrase:
-        raise PassphraseError("a private key is never written without a passphrase (got an empty one)")
-    try:
-        write_once(path, key.as_pem(private=True, password=_text(passphrase)))
-    except FileExistsError:
-        raise KeyExistsError(
-            f"cannot write a private key to '{path.name}': a file of that name exists"
-        ) from None
-
-
-def load_private_key(path: Path, passphrase: bytes | str) -> OKPKey:
-    """Read a key that :func:`save_private_key` wrote.
-
-    Raises:
-        KeyUnavailableError: There is no such file, others may read it, or it holds no encrypted Ed25519 key.
-        PassphraseError: The passphrase is wrong.
-    """
-    if not path.is_file():
-        raise KeyUnavailableError(f"no private key in '{path.name}'")
-    with storage("read file", path.name):
-        mode = path.stat().st_mode & 0o777
-        content = path.read_bytes()
-    if os.name == "posix" and mode & 0o077:
-        raise KeyUnavailableError(
-            f"private key '{path.name}' is exposed (got mode {mode:04o}, expected 0600)"
-        )
-    if not content.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----"):
-        raise KeyUnavailableError(
-            f"'{path.name}' holds no encrypted private key (expected encrypted PKCS#8 PEM)"
-        )
-    try:
-        key = OKPKey.import_key(content, password=_text(passphrase))
-    except (JoseError, ValueError, TypeError) as error:
-        raise PassphraseError(f"the passphrase does not open '{path.name}'") from error
-    if key.curve_name != _CURVE:
-        raise KeyUnavailableError(
-            f"'{path.name}' holds another key (got {key.curve_name}, expected {_CURVE})"
-        )
-    return key
-
-
 def _check_private(key: OKPKey) -> None:
     if key.curve_name != _CURVE or not key.is_private:
         sort = "private key" if key.is_private else "public key"
@@ -311,11 +258,6 @@ def _payload(content: bytes, typ: str) -> dict[str, Any]:
     if not canonical:
         raise StatementError(f"payload of {typ} is not a JSON object in RFC 8785 form")
     return cast("dict[str, Any]", payload)
-
-
-def _text(passphrase: bytes | str) -> str:
-    text = passphrase.decode() if isinstance(passphrase, bytes) else passphrase
-    return unicodedata.normalize("NFC", text)
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -12,9 +12,9 @@ from typing import Final, Self
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from joserfc.util import urlsafe_b64decode, urlsafe_b64encode
-from tongsuopy.crypto import hashes  # type: ignore[import-untyped]
+from tongsuopy.crypto import hashes, serialization  # type: ignore[import-untyped]
 from tongsuopy.crypto.asymciphers import ec  # type: ignore[import-untyped]
-from tongsuopy.crypto.exceptions import InternalError, InvalidSignature  # type: ignore[import-untyped]
+from tongsuopy.crypto.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm  # type: ignore[import-untyped]
 
 from gateway.vault.errors import StatementError
 
@@ -150,6 +150,30 @@ class Sm2PrivateKey:
     def generate(cls) -> Self:
         """A fresh key."""
         return cls((1 + secrets.randbelow(_ORDER - 2)).to_bytes(KEY_LENGTH, "big"))
+
+    @classmethod
+    def from_pem(cls, content: bytes, passphrase: bytes) -> Self:
+        """The key of a PKCS#8 PEM file, encrypted or not.
+
+        Raises:
+            StatementError: The passphrase does not open it, or it holds another key.
+        """
+        try:
+            key = serialization.load_pem_private_key(content, passphrase)
+            curve, value = key.curve.name, key.private_numbers().private_value
+        except (ValueError, TypeError, AttributeError, InternalError, UnsupportedAlgorithm) as error:
+            raise StatementError(f"no SM2 private key opens: {error}") from error
+        if curve != ec.SM2.name:
+            raise StatementError(f"private key (got curve {curve}, expected {CURVE})")
+        return cls(value.to_bytes(KEY_LENGTH, "big"))
+
+    def as_pem(self, passphrase: bytes) -> bytes:
+        """The key as encrypted PKCS#8 PEM: PBES2 of PBKDF2 (HMAC-SHA-256, 2048 rounds) and SM4-CBC."""
+        encryption = serialization.BestAvailableEncryption(passphrase)
+        pem: bytes = self._key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+        )
+        return pem
 
     @property
     def scalar(self) -> bytes:

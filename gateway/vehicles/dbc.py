@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Final
 
 import sqlalchemy as sa
-from joserfc.jwk import OKPKey
 
 from anonymize.can.database import load_database
 from audit.events import EventType
@@ -17,6 +16,7 @@ from gateway.flow.gate import Gate
 from gateway.models.statements import digest_of
 from gateway.people.registry import Actor, require_role
 from gateway.signed_files import SignedFile, completed, open_file, sign_file
+from gateway.vault.jws import PrivateKey
 from gateway.vehicles.records import DbcRow
 
 KEEPERS: Final = ("compliance_officer",)
@@ -47,7 +47,7 @@ class InstalledDbc:
 
 
 def install_dbc(
-    gate: Gate, content: bytes, *, name: str, version: int, actor: Actor, key: OKPKey
+    gate: Gate, content: bytes, *, name: str, version: int, actor: Actor, key: PrivateKey
 ) -> InstalledDbc:
     """Install a DBC under a compliance officer's signature; CAN logs are treated with it from then on.
 

@@ -14,12 +14,12 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from joserfc.jwk import OKPKey
 
 from gateway.api.signatures import content_digest
 from gateway.api.signing import SignatureAuth
 from gateway.flow.gate import Gate
 from gateway.server import create_app
+from gateway.vault.jws import PrivateKey
 from simulators import PURPOSE, SMALL_DRIVE, VEHICLE, House, grant, released
 
 
@@ -32,7 +32,7 @@ class Served:
     url: str
     release: str = ""
 
-    def key(self, who: str) -> OKPKey:
+    def key(self, who: str) -> PrivateKey:
         return self.house.vehicle_key if who == VEHICLE else self.house.people[who].key
 
     def call(

@@ -14,7 +14,7 @@ from audit.leaf import Entry
 from audit.snapshot import open_snapshot
 from gateway.cli import app
 from gateway.settings import Settings
-from gateway.vault.jws import save_private_key
+from gateway.vault.key_files import save_private_key
 from gateway.vault.root import Argon2Cost
 from simulators import PASSPHRASE, START, House, csv_track, sweep
 

@@ -8,8 +8,10 @@ import pytest
 
 from gateway.ceremony import recover_keystore
 from gateway.commands.session import EXIT_REFUSED, EXIT_USAGE
+from gateway.vault.key_files import load_person_key
 from gateway.vault.keys import Keystore
 from gateway.vault.shares import split_secret
+from gateway.vault.sm2 import Sm2PrivateKey
 from gateway.vault.suites import AES256GCM
 
 SECOND = "a second passphrase of this test\n"
@@ -134,3 +136,18 @@ def test_a_lost_root_file_is_rebuilt(quick, tmp_path):
     quick.did("admin", "key", "recover", *files)
     assert Keystore.exists(quick.home / "keystore")
     assert quick.run("audit", "verify", "--json").code == 0
+
+
+def test_an_sm2_key_is_made_and_refused_by_a_gate_of_another_suite(quick, tmp_path):
+    file, public = tmp_path / "person.pem", tmp_path / "person.pub"
+    made = quick.run(
+        "key", "new", file, "--key-passphrase-file", quick.passphrase_file, "--algorithm", "sm2",
+        "--public", public, "--json",
+    )  # fmt: skip
+    assert made.code == 0, made
+    key = load_person_key(file, quick.passphrase_file.read_text())
+    assert isinstance(key, Sm2PrivateKey)
+    assert made.document["thumbprint"] == key.public_key.thumbprint()
+    refusal = quick.act("admin", "person", "add", "newcomer", "--public-key", public, "--role", "auditor")
+    assert refusal.code == EXIT_REFUSED
+    assert "takes no SM2 keys of people" in refusal.document["detail"]

@@ -14,15 +14,15 @@ from joserfc.jwk import OctKey, OKPKey
 from gateway.vault.errors import KeyExistsError, KeyUnavailableError, PassphraseError, StatementError
 from gateway.vault.jws import (
     generate_person_key,
-    load_private_key,
     public_jwk,
     public_text,
     read_unverified_kid,
-    save_private_key,
     sign_statement,
     thumbprint,
     verify_statement,
 )
+from gateway.vault.key_files import load_person_key, load_private_key, save_private_key
+from gateway.vault.sm2 import Sm2PrivateKey
 
 TYP = "fleetgate-test+json"
 KEY = OKPKey.derive_key("a fixed key of these tests")
@@ -214,6 +214,22 @@ def test_person_keys_are_kept_encrypted(tmp_path: Path) -> None:
     with pytest.raises(PassphraseError, match="empty"):
         save_private_key(key, tmp_path / "other.pem", "")
     assert [p.name for p in tmp_path.iterdir()] == ["operator.pem"]
+
+
+def test_sm2_keys_of_people_are_kept_encrypted(tmp_path: Path) -> None:
+    key, path = Sm2PrivateKey.generate(), tmp_path / "operator.pem"
+    save_private_key(key, path, "Pässwort")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.read_bytes().startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    for spelled in ("Pässwort", "Pa\u0308sswort", "Pässwort".encode()):
+        found = load_person_key(path, spelled)
+        assert isinstance(found, Sm2PrivateKey)
+        assert found.scalar == key.scalar
+    for wrong in ("wrong", ""):
+        with pytest.raises(PassphraseError, match="the passphrase does not open"):
+            load_person_key(path, wrong)
+    with pytest.raises(KeyUnavailableError, match="got SM2, expected Ed25519"):
+        load_private_key(path, "Pässwort")
 
 
 def test_person_keys_that_are_not_used(tmp_path: Path) -> None:
