@@ -146,7 +146,7 @@ class GatewayClient:
         with self._answer(_item_path(release, item)) as response:
             if response.status_code != httpx.codes.OK:
                 raise UnexpectedAnswerError(f"status of {name!r} (got {response.status_code}, expected 200)")
-            reader = ItemReader(response, item)
+            reader = ItemReader(response.iter_raw(), item)
             try:
                 yield reader
             finally:

@@ -67,3 +67,9 @@ class DestinationError(PipelineError):
     """The destination folder cannot take the release safely."""
 
     reason = "destination_unsafe"
+
+
+class CacheError(PipelineError):
+    """The cache's folder cannot be used, or a sealed copy in it was altered."""
+
+    reason = "cache_unusable"

@@ -1,10 +1,9 @@
 """A streaming reader that proves what it read."""
 
 import io
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import Any
-
-import httpx
 
 from pipeline.errors import TamperedReleaseError
 from pipeline.manifest import ReleaseItem
@@ -17,10 +16,10 @@ class ItemReader(io.RawIOBase):
     reading raises ``TamperedReleaseError``. Whoever stops before the end has proved nothing.
     """
 
-    def __init__(self, response: httpx.Response, item: ReleaseItem) -> None:
-        """Read the body of ``response`` as ``item``."""
+    def __init__(self, chunks: Iterator[bytes], item: ReleaseItem) -> None:
+        """Read the bytes that ``chunks`` gives as ``item``."""
         super().__init__()
-        self._chunks = response.iter_raw()
+        self._chunks = chunks
         self._item = item
         self._digest = sha256()
         self._count = 0
