@@ -1,4 +1,4 @@
-"""Verifier of a dossier: this file, ``verify.py``, ``verify_sm2.py``, the standard library, ``cryptography``.
+"""Verifier of a dossier: this file, ``verify.py``, ``verify_assertion.py``, ``verify_sm2.py``, ``cryptography``.
 
 Usage: ``python -m audit.verify_dossier FOLDER --release-key KEY --vkey VKEY``, with ``--witness VKEY`` for each
 witness that is trusted and ``--quorum N`` for how many of them are needed (all). Keys are text or files.
@@ -10,8 +10,8 @@ Exit status: 0 the dossier verifies, 1 it does not, 2 the call was wrong.
 4. The twin's checkpoint is checked as ``verify.py`` does, with its witnesses.
 5. Each of its entries is proved to be in the tree; one of them is the publication of this very digest.
 6. The release manifest in the twin is signed by the release key, states that digest and the same items.
-7. Each approval is signed by the key that the twin states, over that digest, by a person who is not the submitter.
-   Those in another form than a statement under Ed25519 or SM2 are counted as not checked.
+7. Each approval is signed over that digest, by a person who is not the submitter: by the key that the twin states,
+   Ed25519 or SM2, or by a security key (WebAuthn) that this key registered. Another form is refused.
 8. ``receipt.json`` proves that the ledger records the digest of ``dossier.jws``.
 """
 
@@ -28,14 +28,21 @@ from typing import Any
 
 try:
     from audit import verify
+    from audit.verify_assertion import is_assertion, read_assertion, verify_assertion
     from audit.verify_sm2 import verify_sm2
 except ImportError:  # copied elsewhere, beside verify.py
     import verify  # type: ignore[import-not-found, no-redef]
+    from verify_assertion import (  # type: ignore[import-not-found, no-redef]
+        is_assertion,
+        read_assertion,
+        verify_assertion,
+    )
     from verify_sm2 import verify_sm2  # type: ignore[import-not-found, no-redef]
 
 STATEMENT = "fleetgate-dossier+jwt"
 MANIFEST = "fleetgate-release+jwt"
 APPROVAL = "fleetgate-approval+jwt"
+ACT = "fleetgate-act+jwt"
 _KEYS = {("OKP", "Ed25519"): ("Ed25519", ("x",)), ("EC", "SM2"): ("SM2SM3", ("x", "y"))}
 _TOLD = ("name", "media_type", "class", "level", "size", "sha256")
 
@@ -53,7 +60,6 @@ class VerifiedDossier:
         absent: Files that were signed and do not lie here.
         entries: Entries that are proved.
         approvals: Approvals that are verified.
-        unchecked: Approvals in a form that this verifier does not check.
     """
 
     release: str
@@ -64,7 +70,6 @@ class VerifiedDossier:
     absent: tuple[str, ...]
     entries: int
     approvals: int
-    unchecked: int
 
 
 def verify_dossier(
@@ -108,7 +113,7 @@ def verify_dossier(
         _published(entries, release)
         manifest = _statement(twin["manifest"], MANIFEST, public)  # 6.
         _manifest(manifest, twin)
-        checked, unchecked = _approvals(twin, manifest)  # 7.
+        checked = _approvals(twin, manifest)  # 7.
         _receipt(folder, said, signed, vkey, witnesses, quorum)  # 8.
     except verify.BadKeyError:
         raise
@@ -123,7 +128,6 @@ def verify_dossier(
         absent=absent,
         entries=len(entries),
         approvals=checked,
-        unchecked=unchecked,
     )
 
 
@@ -243,37 +247,36 @@ def _manifest(manifest: Mapping[str, Any], twin: Mapping[str, Any]) -> None:
         raise verify.BadExportError("the dossier lists other items than the manifest")
 
 
-def _approvals(twin: Mapping[str, Any], manifest: Mapping[str, Any]) -> tuple[int, int]:
-    release, checked, unchecked = twin["release"], 0, 0
+def _approvals(twin: Mapping[str, Any], manifest: Mapping[str, Any]) -> int:
+    release, checked = twin["release"], 0
     if sorted(a["statement"] for a in twin["approvals"]) != sorted(manifest["approvals"]):
         raise verify.BadExportError("the dossier lists other approvals than the manifest")
     for approval in twin["approvals"]:
-        if not _is_known(approval["statement"]):
-            unchecked += 1
-            continue
         try:
             public = _public_of(approval["key"])
         except verify.BadKeyError as exc:
             raise verify.BadExportError(f"key of {approval['approver']}: {exc}") from exc
-        said = _statement(approval["statement"], APPROVAL, public)
+        said = _approved(approval, public)
         stated = (said["release"], said["digest"], said["approver"])
         if stated != (release["id"], release["digest"], approval["approver"]):
             raise verify.BadExportError(f"approval of {approval['approver']} is for something else")
         if approval["approver"] == release["submitter"]:
             raise verify.BadExportError(f"the submitter approved ({approval['approver']})")
         checked += 1
-    if not checked and not unchecked:
+    if not checked:
         raise verify.BadExportError("the dossier holds no approval")
-    return checked, unchecked
+    return checked
 
 
-def _is_known(statement: str) -> bool:
-    """Whether a signature is one that this verifier can check; another one is never taken for checked."""
-    try:
-        algorithm = json.loads(_url_decoded(statement.split(".", maxsplit=1)[0])).get("alg")
-    except (ValueError, AttributeError, verify.BadExportError):
-        return False
-    return algorithm in {name for name, _ in _KEYS.values()}
+def _approved(approval: Mapping[str, Any], public: _Public) -> dict[str, Any]:
+    """What an approver signed, by the key that they are enrolled by or by a security key that it registered."""
+    if not is_assertion(approval["statement"]):
+        return _statement(approval["statement"], APPROVAL, public)
+    document = read_assertion(approval["statement"])
+    registered = _statement(document["registration"], ACT, public)
+    if registered["person"] != approval["approver"]:
+        raise verify.BadExportError(f"security key is registered for {registered['person']!r}")
+    return verify_assertion(document, registered)
 
 
 def _receipt(
@@ -346,8 +349,6 @@ def _told(found: VerifiedDossier) -> str:
         f"digest {found.digest}",
         f"{len(found.files)} files, {found.entries} entries of the ledger, {found.approvals} approvals",
     ]
-    if found.unchecked:
-        lines.append(f"NOTE {found.unchecked} approvals are in a form that is not checked here")
     if found.absent:
         lines.append(f"NOTE signed and not here: {', '.join(found.absent)}")
     return "\n".join(lines)

@@ -67,6 +67,12 @@ class ForbiddenError(GatewayError):
     reason = "forbidden"
 
 
+class SecurityKeysOffError(GatewayError):
+    """The settings name no RP id and origins, without which no security key is trusted."""
+
+    reason = "security_keys_off"
+
+
 class ApprovalInvalidError(EvidenceError):
     """A statement that was offered as an approval does not verify; nothing was recorded but the attempt."""
 

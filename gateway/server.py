@@ -12,7 +12,16 @@ from fastapi.responses import JSONResponse
 
 from audit.errors import LedgerError
 from audit.events import Event, EventType, Outcome
-from gateway.api import auditors, description, downstream, operators, problems, quality, vehicles
+from gateway.api import (
+    auditors,
+    description,
+    downstream,
+    operators,
+    problems,
+    quality,
+    security_keys,
+    vehicles,
+)
 from gateway.api.nonces import MemoryNonceStore
 from gateway.api.rates import Rates
 from gateway.flow.disk import disk_state
@@ -94,6 +103,7 @@ def create_app(gate: Gate) -> FastAPI:
     )
     app.include_router(operators.operator_routes(gate, nonces))
     app.include_router(quality.quality_routes(gate, nonces))
+    app.include_router(security_keys.security_key_routes(gate, nonces))
     app.include_router(auditors.auditor_routes(gate, nonces))
     app.include_router(downstream.downstream_routes(gate, nonces))
 

@@ -6,6 +6,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from audit.verify_assertion import require_origin
 from gateway.errors import ConfigurationError
 from gateway.vault.provider import ProviderKind
 
@@ -63,6 +64,8 @@ class Settings(BaseSettings):
         network_zone: ``in_zone`` when the gate stands in a domestic compliance zone.
         country: ISO 3166-1 alpha-2 code of the country that the gate stands in.
         lease_s: Seconds after which another worker may take over a recording whose worker went silent.
+        webauthn_rp_id: Host that security keys are registered for (WebAuthn RP id); none are taken unless set.
+        webauthn_origins: JSON list of the origins on which people use them: `https`, on that host or below it.
         witnesses: JSON list of objects with `url` and `vkey`: who cosigns the ledger's checkpoints.
         witness_quorum: How many of them must cosign; all of them unless set.
         witness_grace_s: Seconds for which the gate goes on without a quorum.
@@ -122,6 +125,8 @@ class Settings(BaseSettings):
     network_zone: str = "in_zone"
     country: str = Field(default="CN", pattern=r"^[A-Z]{2}$")
     lease_s: int = Field(default=600, gt=0)
+    webauthn_rp_id: str | None = Field(default=None, pattern=r"^[a-z0-9.-]+$")
+    webauthn_origins: tuple[str, ...] = ()
     witnesses: tuple[WitnessSetting, ...] = ()
     witness_quorum: int | None = Field(default=None, gt=0)
     witness_grace_s: int = Field(default=86_400, gt=0)
@@ -147,6 +152,15 @@ class Settings(BaseSettings):
                 f"disk_low_bytes (got {self.disk_low_bytes}, expected more than disk_reserve_bytes, "
                 f"{self.disk_reserve_bytes})"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _origins_of_the_rp_id(self) -> Self:
+        """Browsers allow an RP id on its own origins only; any other could never verify."""
+        if bool(self.webauthn_origins) != bool(self.webauthn_rp_id):
+            raise ValueError("webauthn_rp_id and webauthn_origins are set together, or neither")
+        for origin in self.webauthn_origins:
+            require_origin(origin, str(self.webauthn_rp_id))
         return self
 
     @property

@@ -20,6 +20,7 @@ from gateway.api.auditors import auditor_routes
 from gateway.api.downstream import downstream_routes
 from gateway.api.operators import operator_routes
 from gateway.api.quality import quality_routes
+from gateway.api.security_keys import security_key_routes
 from gateway.api.vehicles import vehicle_routes
 from gateway.cli import app
 from gateway.scheduler import JOBS, run_job
@@ -112,7 +113,14 @@ COMMANDS = {
 }
 ROUTES = {
     f"{min(route.methods)} {route.path}": route.endpoint
-    for routes in (auditor_routes, downstream_routes, operator_routes, quality_routes, vehicle_routes)
+    for routes in (
+        auditor_routes,
+        downstream_routes,
+        operator_routes,
+        quality_routes,
+        security_key_routes,
+        vehicle_routes,
+    )
     for route in routes(*(SimpleNamespace() for _ in inspect.signature(routes).parameters)).routes
 }
 

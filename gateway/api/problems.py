@@ -52,6 +52,7 @@ _STATUS: tuple[tuple[type[Exception], int, str | None], ...] = (
     (AnswerUnknownError, 409, None),
     (errors.RetainedError, 409, None),
     (errors.StageOrderError, 409, None),
+    (errors.SecurityKeysOffError, 409, None),
     (errors.RangeNotSatisfiableError, 416, None),
     (RateLimitedError, 429, None),
     (KeyReusedError, 422, None),

@@ -145,6 +145,7 @@ def approvals_section(twin: Mapping[str, Any], words: Words) -> Section:
                     Column(heading=words("approver"), width=3),
                     Column(heading=words("signed_at"), width=4),
                     Column(heading=words("key"), style=Style.CODE, width=6),
+                    Column(heading=words("approval_form"), width=3),
                     Column(heading=words("entry"), style=Style.NUMBER, width=2),
                     Column(heading=words("looks"), width=3),
                 ),
@@ -154,6 +155,7 @@ def approvals_section(twin: Mapping[str, Any], words: Words) -> Section:
                             a["approver"],
                             when(a["signed_at"]),
                             a["thumbprint"],
+                            words(f"approval_form.{a['form']}"),
                             a["entry"],
                             ", ".join(str(entry) for entry in a["looks"]) or words("none"),
                         )

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from audit.events import EventType, Outcome
 from audit.leaf import Entry
 from audit.query import EntryFilter
+from audit.verify_assertion import is_assertion
 from gateway.database import ReadSession
 from gateway.dossier.proofs import Basis
 from gateway.errors import EvidenceError
@@ -93,6 +94,7 @@ def approvals_part(
                 "key": person.public_jwk,
                 "thumbprint": person.thumbprint,
                 "statement": row.jws,
+                "form": "webauthn" if is_assertion(row.jws) else "jws",
                 "entry": signed.get(statement_digest(row.jws)),
                 "looks": _looks(entries, row.approver, signed.get(statement_digest(row.jws))),
             }

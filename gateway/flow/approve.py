@@ -5,10 +5,12 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+import rfc8785
 import sqlalchemy as sa
 
 from audit.events import EventType, Outcome
 from audit.query import EntryFilter, find_page
+from audit.verify_assertion import is_assertion, read_assertion, verify_assertion
 from gateway.database import ReadSession, WriteSession
 from gateway.errors import (
     ApprovalInvalidError,
@@ -28,8 +30,10 @@ from gateway.flow.law import approval_days
 from gateway.flow.looks import evidence_seen, has_sheet
 from gateway.flow.recording import Judged, ReleaseState
 from gateway.flow.records import ApprovalRow, ReleaseRow
+from gateway.flow.request import known_release
 from gateway.people.records import PersonRow
-from gateway.people.registry import Actor, certificate_for
+from gateway.people.registry import ACT_TYPE, Actor, certificate_for
+from gateway.people.security_keys import is_revoked
 from gateway.vault.errors import StatementError
 from gateway.vault.jws import PrivateKey, public_key_of, sign_statement, thumbprint, verify_statement
 
@@ -62,15 +66,15 @@ def sign_approval(judged: Judged, approver: str, key: PrivateKey, signed_at: dat
 def verify_approval(judged: Judged, statement: str, person: PersonRow) -> dict[str, Any]:
     """Verify an approval.
 
-    1. The signature is by the person's enrolled key. 2. The statement names that person. 3. Every term of the
-    release and the decision's bundle is the one signed.
+    1. The signature is by the person's enrolled key, or by a security key that the enrolled key registered. 2. The
+    statement names that person. 3. Every term of the release and the decision's bundle is the one signed.
 
     Raises:
         EvidenceError: Any step fails; the message names what differs.
     """
     try:  # step 1
-        payload = dict(verify_statement(statement, APPROVAL_TYPE, public_key_of(person.public_jwk)))
-    except StatementError as error:
+        payload = _signed(statement, person)
+    except (StatementError, ValueError, KeyError, TypeError) as error:
         raise EvidenceError(f"approval's signature is not that of {person.id!r}: {error}") from error
     if payload.get("approver") != person.id:  # step 2
         raise EvidenceError(f"approval names another person (got {payload.get('approver')!r})")
@@ -85,7 +89,25 @@ def verify_approval(judged: Judged, statement: str, person: PersonRow) -> dict[s
     return payload
 
 
-def _offered(gate: Gate, judged: Judged, statement: str, person: PersonRow) -> dict[str, Any]:
+def _signed(statement: str, person: PersonRow) -> dict[str, Any]:
+    """What the person signed, as a JWS or by a security key (:mod:`audit.verify_assertion`)."""
+    key = public_key_of(person.public_jwk)
+    if not is_assertion(statement):
+        return dict(verify_statement(statement, APPROVAL_TYPE, key))
+    document = read_assertion(statement)
+    if rfc8785.dumps(document).decode() != statement:
+        raise StatementError("approval is not in RFC 8785 form")
+    registered = verify_statement(document["registration"], ACT_TYPE, key)
+    if registered.get("person") != person.id:
+        raise StatementError(f"security key is registered for {registered.get('person')!r}")
+    return verify_assertion(document, registered)
+
+
+def _offered(
+    gate: Gate, judged: Judged, statement: str, person: PersonRow, *, asserted: bool
+) -> dict[str, Any]:
+    if is_assertion(statement) is not asserted:
+        raise ApprovalInvalidError("an assertion counts only as the answer to a challenge of this gate")
     try:
         payload = verify_approval(judged, statement, person)
     except EvidenceError as error:
@@ -96,12 +118,39 @@ def _offered(gate: Gate, judged: Judged, statement: str, person: PersonRow) -> d
     return payload
 
 
-def approve(gate: Gate, release: str, statement: str, *, actor: Actor) -> None:
+def require_approvable(gate: Gate, release: str, *, actor: Actor) -> Judged:
+    """A candidate that this person may approve now.
+
+    Raises:
+        NotFoundError: There is no such release.
+        StageOrderError: It is not judged, somebody closed it, or it is past its time.
+        InvalidRequestError: The person may not approve it.
+        UnauthenticatedError: No active person has this id.
+    """
+    with gate.database.read() as session:
+        row = known_release(session, release)
+        if row.state not in _OPEN:
+            raise StageOrderError(f"release cannot be approved (got state {row.state!r})")
+        judged = load_judged(gate, session, release)
+        person = session.get(PersonRow, actor.id)
+    require_open(gate, judged.built, now=gate.clock())
+    _approver(judged, person, actor)
+    return judged
+
+
+def approve(gate: Gate, release: str, statement: str, *, actor: Actor, asserted: bool = False) -> None:
     """Record an operator's approval; the same person's earlier one of this digest is kept while it holds.
 
     1. The candidate is judged, nobody closed it, and it is not past its time. 2. The person is an active operator
     who did not submit it (law 8). 3. The statement is theirs and for these terms, and its time is now. 4. They
     opened the evidence of this digest before.
+
+    Args:
+        gate: The gate.
+        release: Id of the release.
+        statement: The approval.
+        actor: Who approves.
+        asserted: Whether it is an answer to a challenge that was spent for it (:mod:`gateway.flow.asserted`).
 
     Raises:
         StageOrderError: Step 1.
@@ -121,7 +170,7 @@ def approve(gate: Gate, release: str, statement: str, *, actor: Actor) -> None:
         present = session.get(ApprovalRow, (release, actor.id))
     try:
         require_open(gate, judged.built, now=gate.clock())
-        payload = _offered(gate, judged, statement, _approver(judged, person, actor))
+        payload = _offered(gate, judged, statement, _approver(judged, person, actor), asserted=asserted)
         if not evidence_seen(gate, judged.built, actor.id, sheet=sheet):  # step 4
             raise EvidenceUnseenError(
                 f"open the release{' and its contact sheet' if sheet else ''} before you sign (got {release!r})"
@@ -136,7 +185,7 @@ def approve(gate: Gate, release: str, statement: str, *, actor: Actor) -> None:
             reason=error.reason,
         )
         raise
-    kept = present is not None and _holds(gate, present)
+    kept = present is not None and person is not None and _holds(gate, present, person)
     _record(gate, judged, present.jws if kept and present else statement, payload, kept=kept, actor=actor)
 
 
@@ -150,10 +199,19 @@ def _approver(judged: Judged, person: PersonRow | None, actor: Actor) -> PersonR
     return person
 
 
-def _holds(gate: Gate, row: ApprovalRow) -> bool:
+def _holds(gate: Gate, row: ApprovalRow, person: PersonRow) -> bool:
     """Whether an approval on record still counts for as long as a new one would be looked at."""
     young = row.signed_at >= gate.clock() - timedelta(days=approval_days(gate))
-    return young and _attested(gate, row) is not None
+    return young and _attested(gate, row) is not None and _stands(gate, row, person)
+
+
+def _stands(gate: Gate, row: ApprovalRow, person: PersonRow) -> bool:
+    """Whether an approval still has its weight: its person is not suspended, its security key not revoked."""
+    if person.suspended_at is not None or not is_assertion(row.jws):
+        return person.suspended_at is None
+    registration = read_assertion(row.jws)["registration"]
+    registered = verify_statement(registration, ACT_TYPE, public_key_of(person.public_jwk))
+    return not is_revoked(gate, str(registered["credential"]))
 
 
 def _record(
@@ -268,7 +326,7 @@ def verified_approvals(
                 row,
                 {
                     "approver": row.approver,
-                    "roles": list(person.roles) if person.suspended_at is None else [],
+                    "roles": list(person.roles) if _stands(gate, row, person) else [],
                     "digest": judged.built.digest,
                     "signature_verified": True,
                     "signed_at": instant(signed_at),

@@ -53,6 +53,11 @@ def candidate_days(gate: Gate) -> int:
     return int(_term(gate, "approval", "candidate_valid_days"))
 
 
+def challenge_seconds(gate: Gate) -> int:
+    """Seconds in which a security key must answer a challenge; errors as above."""
+    return int(_term(gate, "approval", "challenge_valid_seconds"))
+
+
 def approval_days(gate: Gate) -> int:
     """Days that an approval holds (rule 5, law 8); errors as above."""
     return int(_term(gate, "approval", "approval_valid_days"))

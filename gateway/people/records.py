@@ -24,6 +24,38 @@ class PersonRow(Base):
     suspended_at: Mapped[datetime | None]
 
 
+class CredentialRow(Base):
+    """A person's security key (WebAuthn), under the statement by which its holder registered it.
+
+    ``sign_count`` is the authenticator's counter at its last use; everything else is in the statement, too.
+    """
+
+    __tablename__ = "credential"
+
+    id: Mapped[str] = mapped_column(sa.String(1400), primary_key=True)
+    person_id: Mapped[str] = mapped_column(sa.ForeignKey("person.id"), index=True)
+    cose_key: Mapped[bytes]
+    statement: Mapped[str] = mapped_column(sa.Text())
+    sign_count: Mapped[int] = mapped_column(sa.BigInteger())
+    registered_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class ChallengeRow(Base):
+    """A challenge that a security key may answer once; gone when it was answered or its time is over.
+
+    ``text`` is what the challenge stands for: empty for a registration.
+    """
+
+    __tablename__ = "challenge"
+
+    digest: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    person_id: Mapped[str] = mapped_column(sa.ForeignKey("person.id"), index=True)
+    subject: Mapped[str] = mapped_column(sa.String(64))
+    text: Mapped[str] = mapped_column(sa.Text())
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
 class VehicleRow(Base):
     """An enrolled vehicle."""
 
