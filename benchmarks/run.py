@@ -71,6 +71,11 @@ def ledger(answer: Mapping[str, Any]) -> list[Row]:
     return rows
 
 
+def detail(answer: Mapping[str, Any]) -> list[Row]:
+    """No target was set: sealing is what the detail costs."""
+    return [Row(what="ledger, sealed detail", against="without", value=answer["ratio"], target=None)]
+
+
 def query(answer: Mapping[str, Any]) -> list[Row]:
     """No target was set. A page of 100 entries costs what 100 lookups cost where no query scans."""
     rows = [
@@ -256,8 +261,18 @@ def inversion(answer: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def triggers(answer: Mapping[str, Any]) -> list[Row]:
+    """No target was set: the peers count rows and make no events."""
+    return [
+        Row(what=f"triggers, {what}", against=against, value=answer[f"{name}_to_{peer}"], target=None)
+        for name, what in (("plain", "five conditions"), ("all", "the six shipped"))
+        for peer, against in (("numpy", "one numpy pass"), ("duckdb", "DuckDB count"))
+    ]
+
+
 BENCHMARKS = (
     Benchmark(script="ledger_append", rows=ledger, quick=("--seconds", "0.5", "--rounds", "1")),
+    Benchmark(script="ledger_detail", rows=detail, quick=("--seconds", "0.5", "--rounds", "1")),
     Benchmark(
         script="ledger_query",
         rows=query,
@@ -297,6 +312,7 @@ BENCHMARKS = (
         full=("--candidates", "300"),
         quick=("--plates", "10", "--candidates", "40"),
     ),
+    Benchmark(script="trigger_rows", rows=triggers, quick=("--rows", "60000", "--rounds", "1")),
 )
 
 

@@ -1,0 +1,1 @@
+"""Finds scenes in released data: triggers over signals, tags, duplicates, search. Needs the extra ``mining``."""
