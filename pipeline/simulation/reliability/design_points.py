@@ -60,8 +60,8 @@ def design_points(sim: Sim, failing: Floats, search: Search) -> Floats:
     for _ in range(search.meetings):
         points = _met_halfway(sim, points, search.partners)
         points = _drawn_in(sim, points, search.halvings)
-        points = _apart(points, len(points), 1.0 - (1.0 - search.alike) / 4.0)
-    return _apart(points, search.most, search.alike)
+        points = apart(points, len(points), 1.0 - (1.0 - search.alike) / 4.0)
+    return apart(points, search.most, search.alike)
 
 
 def _met_halfway(sim: Sim, points: Floats, partners: int) -> Floats:
@@ -81,7 +81,8 @@ def _met_halfway(sim: Sim, points: Floats, partners: int) -> Floats:
     return np.where(nearer[:, None], trial[rows, best], points)
 
 
-def _apart(points: Floats, most: int, alike: float) -> Floats:
+def apart(points: Floats, most: int, alike: float) -> Floats:
+    """Up to ``most`` points, nearest first, no two directions with a cosine above ``alike``."""
     lengths = np.linalg.norm(points, axis=1)
     chosen: list[int] = []
     directions = points / np.maximum(lengths, 1e-12)[:, None]

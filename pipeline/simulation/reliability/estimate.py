@@ -81,6 +81,13 @@ class Estimate:
             return None
         return self.standard_error / self.probability
 
+    @property
+    def heaviest(self) -> float:
+        """Share of the estimate that its heaviest run carries; 0 where no run failed."""
+        if not len(self.log_weights):
+            return 0.0
+        return float(np.exp(self.log_weights.max() - logsumexp(self.log_weights)))
+
 
 def no_progress(stage: str, runs: int) -> None:
     """Show nothing."""
