@@ -18,6 +18,7 @@ from audit.events import Event, EventType, Outcome
 from audit.ledger import Ledger
 from audit.reserve import SpaceReserve
 from audit.tables import create_tables
+from gateway.api.nonces import begin_epoch
 from gateway.database import Database, WriteSession, create_engine
 from gateway.dossier import records as _dossier_tables  # noqa: F401 (registers tables)
 from gateway.errors import ConfigurationError, NotInitialisedError
@@ -117,6 +118,7 @@ def initialise(settings: Settings, *, keystore: Keystore | None = None, clock: C
                 )
             )
             session.add(GateSecretRow(id=1, kek_id=GATE_KEK, initialised_at=clock()))
+            begin_epoch(session, clock())
         _put_shipped_bundle_into_force(session, ledger, keystore, clock())
         # From the first checkpoint on, another key in the ledger key's place stops the next start (law 5).
         ledger.checkpoint()

@@ -98,7 +98,10 @@ def create_engine(url: str) -> sa.Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
         # A deferred transaction that turns into a writer fails with SQLITE_BUSY instead of waiting.
-        mode = "IMMEDIATE" if connection.get_execution_options().get("fleetgate_write") else "DEFERRED"
+        options = connection.get_execution_options()
+        mode = "IMMEDIATE" if options.get("fleetgate_write") else "DEFERRED"
+        durable = "NORMAL" if options.get("fleetgate_quick") else "FULL"
+        connection.exec_driver_sql(f"PRAGMA synchronous={durable}")
         connection.exec_driver_sql(f"BEGIN {mode}")
 
     return engine
@@ -110,12 +113,23 @@ class Database:
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self._read = sessionmaker(engine, expire_on_commit=False)
-        self._write = sessionmaker(engine.execution_options(fleetgate_write=True), expire_on_commit=False)
+        writing = engine.execution_options(fleetgate_write=True)
+        self._write = sessionmaker(writing, expire_on_commit=False)
+        self._quick = sessionmaker(writing.execution_options(fleetgate_quick=True), expire_on_commit=False)
 
     @contextmanager
     def transaction(self) -> Iterator[WriteSession]:
         """A session that commits durably on leaving and rolls back on any exception."""
         with self._write() as session, session.begin():
+            yield WriteSession(session)
+
+    @contextmanager
+    def quick(self) -> Iterator[WriteSession]:
+        """A transaction that outlives every process, but on SQLite perhaps not a loss of power: it never waits.
+
+        For what is void within minutes and whose loss is noticed.
+        """
+        with self._quick() as session, session.begin():
             yield WriteSession(session)
 
     @contextmanager

@@ -12,6 +12,8 @@ from audit.errors import LedgerError
 from audit.events import EventType
 from audit.orphans import ORPHAN_AFTER
 from audit.tiles import archive_tiles
+from gateway.api.nonces import forget_nonces
+from gateway.api.windows import forget_windows
 from gateway.errors import ConfigurationError
 from gateway.flow.acts import intended
 from gateway.flow.closing import expire_candidates
@@ -32,7 +34,10 @@ _MISFIRE_S = 3600
 
 
 def retention(gate: Gate) -> Mapping[str, int]:
-    """Delete raw originals past their term (rule 21); end grants of releases and candidates past theirs."""
+    """Delete raw originals past their term (rule 21); end grants of releases and candidates past theirs.
+
+    What requests left in the state is deleted once it refuses nothing any more: spent nonces, counts.
+    """
     originals = expire_raw(gate, days=raw_retention_days(gate))
     now = gate.clock()
     with gate.database.transaction() as session:
@@ -45,6 +50,8 @@ def retention(gate: Gate) -> Mapping[str, int]:
             .values(revoked_at=now)
         )
         grants = int(getattr(ended, "rowcount", 0))
+        forget_nonces(session, now)
+        forget_windows(session, now)
     return {"originals": originals, "grants": grants, "candidates": expire_candidates(gate)}
 
 

@@ -22,8 +22,9 @@ from gateway.api import (
     security_keys,
     vehicles,
 )
-from gateway.api.nonces import MemoryNonceStore
+from gateway.api.nonces import SpentNonces
 from gateway.api.rates import Rates
+from gateway.api.windows import RequestWindows
 from gateway.flow.disk import disk_state
 from gateway.flow.gate import Gate
 from gateway.flow.recording import RecordingState
@@ -94,10 +95,12 @@ def create_app(gate: Gate) -> FastAPI:
 
     app = FastAPI(title="Fleetgate", version="0.1.0", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.gate = gate
-    app.state.rates = Rates(gate.settings)
+    app.state.rates = Rates(
+        gate.settings, RequestWindows(gate.database, gate.keystore.secret("request-counts"), gate.clock)
+    )
     problems.install(app)
     app.add_middleware(problems.SecurityHeaders)
-    nonces = MemoryNonceStore()
+    nonces = SpentNonces(gate.database, now=gate.clock(), max_age_s=gate.settings.signature_max_age_s)
     app.include_router(
         vehicles.vehicle_routes(gate, nonces, lambda recording: state["worker"].received(recording))  # noqa: PLW0108 (the worker starts later)
     )

@@ -78,7 +78,7 @@ class Settings(BaseSettings):
         disk_reserve_bytes: Bytes held beside a SQLite ledger for its own entries on a full disk; 0 for none.
         disk_low_bytes: Free bytes below which nothing is taken in or built; more than `disk_reserve_bytes`.
         signature_max_age_s: Oldest acceptable HTTP message signature, in seconds.
-        requests_per_minute: Verified requests of one caller that one server process answers within a minute.
+        requests_per_minute: Verified requests of one caller that the gate answers within a minute.
         refusals_per_minute: Refused requests of one address that are told of one by one; then it answers 429.
         require_sealed_delivery: Whether recordings are refused that the vehicle did not seal to this gate.
         max_item_bytes: Largest item that is accepted, in bytes.

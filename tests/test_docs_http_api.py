@@ -51,10 +51,7 @@ def reasons() -> set[tuple[str, int]]:
         if fixed:
             found.add((fixed, status))
         elif kind is SignatureRefusedError:
-            exhausted = SignatureReason.NONCES_EXHAUSTED
-            found |= {(reason.value, status) for reason in SignatureReason if reason is not exhausted}
-        elif kind.__name__ == "NoncesExhaustedError":
-            found.add((SignatureReason.NONCES_EXHAUSTED.value, status))
+            found |= {(reason.value, status) for reason in SignatureReason}
         else:
             found |= {(k.reason, status) for k in fresh if isinstance(getattr(k, "reason", None), str)}
     return found

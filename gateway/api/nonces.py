@@ -1,76 +1,92 @@
-"""Spent nonces of signed requests."""
+"""Spent nonces of signed requests: in the state database, so that all processes and every restart know them."""
 
-import heapq
-from collections import Counter
-from datetime import datetime
-from threading import Lock
+import time
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Protocol
 
-from gateway.api.refusals import NoncesExhaustedError
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from gateway.api.records import NonceEpochRow, SpentNonceRow
+from gateway.api.signature_profile import CLOCK_SKEW_S
+from gateway.database import Database, WriteSession
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 class NonceStore(Protocol):
     """Remembers which nonces were spent."""
 
-    def claim(self, *, keyid: str, nonce: str, now: datetime, until: datetime) -> bool:
+    def claim(self, *, keyid: str, nonce: str, until: datetime) -> bool:
         """Spend a nonce, atomically.
 
         Args:
             keyid: Whose nonce it is.
             nonce: The nonce.
-            now: The present.
             until: From here on the signature is too old to be accepted, and the nonce may be forgotten.
 
         Returns:
-            True the first time, False where the nonce was spent before.
-
-        Raises:
-            NoncesExhaustedError: The store has no room to remember it.
+            True the first time, False where the nonce was spent before or may have been.
         """
 
 
-class MemoryNonceStore:
-    """Nonces of one process, for use by its threads.
+class SpentNonces:
+    """Nonces in the state database: one winner among all threads and processes that share it.
 
-    It forgets on restart and knows nothing of other processes: where several serve one name, they need a
-    store that they share. No key may hold more than ``per_key`` live nonces: one principal cannot lock
-    out the others.
+    What was spent outlives every process. On SQLite a commit here waits for no disk (``Database.quick``), and a
+    loss of power may take the last of them: once the machine is up again, whatever was signed before that is
+    refused.
     """
 
-    def __init__(self, *, capacity: int = 200_000, per_key: int = 50_000) -> None:
-        """Bound the memory.
+    def __init__(self, database: Database, *, now: datetime, max_age_s: int) -> None:
+        """Find out whether the machine kept what was spent.
 
         Args:
-            capacity: Greatest number of live nonces.
-            per_key: Greatest number of live nonces of one key.
+            database: The state, migrated.
+            now: The present.
+            max_age_s: Greatest age of a signature in seconds.
+
+        Raises:
+            OSError: The kernel does not say which boot this is.
         """
-        self._capacity = capacity
-        self._per_key = per_key
-        self._lock = Lock()
-        self._live: set[tuple[str, str]] = set()
-        self._expiry: list[tuple[float, str, str]] = []
-        self._held: Counter[str] = Counter()
+        self._database = database
+        postgres = database.engine.dialect.name == "postgresql"
+        self._insert = postgresql.insert if postgres else sqlite.insert
+        self._closed_until = None if postgres else _closed_until(database, now=now, max_age_s=max_age_s)
 
-    def claim(self, *, keyid: str, nonce: str, now: datetime, until: datetime) -> bool:
+    def claim(self, *, keyid: str, nonce: str, until: datetime) -> bool:
         """Spend a nonce; see ``NonceStore.claim``."""
-        with self._lock:
-            self._forget(now.timestamp())
-            if (keyid, nonce) in self._live:
-                return False
-            if len(self._live) >= self._capacity or self._held[keyid] >= self._per_key:
-                raise NoncesExhaustedError(
-                    f"live nonces (got {len(self._live)} of which {self._held[keyid]} of {keyid!r}, "
-                    f"expected < {self._capacity} and < {self._per_key})",
-                )
-            self._live.add((keyid, nonce))
-            self._held[keyid] += 1
-            heapq.heappush(self._expiry, (until.timestamp(), keyid, nonce))
-            return True
+        if self._closed_until is not None and until <= self._closed_until:
+            return False
+        row = self._insert(SpentNonceRow).values(keyid=keyid, nonce=nonce, until=until)
+        fresh = row.on_conflict_do_nothing().returning(SpentNonceRow.nonce)
+        with self._database.quick() as session:
+            return session.scalar(fresh) is not None
 
-    def _forget(self, now: float) -> None:
-        while self._expiry and self._expiry[0][0] <= now:
-            _, keyid, nonce = heapq.heappop(self._expiry)
-            self._live.discard((keyid, nonce))
-            self._held[keyid] -= 1
-            if not self._held[keyid]:
-                del self._held[keyid]
+
+def begin_epoch(session: WriteSession, now: datetime) -> None:
+    """State that no nonce was ever spent at a gate that is just being made."""
+    session.add(NonceEpochRow(id=1, boot=_boot(), closed_until=now))
+
+
+def forget_nonces(session: WriteSession, now: datetime) -> None:
+    """Delete nonces whose signatures are too old by now."""
+    session.execute(sa.delete(SpentNonceRow).where(SpentNonceRow.until < now))
+
+
+def _closed_until(database: Database, *, now: datetime, max_age_s: int) -> datetime:
+    """Up to this ``until`` nonces may have been lost: the machine went down, or they were not on record."""
+    boot = _boot()
+    with database.transaction() as session:
+        row = session.get(NonceEpochRow, 1)
+        if row is None or row.boot != boot:
+            since_boot = timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME))
+            lost = now if row is None else now - since_boot
+            closed = lost + timedelta(seconds=CLOCK_SKEW_S + max_age_s + 1)
+            row = session.merge(NonceEpochRow(id=1, boot=boot, closed_until=closed))
+        return row.closed_until
+
+
+def _boot() -> str:
+    return _BOOT_ID.read_text(encoding="ascii").strip()

@@ -17,7 +17,7 @@ from audit.errors import InvalidEventError, LedgerError
 from gateway import errors
 from gateway.api.idempotency import AnswerUnknownError, KeyReusedError
 from gateway.api.rates import RateLimitedError
-from gateway.api.refusals import NoncesExhaustedError, SignatureRefusedError
+from gateway.api.refusals import SignatureRefusedError
 from gateway.flow.serve import NoGrantError
 from gateway.vault.errors import StatementError, StorageError, VaultError
 from gateway.vehicles.errors import ManifestError
@@ -40,7 +40,6 @@ _HSTS: Final = "max-age=63072000"
 
 # In order: the first class that an error is an instance of gives its status and stable reason.
 _STATUS: tuple[tuple[type[Exception], int, str | None], ...] = (
-    (NoncesExhaustedError, 503, None),
     (SignatureRefusedError, 401, None),
     (errors.UnauthenticatedError, 401, None),
     (errors.ForbiddenError, 403, None),

@@ -4,9 +4,9 @@ import time
 from collections.abc import Mapping
 
 from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
+from limits.strategies import SlidingWindowCounterRateLimiter
 
+from gateway.api.windows import RequestWindows
 from gateway.errors import GatewayError
 from gateway.settings import Settings
 
@@ -26,15 +26,15 @@ class RateLimitedError(GatewayError):
 
 
 class Rates:
-    """The rates of one server process; where several serve one gate, each counts for itself.
+    """The rates of a gate, counted over all processes that share its state.
 
     Callers are counted once their signature is verified, so that nobody can use up another's share. Refused
     requests are counted by address: above the limit they are answered 429, and no longer fill the ledger one by
     one. Behind a proxy all of them have its address; verified callers are never held up by that.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+    def __init__(self, settings: Settings, windows: RequestWindows) -> None:
+        self._limiter = SlidingWindowCounterRateLimiter(windows)
         self._callers = RateLimitItemPerMinute(settings.requests_per_minute)
         self._refusals = RateLimitItemPerMinute(settings.refusals_per_minute)
 

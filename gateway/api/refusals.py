@@ -20,7 +20,6 @@ class SignatureReason(StrEnum):
     INVALID = "signature_invalid"
     CONTENT = "content_digest_mismatch"
     REPLAYED = "signature_replayed"
-    NONCES_EXHAUSTED = "nonces_exhausted"
 
 
 class SignatureRefusedError(UnauthenticatedError):
@@ -35,10 +34,3 @@ class SignatureRefusedError(UnauthenticatedError):
         super().__init__(f"{reason.value}: {detail}")
         self.reason = reason
         self.detail = detail
-
-
-class NoncesExhaustedError(SignatureRefusedError):
-    """There is no room to remember another nonce: the gate is overloaded, the caller did nothing wrong."""
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(SignatureReason.NONCES_EXHAUSTED, detail)

@@ -126,7 +126,7 @@ def verify_request(
     created = datetime.fromtimestamp(int(result.parameters["created"]), tz=UTC)
     keyid, nonce = str(result.parameters["keyid"]), str(result.nonce)
     until = created + timedelta(seconds=max_age_s + 1)
-    if not nonces.claim(keyid=keyid, nonce=nonce, now=now, until=until):  # 9
+    if not nonces.claim(keyid=keyid, nonce=nonce, until=until):  # 9
         raise SignatureRefusedError(SignatureReason.REPLAYED, f"nonce {nonce!r} of {keyid!r} was seen before")
     return VerifiedRequest(
         keyid=keyid,

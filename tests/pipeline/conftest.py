@@ -18,9 +18,9 @@ from fastapi.responses import JSONResponse, Response
 from joserfc import jws
 from joserfc.jwk import OKPKey
 
-from gateway.api.nonces import MemoryNonceStore
 from gateway.api.refusals import SignatureRefusedError
 from gateway.api.signatures import signed_url, verify_request
+from memory_nonces import MemoryNonces
 
 RELEASE = "rel-4c1f"
 PURPOSE = "perception-training"
@@ -71,7 +71,7 @@ class ReleasePeer:
         self.contents = dict(CONTENTS)
         self.statement = sign_release(release_key, release_payload(CONTENTS))
         self.keys = {"engineer-1": principal_key}
-        self.nonces = MemoryNonceStore()
+        self.nonces = MemoryNonces()
         self.requests: list[str] = []
         self.answer: Callable[[str], Response | None] = lambda _name: None
         self.app = self._app()

@@ -125,7 +125,13 @@ def test_every_parameter_is_used_and_every_used_parameter_exists(bundle: Bundle)
         for match in re.findall(r"data\.law\.(\w+\.\w+)", source)
     }
     # Retention is the scheduler's; samples, challenges and reports are the gateway's: all read the same data.
-    elsewhere = ("retention.", "quality.good_", "reporting.", "subjects.large_handler_", "approval.challenge_")
+    elsewhere = (
+        "retention.",
+        "quality.good_",
+        "reporting.",
+        "subjects.large_handler_",
+        "approval.challenge_",
+    )
     assert used <= existing
     assert {name for name in existing - used if not name.startswith(elsewhere)} == set()
 

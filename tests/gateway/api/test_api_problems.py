@@ -1,7 +1,6 @@
 """Errors on the wire (RFC 9457) and what every answer carries."""
 
 import asyncio
-import json
 from collections.abc import Iterator
 
 import httpx
@@ -11,8 +10,6 @@ from fastapi import FastAPI
 from audit.errors import LedgerUnavailableError
 from gateway import errors
 from gateway.api import problems
-from gateway.api.nonces import MemoryNonceStore
-from gateway.api.refusals import NoncesExhaustedError
 from gateway.vault.errors import SealBrokenError, StorageError
 
 
@@ -62,7 +59,6 @@ def answer_to(error: Exception) -> httpx.Response:
 SILENT = {
     "ledger": (LedgerUnavailableError("disk /secret/path"), 503, "ledger_unavailable"),
     "disk": (StorageError("read file", "/secret/path", OSError(5, "secret")), 503, "storage_unavailable"),
-    "nonces": (NoncesExhaustedError("of /secret/path"), 503, "nonces_exhausted"),
     "seal": (SealBrokenError("/secret/path"), 500, "seal_broken"),
     "evidence": (errors.EvidenceError("/secret/path"), 500, "evidence_broken"),
     "anything": (RuntimeError("/secret/path"), 500, "internal_error"),
@@ -89,14 +85,3 @@ def test_every_error_class_of_the_gate_has_a_status():
     kinds = [kind for kind, _, _ in problems._STATUS]
     for kind in descendants(errors.GatewayError):
         assert any(issubclass(kind, known) for known in kinds), kind
-
-
-def test_full_store_of_nonces_is_an_overload_of_the_gate(served):
-    """A full store says 503, so that agents wait and try again; it is no fault of the caller."""
-    store = MemoryNonceStore(capacity=0)
-    now = served.gate.clock()
-    with pytest.raises(NoncesExhaustedError) as caught:
-        store.claim(keyid="k", nonce="n", now=now, until=now)
-    answer = problems.describe(caught.value)
-    assert answer.status_code == 503
-    assert json.loads(bytes(answer.body))["reason"] == "nonces_exhausted"

@@ -1,58 +1,98 @@
-"""Spent nonces: one winner among threads, expiry, bounds."""
+"""Spent nonces in the state: one winner among threads and processes, restarts, loss of power, expiry."""
 
-from concurrent.futures import ThreadPoolExecutor
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
-from gateway.api.nonces import MemoryNonceStore
-from gateway.api.refusals import SignatureReason, SignatureRefusedError
+from gateway.api.nonces import forget_nonces
+from gateway.api.records import NonceEpochRow, SpentNonceRow
+from gateway.database import Database, create_engine
+from nonce_claims import claims, spent, until
+from simulators import House
 
-NOW = datetime(2026, 11, 21, tzinfo=UTC)
-UNTIL = NOW + timedelta(seconds=61)
-
-
-def test_one_of_many_threads_spends_a_nonce():
-    store = MemoryNonceStore()
-
-    with ThreadPoolExecutor(8) as pool:
-        claims = list(
-            pool.map(lambda i: store.claim(keyid="v", nonce=f"n{i % 50}", now=NOW, until=UNTIL), range(400))
-        )
-
-    assert claims.count(True) == 50
+# Later than the house is made: its epoch begins then.
+NOW = datetime.now(UTC) + timedelta(hours=1)
 
 
-def test_nonces_of_different_keys_are_different():
-    store = MemoryNonceStore()
-
-    assert store.claim(keyid="a", nonce="n", now=NOW, until=UNTIL)
-    assert store.claim(keyid="b", nonce="n", now=NOW, until=UNTIL)
-
-
-def test_a_nonce_is_forgotten_once_its_signature_is_too_old():
-    store = MemoryNonceStore(capacity=1)
-    assert store.claim(keyid="a", nonce="n", now=NOW, until=UNTIL)
-
-    assert not store.claim(keyid="a", nonce="n", now=UNTIL - timedelta(seconds=1), until=UNTIL)
-    assert store.claim(keyid="a", nonce="m", now=UNTIL, until=UNTIL + timedelta(seconds=61))
+@pytest.fixture
+def database(house: House) -> Iterator[Database]:
+    database = Database(create_engine(house.settings().state_url))
+    yield database
+    database.dispose()
 
 
-@pytest.mark.parametrize("bounds", [{"capacity": 3}, {"per_key": 3}])
-def test_a_full_store_refuses_instead_of_forgetting(bounds: dict[str, int]):
-    store = MemoryNonceStore(**bounds)
-    for i in range(3):
-        assert store.claim(keyid="a", nonce=f"n{i}", now=NOW, until=UNTIL)
-
-    with pytest.raises(SignatureRefusedError) as caught:
-        store.claim(keyid="a", nonce="n3", now=NOW, until=UNTIL)
-
-    assert caught.value.reason is SignatureReason.NONCES_EXHAUSTED
-    assert not store.claim(keyid="a", nonce="n0", now=NOW, until=UNTIL)
+@pytest.fixture
+def sqlite_state(sqlite_house: House) -> Iterator[Database]:
+    database = Database(create_engine(sqlite_house.settings().state_url))
+    yield database
+    database.dispose()
 
 
-def test_one_key_cannot_lock_out_another():
-    store = MemoryNonceStore(per_key=1)
-    store.claim(keyid="a", nonce="n", now=NOW, until=UNTIL)
+def test_one_of_many_threads_and_processes_spends_a_nonce(house: House):
+    url = house.settings().state_url
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        told = [claim for each in pool.map(claims, [url] * 2, [NOW] * 2, [100] * 2) for claim in each]
 
-    assert store.claim(keyid="b", nonce="n", now=NOW, until=UNTIL)
+    assert len(told) == 200
+    assert told.count(True) == 50
+
+
+def test_nonces_of_different_keys_are_different(database: Database):
+    store = spent(database, NOW)
+
+    assert store.claim(keyid="a", nonce="n", until=until(NOW))
+    assert store.claim(keyid="b", nonce="n", until=until(NOW))
+
+
+def test_a_restart_forgets_nothing(database: Database):
+    assert spent(database, NOW).claim(keyid="a", nonce="n", until=until(NOW))
+
+    later = spent(database, NOW + timedelta(seconds=30))
+
+    assert not later.claim(keyid="a", nonce="n", until=until(NOW))
+    assert later.claim(keyid="a", nonce="m", until=until(NOW))
+
+
+def test_what_was_signed_before_a_loss_of_power_is_refused(sqlite_state: Database):
+    """The nonce is not on record: the machine went down before the disk had it."""
+    with sqlite_state.transaction() as session:
+        session.merge(NonceEpochRow(id=1, boot="another boot", closed_until=NOW - timedelta(days=1)))
+    # The machine that runs this test is up since then.
+    booted = NOW - timedelta(seconds=_uptime_s())
+
+    store = spent(sqlite_state, NOW)
+
+    assert not store.claim(keyid="a", nonce="n", until=until(booted - timedelta(seconds=1)))
+    assert not store.claim(keyid="a", nonce="n", until=until(booted + timedelta(seconds=4)))
+    assert store.claim(keyid="a", nonce="n", until=until(booted + timedelta(seconds=9)))
+    assert not spent(sqlite_state, NOW).claim(keyid="a", nonce="m", until=until(booted))
+
+
+def test_what_was_signed_before_nonces_were_on_record_is_refused(sqlite_state: Database):
+    """A gate of an earlier version kept them in the memory of a process that is gone."""
+    with sqlite_state.transaction() as session:
+        session.execute(sa.delete(NonceEpochRow))
+
+    store = spent(sqlite_state, NOW)
+
+    assert not store.claim(keyid="a", nonce="n", until=until(NOW))
+    assert store.claim(keyid="a", nonce="n", until=until(NOW + timedelta(seconds=6)))
+
+
+def test_a_nonce_is_forgotten_once_its_signature_is_too_old(database: Database):
+    store = spent(database, NOW)
+    assert store.claim(keyid="a", nonce="n", until=until(NOW))
+
+    for moment, left in ((until(NOW), 1), (until(NOW) + timedelta(seconds=1), 0)):
+        with database.transaction() as session:
+            forget_nonces(session, moment)
+            assert session.scalar(sa.select(sa.func.count()).select_from(SpentNonceRow)) == left
+
+
+def _uptime_s() -> float:
+    with open("/proc/uptime", encoding="ascii") as file:  # noqa: PTH123 (not a file of ours)
+        return float(file.read().split()[0])

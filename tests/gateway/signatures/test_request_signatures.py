@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from joserfc.jwk import OKPKey
 
-from gateway.api.nonces import MemoryNonceStore
 from gateway.api.refusals import SignatureReason, SignatureRefusedError
 from gateway.api.signatures import VerifiedRequest, check_content, content_digest, signed_url, verify_request
 from gateway.api.signing import SignatureAuth
+from memory_nonces import MemoryNonces
 
 NOW = datetime(2026, 11, 21, 1, 30, 0, tzinfo=UTC)
 KEY = OKPKey.generate_key("Ed25519")
@@ -35,7 +35,7 @@ class Request:
     headers: tuple[tuple[str, str], ...] = ()
     now: datetime = NOW
     required: tuple[str, ...] = ()
-    nonces: MemoryNonceStore = field(default_factory=MemoryNonceStore)
+    nonces: MemoryNonces = field(default_factory=MemoryNonces)
     resolve_key: Callable[[str], OKPKey | None] = KEYS.get
 
     def verify(self) -> VerifiedRequest:

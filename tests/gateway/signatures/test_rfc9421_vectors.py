@@ -13,9 +13,9 @@ from http_message_signatures import (
 from http_message_signatures.algorithms import ED25519
 from joserfc.jwk import OKPKey
 
-from gateway.api.nonces import MemoryNonceStore
 from gateway.api.refusals import SignatureReason, SignatureRefusedError
 from gateway.api.signatures import verify_request
+from memory_nonces import MemoryNonces
 
 KEY = OKPKey.import_key(
     {
@@ -98,7 +98,7 @@ def test_the_profile_refuses_the_example_for_what_it_lacks():
             headers=request.headers.multi_items(),
             resolve_key={"test-key-ed25519": KEY}.get,
             now=datetime.fromtimestamp(1618884480, tz=UTC),
-            nonces=MemoryNonceStore(),
+            nonces=MemoryNonces(),
         )
 
     assert caught.value.reason is SignatureReason.PARAMETERS

@@ -15,10 +15,10 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from joserfc.jwk import OKPKey
 
-from gateway.api.nonces import MemoryNonceStore
 from gateway.api.refusals import SignatureRefusedError
 from gateway.api.signatures import VerifiedRequest, check_content, signed_url, verify_request
 from gateway.vehicles.manifest import Manifest, read_manifest
+from memory_nonces import MemoryNonces
 
 
 class VehiclePeer:
@@ -26,7 +26,7 @@ class VehiclePeer:
 
     def __init__(self, keys: dict[str, OKPKey]) -> None:
         self.keys = keys
-        self.nonces = MemoryNonceStore()
+        self.nonces = MemoryNonces()
         self.manifests: dict[str, Manifest] = {}
         self.received: dict[str, dict[int, bytes]] = {}
         self.requests: list[str] = []
