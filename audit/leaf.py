@@ -1,5 +1,6 @@
 """The leaf: the exact bytes that the tree commits to, and the entry that they say."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii as _quote
@@ -16,6 +17,27 @@ _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 _EVENT_FIELDS = frozenset(item.name for item in fields(Event))
 _LEAF_FIELDS = _EVENT_FIELDS | {"v", "index", "time", "detail"}
 _REQUIRED = frozenset({"v", "index", "time", "type", "outcome", "actor", "object"})
+
+
+_KINDS: dict[object, str] = {
+    EventType: "word",
+    Outcome: "word",
+    str: "token",
+    str | None: "token",
+    int | None: "integer",
+    Mapping[str, str]: "digests",
+    Mapping[str, str | int | bool]: "facts",
+}
+
+
+def entry_fields() -> dict[str, str]:
+    """Every field that an entry can have and the kind of its values, as ``Event`` and the leaf define them.
+
+    A field of another type comes with that type's name: whether a ledger may hold it is for policy to say
+    (rule 28).
+    """
+    told = {item.name: _KINDS.get(item.type, str(item.type)) for item in fields(Event)}
+    return {"v": "integer", "index": "integer", "time": "instant", "detail": "digest", **told}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from gateway.dossier import records as _dossier_tables  # noqa: F401 (registers 
 from gateway.errors import ConfigurationError, NotInitialisedError
 from gateway.flow import records as _flow_tables  # noqa: F401 (registers tables)
 from gateway.flow.gate import Gate, Instruments
+from gateway.flow.logged import require_admitted_log
 from gateway.key_provider import provider_of
 from gateway.models.in_use import ModelsInUse
 from gateway.people.policy_in_force import InForce, bundle_in_force, shipped_files, store_files
@@ -180,8 +181,9 @@ def open_gate(
     1. The keystore opens. 2. The databases are there at the newest schema. 3. The ledger has entries, its tail
     verifies, and its witnesses have seen no other tree and none that is larger.
     4. A signed statement puts the installed policy bundle into force now. 5. The engine answers every golden
-    vector as written. Any failure stops start-up; but with ``repairing_policy`` a failure of step 4 opens a gate
-    that denies everything (rule 1), so that a bundle that is over can be replaced.
+    vector as written. 6. Policy admits the form of the ledger's entries (rule 28). Any failure stops start-up; but
+    with ``repairing_policy`` a failure of step 4 opens a gate that denies everything (rule 1), so that a bundle
+    that is over can be replaced.
 
     Raises:
         NotInitialisedError: ``fleetgate init`` was not run.
@@ -191,6 +193,7 @@ def open_gate(
         WitnessError: No quorum of witnesses cosigned within the grace.
         BundleError: No statement, or none in force, for the installed bundle.
         VectorMismatchError: The engine judges a golden vector differently.
+        DeniedError: Entries could hold what policy keeps out of logs.
     """
     if keystore is None:
         if not keystore_path(settings).is_dir():
@@ -215,7 +218,7 @@ def open_gate(
             engine = _start_engine(settings, standing, repairing=repairing_policy)  # step 5
             try:
                 profile = shipped_profile(settings.profile)
-                yield Gate(
+                gate = Gate(
                     settings=settings,
                     database=database,
                     ledger=ledger,
@@ -229,6 +232,9 @@ def open_gate(
                     gate_kek=GATE_KEK,
                     cosigning=cosigning,
                 )
+                if not repairing_policy:
+                    require_admitted_log(gate)  # step 6
+                yield gate
             finally:
                 engine.close()
     finally:

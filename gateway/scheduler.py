@@ -20,7 +20,6 @@ from gateway.flow.closing import expire_candidates
 from gateway.flow.disk import watch_disk
 from gateway.flow.erase import expire_raw
 from gateway.flow.gate import Gate
-from gateway.flow.law import raw_retention_days
 from gateway.flow.recording import ReleaseState
 from gateway.flow.records import GrantRow, JobRunRow, ReleaseRow
 from gateway.people.registry import GATE_ACTOR
@@ -38,7 +37,7 @@ def retention(gate: Gate) -> Mapping[str, int]:
 
     What requests left in the state is deleted once it refuses nothing any more: spent nonces, counts.
     """
-    originals = expire_raw(gate, days=raw_retention_days(gate))
+    originals = expire_raw(gate)
     now = gate.clock()
     with gate.database.transaction() as session:
         expired = sa.select(ReleaseRow.id).where(

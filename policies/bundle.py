@@ -87,14 +87,18 @@ class VerifiedBundle:
         }
 
 
-def bundle_of(files: Mapping[str, bytes]) -> Bundle:
+def bundle_of(files: Mapping[str, bytes], *, past: bool = False) -> Bundle:
     """Build a bundle from its files.
+
+    Args:
+        files: Content by POSIX path below ``policies/``.
+        past: Whether it only explains what it decided once; a past version knew fewer points.
 
     Raises:
         BundleError: There is no rule, a file is not UTF-8 or YAML, the catalogue is incomplete, or a parameter of
             the law lacks its unit, source, confidence or value.
     """
-    catalogue, version = _read_catalogue(files.get(_CATALOGUE, b""))
+    catalogue, version = _read_catalogue(files.get(_CATALOGUE, b""), past=past)
     try:
         for path, content in files.items():
             _check_law(path, _read_yaml(content)) if path.startswith("data/") else content.decode()
@@ -231,7 +235,7 @@ def is_in_force(bundle: Bundle, statement: str, public_key: OKPKey, now: datetim
     return True
 
 
-def _read_catalogue(content: bytes) -> tuple[Catalogue, str]:
+def _read_catalogue(content: bytes, *, past: bool) -> tuple[Catalogue, str]:
     try:
         document = _read_yaml(content)
     except yaml.YAMLError as error:
@@ -239,7 +243,8 @@ def _read_catalogue(content: bytes) -> tuple[Catalogue, str]:
     if not isinstance(document, dict) or document.keys() != {"version", "rules"}:
         raise BundleError(f"catalogue is malformed (got {document!r}, expected 'version' and 'rules')")
     version, rules = document["version"], document["rules"]
-    if not isinstance(version, str) or not isinstance(rules, dict) or rules.keys() != set(Point):
+    known = isinstance(rules, dict) and (rules.keys() <= set(Point) if past else rules.keys() == set(Point))
+    if not isinstance(version, str) or not known:
         raise BundleError(f"catalogue is malformed (got version {version!r}, expected rules for {[*Point]})")
     for point, entries in rules.items():
         if not isinstance(entries, dict) or not entries:

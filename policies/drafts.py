@@ -85,20 +85,26 @@ def shipped_draft() -> Draft:
     return draft_in(resources.files("policies"))
 
 
-def draft_of(files: Mapping[str, bytes]) -> Draft:
+def draft_of(files: Mapping[str, bytes], *, past: bool = False) -> Draft:
     """Build a draft from its files by POSIX path (``packed_files``); it brings no tests of rules.
+
+    Args:
+        files: Its files.
+        past: Whether it only explains what it decided once (``bundle_of``); it judges nothing any more.
 
     Raises:
         PolicyError: A file is missing or malformed.
     """
+    own = {path: content for path, content in files.items() if not path.startswith("vectors/")}
+    bundle = bundle_of(own, past=past)
     try:
         documents = {
-            point: yaml.load(files[f"vectors/{point.value}.yaml"], Loader=yaml.CSafeLoader) for point in Point
+            Point(point): yaml.load(files[f"vectors/{point}.yaml"], Loader=yaml.CSafeLoader)
+            for point in bundle.catalogue
         }
     except (KeyError, yaml.YAMLError) as error:
         raise PolicyError(f"vectors of a bundle cannot be read: {error}") from error
-    own = {path: content for path, content in files.items() if not path.startswith("vectors/")}
-    return Draft(bundle=bundle_of(own), documents=documents, tests={})
+    return Draft(bundle=bundle, documents=documents, tests={})
 
 
 def packed_files(root: Traversable | Path) -> dict[str, bytes]:

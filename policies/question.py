@@ -28,6 +28,8 @@ class Point(StrEnum):
     RELEASE = "release"
     PUBLISH = "publish"
     SERVE = "serve"
+    DESTROY = "destroy"
+    LOG = "log"
 
 
 @_formats.checks("date-time", raises=ValueError)

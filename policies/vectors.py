@@ -124,8 +124,8 @@ def base_questions(
     documents = shipped_documents() if documents is None else documents
     return {
         (point, name): base["question"]
-        for point in Point
-        for name, base in _bases(documents[point], point, bundle).items()
+        for point, document in documents.items()
+        for name, base in _bases(document, point, bundle).items()
     }
 
 

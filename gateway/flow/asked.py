@@ -1,8 +1,9 @@
 """What policy was asked and answered, kept beside the ledger's entry of the decision: sealed, erasable, verified.
 
 The entry comes first and carries two digests: that of the question, and that of the kept document (question,
-answer, salt). The document lies under the key of the release, or of the recording that was announced. A crash
-between the two leaves an entry without a document, never a document that no entry attests.
+answer, salt). The document lies under the key of the release, or of the recording that was announced; under the
+gate's where that key is to be destroyed. A crash between the two leaves an entry without a document, never a
+document that no entry attests.
 """
 
 import hashlib
@@ -97,17 +98,40 @@ class Asked:
         return self.entry.time
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destroys:
+    """What a question at ``destroy`` is about (``of``), and the key (``kek_id``) under which it outlives that."""
+
+    of: str
+    kek_id: str
+
+
 def document_of(
-    question: Question, decision: Decision, *, release: str | None, recording: str | None, unmet: list[str]
+    question: Question,
+    decision: Decision,
+    *,
+    release: str | None,
+    recording: str | None,
+    unmet: list[str],
+    destroys: Destroys | None = None,
 ) -> AskedDocument:
     """Put a question and its answer into the form that is kept.
 
+    Args:
+        question: What was asked.
+        decision: The answer.
+        release: The release that it is about.
+        recording: The recording that it is about.
+        unmet: Kinds of duties that were not performed.
+        destroys: Whose destruction was asked for, and the key that seals the question in place of the one to go.
+
     Raises:
-        EvidenceError: The question is about neither a release nor a recording.
+        EvidenceError: The question is about nothing.
     """
-    owner = release or recording
-    if owner is None:
+    owner = release or recording or (destroys and destroys.of)
+    if not owner:
         raise EvidenceError(f"a question about no release or recording (got point {question.point.value!r})")
+    kek = f"rel-{release}" if release else f"rec-{recording}"
     header = rfc8785.dumps(
         {
             "decision": decision.as_dict(),
@@ -121,7 +145,7 @@ def document_of(
     content = header + b"\n" + question.canonical
     return AskedDocument(
         owner=owner,
-        kek_id=f"rel-{release}" if release else f"rec-{recording}",
+        kek_id=destroys.kek_id if destroys else kek,
         point=question.point,
         content=content,
         digest=hashlib.sha256(content).hexdigest(),
@@ -183,6 +207,8 @@ def load_asked(gate: Gate, session: ReadSession | WriteSession, index: int) -> A
         return base
     row = session.get(AskedQuestionRow, index)
     kek = f"rel-{owner}" if entry.event.release else f"rec-{owner}"
+    if base.point is Point.DESTROY:
+        kek = gate.gate_kek
     if gate.keystore.is_destroyed(kek):
         return Asked(entry=entry, point=base.point, owner=owner, kept=Kept.ERASED)
     if row is None:

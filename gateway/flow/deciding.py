@@ -8,7 +8,7 @@ from audit.events import Event, EventType, Outcome
 from gateway.database import ReadSession, WriteSession
 from gateway.errors import DeniedError, ObligationError
 from gateway.flow.acts import entered, rule_facts
-from gateway.flow.asked import document_of, keep
+from gateway.flow.asked import Destroys, document_of, keep
 from gateway.flow.gate import Gate
 from gateway.people.registry import Actor, certificate_for
 from policies.decision import Decision, Obligation, ObligationKind
@@ -107,7 +107,12 @@ def decide(
     kept = None
     if refusal or _is_kept(gate, asked):
         kept = document_of(
-            asked, decision, release=fields.get("release"), recording=fields.get("recording"), unmet=unmet
+            asked,
+            decision,
+            release=fields.get("release"),
+            recording=fields.get("recording"),
+            unmet=unmet,
+            destroys=Destroys(of=object_id, kek_id=gate.gate_kek) if asked.point is Point.DESTROY else None,
         )
     receipt = gate.ledger.append(
         Event(

@@ -1,7 +1,6 @@
 """Erase: destroy a recording's key (law 9), expire raw originals (rule 21)."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 import sqlalchemy as sa
 
@@ -9,6 +8,7 @@ from audit.events import EventType
 from gateway.errors import InvalidRequestError, NotFoundError
 from gateway.flow.acts import intended
 from gateway.flow.asked import is_asked_about
+from gateway.flow.deciding import decide
 from gateway.flow.gate import Gate
 from gateway.flow.recording import ItemState, RecordingState, ReleaseState
 from gateway.flow.records import (
@@ -20,8 +20,9 @@ from gateway.flow.records import (
     ReleaseRecordingRow,
     ReleaseRow,
 )
-from gateway.flow.retention import destroy_key
+from gateway.flow.retention import Seals, destroy_key, destroy_question
 from gateway.people.registry import GATE_ACTOR, Actor
+from policies.question import Question
 
 _UNTREATED = (ItemState.AWAITED, ItemState.QUARANTINED, ItemState.CLASSIFIED, ItemState.HELD)
 
@@ -112,23 +113,38 @@ def _mark_erased(gate: Gate, recording: str) -> None:
         )
 
 
-def expire_raw(gate: Gate, *, days: int) -> int:
-    """Delete originals that left the vehicle more than ``days`` days ago (COMPLIANCE.md C8, rule 21).
+def expire_raw(gate: Gate) -> int:
+    """Delete originals whose term after they left the vehicle is over (COMPLIANCE.md C8, rule 21).
 
-    A recording whose retention a compliance officer attested keeps them until that date. Returns how many
-    originals were deleted. Treated files and evidence stay.
+    Policy judges each: the term is its number, and an attestation of a compliance officer keeps originals until
+    its date. That one is not due is no refused attempt, and no entry. Returns how many originals were deleted.
+    Treated files and evidence stay.
     """
-    now = gate.clock()
     with gate.database.read() as session:
         statement = sa.select(RecordingRow).where(
-            RecordingRow.raw_expired_at.is_(None),
-            RecordingRow.erased_at.is_(None),
-            RecordingRow.received_at < now - timedelta(days=days),
-            sa.or_(RecordingRow.retain_until.is_(None), RecordingRow.retain_until < now),
+            RecordingRow.raw_expired_at.is_(None), RecordingRow.erased_at.is_(None)
         )
-        due = list(session.scalars(statement))
+        held = list(session.scalars(statement))
     deleted = 0
-    for row in due:
+    for row in held:
+        question = destroy_question(
+            gate,
+            actor=GATE_ACTOR,
+            of=row.id,
+            seals=Seals.ORIGINALS,
+            received_at=row.received_at,
+            attested_until=row.retain_until,
+        )
+        if not gate.engine.decide(Question.of(question)).allowed:
+            continue
+        decide(
+            gate,
+            EventType.JUDGE_DESTROY_DECIDE,
+            question,
+            actor=GATE_ACTOR,
+            object_id=row.id,
+            recording=row.id,
+        )
         event = intended(EventType.ERASE_RAW_EXPIRE, actor=GATE_ACTOR.id, object_id=row.id, recording=row.id)
         with gate.ledger.intent(event) as intent:
             seals = _originals(gate, row.id)

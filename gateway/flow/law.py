@@ -1,6 +1,7 @@
 """Regulatory numbers that the gate itself acts on, read from the signed policy data in force."""
 
-from datetime import date
+from calendar import isleap
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from gateway.errors import ConfigurationError
@@ -16,21 +17,22 @@ def raw_retention_days(gate: Gate) -> int:
     return int(_retention(gate, "raw_days"))
 
 
-def access_log_days(gate: Gate) -> int:
-    """Days that the access log stays at least (rule 29); errors as above."""
-    return int(_retention(gate, "access_log_days"))
+def term_of_record(gate: Gate, name: str, ended: datetime) -> datetime | None:
+    """Until when a record is kept whose term runs from a moment; None for good (rule 29); errors as above.
+
+    A term of years from 29 February ends on 1 March.
+    """
+    value = _retention(gate, name)
+    if value == "never":
+        return None
+    return ended + timedelta(days=int(value)) if name.endswith("_days") else _years_after(ended, int(value))
 
 
-def record_years(gate: Gate) -> int:
-    """Years that records of provision and of assessments stay at least (rule 29); errors as above."""
-    return max(
-        int(_retention(gate, "provision_record_years")), int(_retention(gate, "assessment_record_years"))
-    )
-
-
-def secret_records_end(gate: Gate) -> bool:
-    """Whether records of secret geographic data may ever be deleted (rule 29); errors as above."""
-    return bool(_retention(gate, "secret_geo_record_years") != "never")
+def _years_after(moment: datetime, years: int) -> datetime:
+    year = moment.year + years
+    if (moment.month, moment.day) == (2, 29) and not isleap(year):
+        return moment.replace(year=year, month=3, day=1)
+    return moment.replace(year=year)
 
 
 def parameter(gate: Gate, file: str, name: str, day: date) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Rule 29: what proves who had what may not be destroyed before its term. The one place that destroys keys.
 
-The ledger has no way to delete an entry. What can be destroyed is what keys seal, so each key has a term:
+Policy judges each destruction (point ``destroy``) on what the key seals and since when its terms run; dates are
+told by the same policy data. The ledger has no way to delete an entry. What can be destroyed is what keys seal,
+so each key has a term:
 
 - a recording's key, also of one that policy refused: none. Erasing personal data and expiring originals must
   always be possible (law 9); what was provided, to whom and on whose decision is sealed under the release's
@@ -12,26 +14,28 @@ The ledger has no way to delete an entry. What can be destroyed is what keys sea
 - every other key: for good. The gate's own keys seal zone files and evidence of no single release.
 """
 
-from calendar import isleap
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from audit.events import Event, EventType, Outcome
 from audit.query import EntryFilter, find_all
 from audit.tables import details
-from gateway.errors import InvalidRequestError, RetainedError
+from gateway.errors import DeniedError, InvalidRequestError, RetainedError
 from gateway.flow.acts import intended, refused, rules_of
+from gateway.flow.deciding import decide, instant, policy_facts, profile_facts
 from gateway.flow.gate import Gate
-from gateway.flow.law import access_log_days, record_years, secret_records_end
+from gateway.flow.law import term_of_record
 from gateway.flow.records import AskedQuestionRow, RecordingRow, ReleaseRow
 from gateway.people.registry import Actor
 from gateway.vault.errors import KeyUnavailableError
 from gateway.vault.keys import Destruction
 from policies.decision import Level
+from policies.question import Point
 
 _SECRET_RULES = {
     EventType.JUDGE_RELEASE_DECIDE: "no_state_secret",
@@ -40,6 +44,51 @@ _SECRET_RULES = {
 _SECRET_LEVELS = frozenset({Level.S4_STATE_SECRET.value, Level.SX_UNKNOWN.value})
 # Entries from before all rules were listed were cut here; what was cut off may have been a rule of secrets.
 _CUT_AT = 200
+
+
+class Seals(StrEnum):
+    """What becomes unreadable with a key, or with originals that are deleted."""
+
+    RECORDING = "recording"
+    RELEASE = "release"
+    DETAIL = "detail"
+    GATE = "gate"
+    ORIGINALS = "originals"
+
+
+class RecordKind(StrEnum):
+    """What a key proves, each with a term of its own in the policy data."""
+
+    ACCESS = "access"
+    PROVISION = "provision"
+    ASSESSMENT = "assessment"
+    SECRET_GEO = "secret_geo"  # noqa: S105 (a kind of records, not a password)
+
+
+PARAMETERS: Final = {
+    RecordKind.ACCESS: "access_log_days",
+    RecordKind.PROVISION: "provision_record_years",
+    RecordKind.ASSESSMENT: "assessment_record_years",
+    RecordKind.SECRET_GEO: "secret_geo_record_years",
+}
+_TERMS_RULE = "records_kept"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A record that a key proves; its term runs from ``ended_at``."""
+
+    kind: RecordKind
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """What a key seals, the records that it proves, and the fields by which the ledger names it."""
+
+    seals: Seals
+    records: tuple[Record, ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Kind(StrEnum):
@@ -81,6 +130,7 @@ def destroy_key(gate: Gate, kek_id: str, *, actor: Actor) -> Destruction:
 
     Raises:
         RetainedError: What it seals must be kept; the attempt is in the ledger.
+        DeniedError: Policy refuses for another reason; so is this.
         ConfigurationError: The policy data in force lacks a term.
         KeyUnavailableError: There never was such a key.
         LedgerUnavailableError: The refusal was not acknowledged.
@@ -134,7 +184,7 @@ def terms(gate: Gate) -> tuple[Term, ...]:
         if not gate.keystore.has_kek(kek_id):
             continue
         kind, of = subject_of(kek_id)
-        rule, moment = _latest(_terms_of(gate, kek_id))
+        rule, moment = _latest(gate, _sealed_by(gate, kek_id))
         found.append(Term(kek_id=kek_id, kind=kind, of=of, rule=rule, allowed_from=moment))
     return tuple(sorted(found, key=lambda each: (each.allowed_from is None, each.allowed_from, each.kek_id)))
 
@@ -154,40 +204,91 @@ def subject_of(kek_id: str) -> tuple[Kind, str]:
     )
 
 
+def destroy_question(
+    gate: Gate,
+    *,
+    actor: Actor,
+    of: str,
+    seals: Seals,
+    records: Sequence[Record] = (),
+    received_at: datetime | None = None,
+    attested_until: datetime | None = None,
+) -> dict[str, Any]:
+    """The facts by which policy judges whether something may become unreadable (rules 21 and 29)."""
+    return {
+        "point": Point.DESTROY.value,
+        "subject": {"id": actor.id},
+        "action": {"name": "destroy"},
+        "resource": {
+            "id": of,
+            "seals": seals.value,
+            "records": [{"kind": each.kind.value, "ended_at": instant(each.ended_at)} for each in records],
+            "received_at": None if received_at is None else instant(received_at),
+            "attested_until": None if attested_until is None else instant(attested_until),
+        },
+        "context": {
+            "time": instant(gate.clock()),
+            "profile": profile_facts(gate),
+            "policy": policy_facts(gate),
+        },
+    }
+
+
 def _refuse_early(gate: Gate, kek_id: str, *, actor: Actor) -> None:
-    found = _terms_of(gate, kek_id)
+    """Ask policy whether a key may go; a refusal for a term says until when."""
+    sealed = _sealed_by(gate, kek_id)
+    if sealed.seals is Seals.DETAIL and not sealed.records and not gate.keystore.has_kek(kek_id):
+        raise KeyUnavailableError(f"no such key (got {kek_id!r})")
+    question = destroy_question(gate, actor=actor, of=kek_id, seals=sealed.seals, records=sealed.records)
     try:
-        for rule, moment in found:
-            if moment is None or gate.clock() < moment:
-                raise RetainedError(kek_id, rule, moment)
-    except RetainedError as error:
-        refused(gate, EventType.VAULT_KEY_DESTROY, actor=actor.id, object_id=kek_id, reason=error.reason)
+        decide(
+            gate,
+            EventType.JUDGE_DESTROY_DECIDE,
+            question,
+            actor=actor,
+            object_id=kek_id,
+            **sealed.fields,
+        )
+    except DeniedError as error:
+        retained = {violation.rule for violation in error.decision.violations} == {_TERMS_RULE}
+        reason = RetainedError.reason if retained else error.reason
+        refused(gate, EventType.VAULT_KEY_DESTROY, actor=actor.id, object_id=kek_id, reason=reason)
+        if retained:
+            raise RetainedError(kek_id, *_latest(gate, sealed)) from error
         raise
 
 
-def _latest(found: list[tuple[str, datetime | None]]) -> tuple[str, datetime | None]:
-    """The term that counts; ``found`` is not empty."""
-    return max(found, key=lambda term: (term[1] is None, term[1]))
+def _latest(gate: Gate, sealed: Sealed) -> tuple[str, datetime | None]:
+    """The term that counts: the latest, or for good where a key has none."""
+    terms = [(PARAMETERS[each.kind], each.ended_at) for each in sealed.records]
+    found = [(name, term_of_record(gate, name, ended)) for name, ended in terms]
+    none: tuple[str, datetime | None] = (PARAMETERS[RecordKind.SECRET_GEO], None)
+    return max(found, key=lambda term: (term[1] is None, term[1]), default=none)
 
 
-def _terms_of(gate: Gate, kek_id: str) -> list[tuple[str, datetime | None]]:
-    """Rule and end of every term of a key, None for never, the latest first; none for a recording's key."""
+def _sealed_by(gate: Gate, kek_id: str) -> Sealed:
+    """What a key seals, and what it proves."""
     with gate.database.read() as session:
-        if session.scalar(sa.select(RecordingRow.id).where(RecordingRow.kek_id == kek_id)) is not None:
-            return []
+        recording = session.scalar(sa.select(RecordingRow.id).where(RecordingRow.kek_id == kek_id))
         asked = sa.select(AskedQuestionRow.ledger_index).where(AskedQuestionRow.kek_id == kek_id).limit(1)
-        if kek_id.startswith("rec-") and session.scalar(asked) is not None:
-            return []  # of a recording that policy refused; the refusal itself stays in the ledger
+        if recording is None and kek_id.startswith("rec-") and session.scalar(asked) is not None:
+            # Of a recording that policy refused; the refusal itself stays in the ledger.
+            recording = kek_id.removeprefix("rec-")
         release = session.scalar(sa.select(ReleaseRow).where(ReleaseRow.kek_id == kek_id))
+    if recording is not None:
+        return Sealed(seals=Seals.RECORDING, fields={"recording": recording})
     if release is not None:
-        if _names_secrets(gate, release.id) and not secret_records_end(gate):
-            return [("secret_geo_record_years", None)]
         moments = (release.created_at, release.expires_at, release.released_at, release.revoked_at)
         ended = max(moment for moment in moments if moment is not None)
-        return [("provision_record_years", _years_after(ended, record_years(gate)))]
+        secret = _names_secrets(gate, release.id)
+        kinds = (RecordKind.SECRET_GEO,) if secret else (RecordKind.PROVISION, RecordKind.ASSESSMENT)
+        records = tuple(Record(kind=kind, ended_at=ended) for kind in kinds)
+        return Sealed(seals=Seals.RELEASE, records=records, fields={"release": release.id})
     if not kek_id.startswith(PREFIXES[Kind.DETAIL]):
-        return [("secret_geo_record_years", None)]
-    return _detail_terms(gate, kek_id.removeprefix(PREFIXES[Kind.DETAIL]))
+        return Sealed(seals=Seals.GATE)
+    return Sealed(
+        seals=Seals.DETAIL, records=_detail_records(gate, kek_id.removeprefix(PREFIXES[Kind.DETAIL]))
+    )
 
 
 def _names_secrets(gate: Gate, release: str) -> bool:
@@ -210,22 +311,14 @@ def _refused_for_secrets(event: Event) -> bool:
     return secret in rules_of(event) or of_secrets or cut_off
 
 
-def _detail_terms(gate: Gate, subject: str) -> list[tuple[str, datetime | None]]:
-    """Rule and end of term of each entry with detail of a subject, the latest first."""
+def _detail_records(gate: Gate, subject: str) -> tuple[Record, ...]:
+    """The newest entry with detail of a subject of each kind: an earlier one's term ends earlier."""
     query = sa.select(details.c.entry_index).where(details.c.subject == subject)
-    found: list[tuple[str, datetime]] = []
+    newest: dict[RecordKind, datetime] = {}
     with gate.ledger.snapshot() as snapshot:
         for index in snapshot.connection.execute(query).scalars().all():
             entry = snapshot.entry(index)
-            if entry.event.release is None:
-                found.append(("access_log_days", entry.time + timedelta(days=access_log_days(gate))))
-            else:
-                found.append(("provision_record_years", _years_after(entry.time, record_years(gate))))
-    return [*sorted(found, key=lambda term: term[1], reverse=True)]
-
-
-def _years_after(moment: datetime, years: int) -> datetime:
-    year = moment.year + years
-    if (moment.month, moment.day) == (2, 29) and not isleap(year):
-        return moment.replace(year=year, month=3, day=1)
-    return moment.replace(year=year)
+            provided = (RecordKind.PROVISION, RecordKind.ASSESSMENT)
+            for kind in (RecordKind.ACCESS,) if entry.event.release is None else provided:
+                newest[kind] = max(entry.time, newest.get(kind, entry.time))
+    return tuple(Record(kind=kind, ended_at=newest[kind]) for kind in RecordKind if kind in newest)

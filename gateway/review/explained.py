@@ -26,6 +26,7 @@ DECISIONS = (
     EventType.JUDGE_RELEASE_DECIDE,
     EventType.JUDGE_PUBLISH_DECIDE,
     EventType.JUDGE_SERVE_DECIDE,
+    EventType.JUDGE_DESTROY_DECIDE,
 )
 _PAGE = 200
 
@@ -131,7 +132,8 @@ def _draft_of(gate: Gate, digest: str) -> Draft | None:
     """The bundle that decided, where it is kept; a gate from before bundles were kept has none of its old ones."""
     try:
         with gate.database.read() as session:
-            return draft_of(load_files(session, gate.keystore, digest, kek=gate.gate_kek))
+            files = load_files(session, gate.keystore, digest, kek=gate.gate_kek)
+            return draft_of(files, past=True)
     except EvidenceError:
         return gate_draft(gate) if gate.bundle.bundle.digest == digest else None
 

@@ -26,6 +26,7 @@ _TYPES = {
     Point.RELEASE: EventType.JUDGE_RELEASE_DECIDE,
     Point.PUBLISH: EventType.JUDGE_PUBLISH_DECIDE,
     Point.SERVE: EventType.JUDGE_SERVE_DECIDE,
+    Point.DESTROY: EventType.JUDGE_DESTROY_DECIDE,
 }
 _PAGE = 500
 
@@ -81,6 +82,8 @@ class Simulation:
 def past_decisions(gate: Gate, point: Point, *, most: int, before: int | None) -> list[int]:
     """Entries of the newest decisions at a point, one for each release or recording; of reads every one.
 
+    What was asked about the form of the ledger (point ``log``) is no entry of it: there are none.
+
     Args:
         gate: The gate.
         point: Decision point.
@@ -90,7 +93,7 @@ def past_decisions(gate: Gate, point: Point, *, most: int, before: int | None) -
     found: list[int] = []
     seen: set[str] = set()
     after: int | None = None
-    while len(found) < most:
+    while point in _TYPES and len(found) < most:
         with gate.ledger.snapshot() as snapshot:
             page = find_page(snapshot, EntryFilter(types=(_TYPES[point],)), limit=_PAGE, after=after)
         for entry in page.entries:

@@ -177,6 +177,9 @@ ACTS: dict[EventType, Callable[[Gate, SimpleNamespace], object]] = {
     EventType.ERASE_RECORDING_ERASE: lambda gate, at: erase_recording(
         gate, at.free, actor=_person(at, "officer")
     ),
+    EventType.JUDGE_DESTROY_DECIDE: lambda gate, at: erase_recording(
+        gate, at.free, actor=_person(at, "officer")
+    ),
     EventType.SERVE_MANIFEST_READ: lambda gate, at: read_manifest(
         gate, at.out, actor=_person(at, "engineer"), purpose=PURPOSE
     ),
@@ -186,6 +189,13 @@ ACTS: dict[EventType, Callable[[Gate, SimpleNamespace], object]] = {
     EventType.JUDGE_SERVE_DECIDE: lambda gate, at: read_item(
         gate, at.out, at.name, actor=_person(at, "engineer"), purpose=PURPOSE, wanted=None
     ),
+}
+
+
+ASKING_BEFORE = {
+    EventType.INTAKE_RECORDING_RECEIVE: {"asked_question", "keystore/kek"},
+    EventType.JUDGE_PUBLISH_DECIDE: {"asked_question"},
+    EventType.RELEASE_RELEASE_PUBLISH: {"asked_question"},
 }
 
 
@@ -202,6 +212,8 @@ def test_an_act_whose_intent_the_ledger_refuses_has_no_effect(prepared: SimpleNa
         ACTS[act](gate, prepared)
     after = state_of(prepared.gate)
     lease = {"recording"} if act is EventType.CLASSIFY_ITEM_CLASSIFY else set()
+    # What policy was asked on the way lies, sealed, beside the entry of that decision, which the ledger took.
+    lease |= ASKING_BEFORE.get(act, set())
     assert {name for name in before if before[name] != after[name]} <= lease
 
 

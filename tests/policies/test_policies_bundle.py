@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from joserfc import jws
 from joserfc.jwk import OKPKey
 
 from policies.bundle import Bundle, bundle_of, shipped_bundle, sign_bundle, verify_bundle, write_bundle
 from policies.errors import BundleError
+from policies.question import Point
 
 START = datetime(2026, 5, 1, tzinfo=UTC)
 END = START + timedelta(days=90)
@@ -126,17 +128,19 @@ def test_a_public_key_cannot_sign(bundle: Bundle) -> None:
         _signed(bundle, public)
 
 
+def _catalogue(**rules: object) -> bytes:
+    every = {point.value: rules.get(point.value, {}) for point in Point}
+    return yaml.safe_dump({"version": "1", "rules": every}, sort_keys=False).encode()
+
+
 @pytest.mark.parametrize(
     ("catalogue", "expected"),
     [
         (b"", "catalogue is malformed"),
         (b"]", "not YAML"),
         (b"version: 1\nrules: {}", "catalogue is malformed"),
-        (b"version: '1'\nrules: {intake: {}, release: {}, publish: {}, serve: {}}", "no rules for intake"),
-        (
-            b"version: '1'\nrules: {intake: {a: {}}, release: {}, publish: {}, serve: {}}",
-            "intake/a is malformed",
-        ),
+        (_catalogue(), "no rules for intake"),
+        (_catalogue(intake={"a": {}}), "intake/a is malformed"),
     ],
 )
 def test_an_incomplete_catalogue_is_refused(bundle: Bundle, catalogue: bytes, expected: str) -> None:

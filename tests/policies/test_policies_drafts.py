@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from policies.bundle import Bundle, write_bundle
+from policies.bundle import Bundle, shipped_bundle, write_bundle
 from policies.counterfactual import changes_of, limits_of
 from policies.difference import as_of, difference
 from policies.drafts import Draft, draft_in, draft_of, packed_files, shipped_draft
@@ -97,8 +97,10 @@ def test_a_folder_that_is_no_draft_is_refused(tmp_path: Path) -> None:
         draft_in(tmp_path / "nothing")
     with pytest.raises(BundleError, match="cannot be read"):
         draft_in(tmp_path)
-    with pytest.raises(PolicyError, match="vectors of a bundle"):
+    with pytest.raises(BundleError, match="catalogue is malformed"):
         draft_of({"catalogue.yaml": b""})
+    with pytest.raises(PolicyError, match="vectors of a bundle"):
+        draft_of(shipped_bundle().files)
 
 
 @pytest.mark.parametrize(

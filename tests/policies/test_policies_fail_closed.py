@@ -59,6 +59,14 @@ _UNJUDGED = {
         "context.certificate.regions", "context.certificate.regions.*", "context.certificate.unverified",
         "context.profile.digest", "context.profile.name", "point", "resource.release", "subject.id",
     },
+    Point.DESTROY: {
+        "action", "action.name", "context.profile", "context.profile.digest", "context.profile.jurisdiction",
+        "context.profile.name", "point", "resource.id", "subject", "subject.id",
+    },
+    Point.LOG: {
+        "action", "action.name", "context.profile", "context.profile.digest", "context.profile.jurisdiction",
+        "context.profile.name", "point", "subject", "subject.id",
+    },
     Point.SERVE: {
         "action", "action.name", "context.grant.id", "context.profile.digest", "context.profile.name",
         "point", "resource.item",

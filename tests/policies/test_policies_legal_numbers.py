@@ -101,3 +101,16 @@ def test_a_number_that_was_verified_is_flagged_no_more(bundle: Bundle) -> None:
         _unverified(dataclasses.replace(bundle, files=files), base_questions(bundle)[Point.RELEASE, "local"])
         == set()
     )
+
+
+def test_the_term_of_originals_is_flagged_until_it_is_verified(bundle: Bundle) -> None:
+    """Rule 21: what TC260-001 says was not read in the primary text, neither the rule nor its 14 days."""
+    question = base_questions(bundle)[Point.DESTROY, "originals"]
+    assert _unverified(bundle, question) == {"originals_expired", "retention.raw_days"}
+    files = _changed(bundle, "data/retention.yaml", "raw_days", confidence="L")
+    read = dataclasses.replace(bundle, files=files)
+    assert _unverified(read, question) == {"originals_expired"}
+    rules = {**bundle.catalogue["destroy"]}
+    rules["originals_expired"] = {**rules["originals_expired"], "confidence": "L"}
+    confirmed = dataclasses.replace(read, catalogue={**bundle.catalogue, "destroy": rules})
+    assert _unverified(confirmed, question) == set()

@@ -22,26 +22,46 @@ from gateway.flow.build import build_release
 from gateway.flow.erase import erase_recording
 from gateway.flow.gate import Gate
 from gateway.flow.judge import judge_release
+from gateway.flow.law import term_of_record
 from gateway.flow.recording import ReleaseMode
 from gateway.flow.records import ReleaseRow
 from gateway.flow.request import ReleaseRequest, request_release, terms_of
 from gateway.flow.retention import (
+    PARAMETERS,
     PREFIXES,
     Kind,
+    Record,
+    RecordKind,
+    Seals,
     _names_secrets,
     destroy_key,
+    destroy_question,
     destroy_record_key,
     terms,
 )
 from gateway.vault.errors import KeyDestroyedError, KeyUnavailableError
 from gateway.vault.jws import sign_statement
+from policies.question import Question
 from simulators import PURPOSE, RECIPIENT, House, candidate, cleanse, csv_track
 
 ROOT = Path(__file__).parents[3]
 
 
 def at(gate: Gate, moment: datetime) -> Gate:
-    return dataclasses.replace(gate, clock=lambda: moment)
+    """The gate at another time, with its policy still in force: nothing is destroyed under one that is over."""
+    renewed = dataclasses.replace(gate.bundle, not_after=moment + timedelta(days=1))
+    return dataclasses.replace(gate, clock=lambda: moment, bundle=renewed)
+
+
+def test_policy_that_is_over_lets_nothing_go(kept: "Kept"):
+    """Rule 1: a term that ended is no permission without a policy in force."""
+    gate, officer = kept.gate, kept.house.people["officer"].actor
+    late = dataclasses.replace(gate, clock=lambda: gate.clock() + timedelta(days=4000))
+    with pytest.raises(DeniedError, match="policy_in_force"):
+        destroy_key(late, f"rel-{kept.made}", actor=officer)
+    last = gate.ledger.entry(gate.ledger.size - 1).event
+    assert (last.type, last.facts["reason"]) == (EventType.VAULT_KEY_DESTROY, "denied")
+    gate.keystore.wrap_dek(f"rel-{kept.made}", bytes(32), b"context")
 
 
 def refusal(gate: Gate, kek_id: str, house: House) -> RetainedError:
@@ -281,3 +301,24 @@ def test_the_gates_own_key_is_kept_for_good(sqlite_gate: Gate, sqlite_house: Hou
         destroy_key(sqlite_gate, "no-such-key", actor=sqlite_house.people["officer"].actor)
     with pytest.raises(KeyUnavailableError):
         destroy_key(sqlite_gate, "sub-nobody", actor=sqlite_house.people["officer"].actor)
+
+
+@pytest.mark.parametrize("ended", ["2024-02-29T12:00:00.5", "2023-02-28T23:59:59", "2024-12-31T00:00:00"])
+def test_dates_that_are_told_are_those_that_policy_judges_by(kept: Kept, ended: str):
+    """Python tells a date, Rego judges: on the date it lets go, a microsecond before it does not."""
+    officer = kept.house.people["officer"].actor
+    moment = datetime.fromisoformat(ended).replace(tzinfo=UTC)
+    for kind in (RecordKind.ACCESS, RecordKind.PROVISION, RecordKind.ASSESSMENT):
+        told = term_of_record(kept.gate, PARAMETERS[kind], moment)
+        assert told is not None
+        for now, allowed in ((told, True), (told - timedelta(microseconds=1), False)):
+            gate = at(kept.gate, now)
+            gate = dataclasses.replace(gate, bundle=dataclasses.replace(gate.bundle, not_before=moment))
+            question = destroy_question(
+                gate,
+                actor=officer,
+                of="sub-x",
+                seals=Seals.DETAIL,
+                records=[Record(kind=kind, ended_at=moment)],
+            )
+            assert gate.engine.decide(Question.of(question)).allowed is allowed, (kind, now)

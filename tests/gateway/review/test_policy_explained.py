@@ -225,7 +225,9 @@ def test_a_refused_recording_can_be_explained_until_its_key_is_destroyed(stage: 
     (before,) = explain(stage.gate, recording, actor=auditor(stage))
     assert before["denied_by"][0]["facts"]
     erase_recording(stage.gate, recording, actor=stage.house.people["officer"].actor)
-    (after,) = explain(stage.gate, recording, actor=auditor(stage))
+    erasure, after = explain(stage.gate, recording, actor=auditor(stage))
+    # What was asked about the destruction outlives the key that it was about.
+    assert (erasure["point"], erasure["question"], erasure["allowed"]) == ("destroy", "kept", True)
     assert after["question"] == "erased"
     assert [denial["rule"] for denial in after["denied_by"]] == [d["rule"] for d in before["denied_by"]]
     assert after["denied_by"][0]["clause"]
