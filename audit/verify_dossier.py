@@ -8,7 +8,9 @@ Exit status: 0 the dossier verifies, 1 it does not, 2 the call was wrong.
 2. Every file that it names and that lies here has the digest that was signed; ``dossier.json`` lies here.
 3. The twin is of the release, edition and checkpoint that were signed.
 4. The twin's checkpoint is checked as ``verify.py`` does, with its witnesses.
-5. Each of its entries is proved to be in the tree; one of them is the publication of this very digest.
+5. Each of its entries is proved to be in the tree; one of them is the publication of this very digest. Where the
+   twin tells the lineage of its items, each stage's evidence is attested by a proved entry of that item or
+   release, and continues the stage before it.
 6. The release manifest in the twin is signed by the release key, states that digest and the same items.
 7. Each approval is signed over that digest, by a person who is not the submitter: by the key that the twin states,
    Ed25519 or SM2, or by a security key (WebAuthn) that this key registered. Another form is refused.
@@ -44,6 +46,14 @@ MANIFEST = "fleetgate-release+jwt"
 APPROVAL = "fleetgate-approval+jwt"
 ACT = "fleetgate-act+jwt"
 _KEYS = {("OKP", "Ed25519"): ("Ed25519", ("x",)), ("EC", "SM2"): ("SM2SM3", ("x", "y"))}
+_PROVES_STAGES = 2
+_CHAINED = {
+    "received": ("intake:item:receive", "item"),
+    "classified": ("classify:item:classify", "item"),
+    "cleansed": ("cleanse:item:cleanse", "item"),
+    "built": ("release:release:build", "release"),
+    "judged": ("judge:release:judge", "release"),
+}
 _TOLD = ("name", "media_type", "class", "level", "size", "sha256")
 
 
@@ -59,6 +69,7 @@ class VerifiedDossier:
         files: Files that lie here and have the digests that were signed.
         absent: Files that were signed and do not lie here.
         entries: Entries that are proved.
+        stages: Stages of items whose evidence is attested by proved entries.
         approvals: Approvals that are verified.
     """
 
@@ -69,6 +80,7 @@ class VerifiedDossier:
     files: tuple[str, ...]
     absent: tuple[str, ...]
     entries: int
+    stages: int
     approvals: int
 
 
@@ -111,6 +123,7 @@ def verify_dossier(
             for each in twin["ledger"]
         ]  # 5.
         _published(entries, release)
+        stages = _stages(twin, entries, size, root)
         manifest = _statement(twin["manifest"], MANIFEST, public)  # 6.
         _manifest(manifest, twin)
         checked = _approvals(twin, manifest)  # 7.
@@ -127,6 +140,7 @@ def verify_dossier(
         files=present,
         absent=absent,
         entries=len(entries),
+        stages=stages,
         approvals=checked,
     )
 
@@ -234,6 +248,50 @@ def _published(entries: Sequence[Mapping[str, Any]], release: Mapping[str, Any])
     done = [e for e in entries if e["type"] == "release:release:publish" and e["outcome"] == "completed"]
     if not any(entry.get("intent") in begun for entry in done):
         raise verify.BadExportError(f"no entry proves that {release['id']} went out at its digest")
+
+
+def _stages(twin: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], size: int, root: bytes) -> int:
+    """How many stages are proved; a recipient's edition and the first version of a twin tell none."""
+    if twin["version"] < _PROVES_STAGES or "lineage" not in twin:
+        return 0
+    proved = {entry["index"]: entry for entry in entries}
+    for each in twin["lineage_ledger"]:
+        proved[each["index"]] = verify.check_proved(each["index"], each["leaf"], each["proof"], size, root)
+    if [item["name"] for item in twin["lineage"]] != [item["name"] for item in twin["items"]]:
+        raise verify.BadExportError("the lineage is of other items")
+    checked = 0
+    for item in twin["lineage"]:
+        if [stage["stage"] for stage in item["stages"]] != list(_CHAINED):
+            raise verify.BadExportError(f"{item['name']} passed other stages (got {item['stages']})")
+        before = None
+        for stage in item["stages"]:
+            _stage(item, stage, proved.get(stage["entry"]), twin["release"]["id"], before)
+            before = stage["evidence"]
+            checked += 1
+    return checked
+
+
+def _stage(
+    item: Mapping[str, Any],
+    stage: Mapping[str, Any],
+    entry: Mapping[str, Any] | None,
+    release: str,
+    before: str | None,
+) -> None:
+    name = f"stage {stage['stage']!r} of {item['name']!r}"
+    if entry is None:
+        raise verify.BadExportError(f"no entry is proved for {name} (expected entry {stage['entry']})")
+    kind, of = _CHAINED[stage["stage"]]
+    owner = {"item": item["recording"]["item"], "release": release}[of]
+    found = (entry["type"], entry["outcome"], entry["object"], entry["digests"].get("evidence"))
+    expected = (kind, "completed", owner, stage["evidence"])
+    if found != expected:
+        raise verify.BadExportError(
+            f"the entry of {name} attests something else (got {found})", entry["index"]
+        )
+    # What was built rests on many items, and names none of them as the one before it.
+    if stage["stage"] not in {"received", "built"} and entry["digests"].get("previous") != before:
+        raise verify.BadExportError(f"{name} does not continue the stage before it", entry["index"])
 
 
 def _manifest(manifest: Mapping[str, Any], twin: Mapping[str, Any]) -> None:
@@ -348,6 +406,7 @@ def _told(found: VerifiedDossier) -> str:
         f"OK 档案通过验证 / the dossier verifies: release {found.release} ({found.edition}), as of {found.as_of}",
         f"digest {found.digest}",
         f"{len(found.files)} files, {found.entries} entries of the ledger, {found.approvals} approvals",
+        f"{found.stages} stages of items are attested by proved entries",
     ]
     if found.absent:
         lines.append(f"NOTE signed and not here: {', '.join(found.absent)}")

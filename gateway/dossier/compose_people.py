@@ -258,6 +258,7 @@ def lineage_section(twin: Mapping[str, Any], words: Words) -> Section:
                 rows=rows_of(sources),
                 empty=words("lineage_none"),
             ),
+            Text(text=words("stages_proved", entries=number(len(twin["lineage_ledger"])))),
             Table(
                 caption=words("stages_caption"),
                 columns=(

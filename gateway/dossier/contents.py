@@ -40,7 +40,8 @@ from gateway.review.slope_evidence import review_summary
 from gateway.vault.jws import public_jwk
 
 FORMAT: Final = "fleetgate-dossier"
-VERSION: Final = 1
+VERSION: Final = 2
+_JOINING: Final = frozenset({"lineage", "lineage_ledger", "slope_review"})
 _ATTESTED: Final = ("secrecy_tech_id", "attestation", "checks", "positions")
 
 
@@ -81,6 +82,7 @@ def gather(gate: Gate, release: str, note: str) -> dict[str, Any]:
         if begun.event.digests.get("release") != judged.built.digest:
             raise EvidenceError(f"the ledger attests another digest of release {release}")
         cleansed = [load_cleansed(gate, session, item.source) for item in judged.built.items]
+        lineage = _lineage(gate, session, judged, cleansed)
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -95,11 +97,12 @@ def gather(gate: Gate, release: str, note: str) -> dict[str, Any]:
             "quality": quality_report_of(gate, session, judged.built),
             "attack": _attack(gate, session, basis, judged.built),
             "area": area_of(gate, judged.built, cleansed),
-            "decision": decision_part(gate, judged, entries),
+            "decision": decision_part(gate, session, judged, entries),
             "approvals": approvals_part(session, judged, released, entries),
             "grants": _grants(entries),
             "deliveries": deliveries_of_release(basis, release),
-            "lineage": _lineage(gate, session, judged, cleansed),
+            "lineage": lineage,
+            "lineage_ledger": basis.proved(_stage_entries(basis, lineage, besides=entries)),
             "manifest": released.manifest_jws,
             "ledger": basis.proved(entries),
         }
@@ -107,7 +110,7 @@ def gather(gate: Gate, release: str, note: str) -> dict[str, Any]:
 
 def for_recipient(full: Mapping[str, Any]) -> dict[str, Any]:
     """The recipient's edition of a full dossier; see :class:`Edition`."""
-    told = {name: value for name, value in full.items() if name not in {"lineage", "slope_review"}}
+    told = {name: value for name, value in full.items() if name not in _JOINING}
     attack = full["attack"]
     if attack is not None:
         told["attack"] = {**attack, "other_releases": None, "released_again": None}
@@ -247,3 +250,11 @@ def _lineage(
         {"name": item.name, **origin_of(gate, session, judged, item, source)}
         for item, source in zip(judged.built.items, cleansed, strict=True)
     ]
+
+
+def _stage_entries(
+    basis: Basis, lineage: Sequence[Mapping[str, Any]], *, besides: Sequence[Entry]
+) -> list[Entry]:
+    """The entries that attest the stages of the items, beside those of the release itself."""
+    cited = {int(stage["entry"]) for item in lineage for stage in item["stages"]}
+    return [basis.snapshot.entry(index) for index in sorted(cited - {entry.index for entry in besides})]

@@ -5,35 +5,46 @@ from typing import Any
 
 from audit.events import EventType, Outcome
 from audit.leaf import Entry, format_time
+from gateway.database import ReadSession
 from gateway.flow.gate import Gate
 from gateway.flow.recording import Judged
+from gateway.people.policy_in_force import load_files
+from gateway.people.records import PolicyBundleRow
+from policies.bundle import Bundle
 from policies.decision import ObligationKind
+from policies.drafts import draft_of
 from policies.question import Point
 
 
-def decision_part(gate: Gate, judged: Judged, entries: Sequence[Entry]) -> dict[str, Any]:
-    """The decision that let a release out, JSON-ready.
+def decision_part(
+    gate: Gate, session: ReadSession, judged: Judged, entries: Sequence[Entry]
+) -> dict[str, Any]:
+    """The decision that let a release out, JSON-ready, with the clauses of the bundle that decided.
 
-    ``explained`` is false where another bundle than the one in force decided: its catalogue is not here, and the
-    rules stand without clause.
+    ``explained`` is false where that bundle is not kept, of a gate from before bundles were: the rules then stand
+    without clause.
+
+    Raises:
+        EvidenceError: The kept bundle is not the one that decided.
     """
     decision = judged.decision
-    explained = decision["bundle_digest"] == gate.bundle.bundle.digest
-    rules = [_rule(gate, Point.RELEASE, name, explained=explained) for name in decision["passed"]]
+    bundle = _decided_by(gate, session, decision["bundle_digest"])
+    rules = [_rule(bundle, Point.RELEASE, name) for name in decision["passed"]]
     published = [e for e in entries if e.event.type is EventType.JUDGE_PUBLISH_DECIDE]
     allowed = [e for e in published if e.event.outcome is Outcome.COMPLETED]
-    if allowed and allowed[-1].event.digests.get("bundle") == gate.bundle.bundle.digest:
+    if allowed:
+        publishing = _decided_by(gate, session, allowed[-1].event.digests["bundle"])
         # A bundle allows only where every rule that its catalogue lists for the point passed.
-        names = sorted(gate.bundle.bundle.catalogue[Point.PUBLISH])
-        rules += [_rule(gate, Point.PUBLISH, name, explained=True) for name in names]
+        names = sorted(publishing.catalogue[Point.PUBLISH]) if publishing else []
+        rules += [_rule(publishing, Point.PUBLISH, name) for name in names]
     return {
         "engine": decision["engine"],
         "bundle_digest": decision["bundle_digest"],
-        "bundle_version": gate.bundle.bundle.version if explained else None,
+        "bundle_version": bundle.version if bundle else None,
         "question_digest": decision["question_digest"],
         "level": decision["level"],
         "entry": judged.evidence.ledger_index,
-        "explained": explained,
+        "explained": bundle is not None,
         "rules": rules,
         "obligations": decision["obligations"],
         "unverified": sorted(
@@ -58,8 +69,17 @@ def decision_part(gate: Gate, judged: Judged, entries: Sequence[Entry]) -> dict[
     }
 
 
-def _rule(gate: Gate, point: Point, name: str, *, explained: bool) -> dict[str, Any]:
-    told: Mapping[str, Any] = gate.bundle.bundle.catalogue[point].get(name, {}) if explained else {}
+def _decided_by(gate: Gate, session: ReadSession, digest: str) -> Bundle | None:
+    """The bundle of a digest: in force, or as it was sealed when it was put into force."""
+    if digest == gate.bundle.bundle.digest:
+        return gate.bundle.bundle
+    if session.get(PolicyBundleRow, digest) is None:
+        return None
+    return draft_of(load_files(session, gate.keystore, digest, kek=gate.gate_kek), past=True).bundle
+
+
+def _rule(bundle: Bundle | None, point: Point, name: str) -> dict[str, Any]:
+    told: Mapping[str, Any] = bundle.catalogue[point].get(name, {}) if bundle else {}
     return {
         "point": point.value,
         "rule": name,

@@ -1,5 +1,6 @@
 """A dossier is evidence: reproducible, signed, sealed, recorded, provable without a gate (laws 2, 3, 6)."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -7,20 +8,29 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rfc8785
 import sqlalchemy as sa
+import yaml
 
 from audit import verify
 from audit.events import EventType, Outcome
 from audit.verify_dossier import main, verify_dossier
 from gateway.dossier.contents import Edition, gather
-from gateway.dossier.issue import dossier_of, load_dossier
+from gateway.dossier.decision_part import decision_part
+from gateway.dossier.issue import DOSSIER_TYPE, dossier_of, load_dossier
 from gateway.dossier.records import DossierRow
 from gateway.errors import EvidenceError, ForbiddenError, NotFoundError, StageOrderError
+from gateway.flow.judge import load_judged
 from gateway.flow.recording import ReleaseMode
 from gateway.flow.release import revoke_release
+from gateway.people.policy_in_force import shipped_files, store_files
+from gateway.people.records import PolicyBundleRow
+from gateway.vault.jws import sign_statement, verify_statement
+from policies.drafts import draft_of
+from policies.question import Point
 from simulators import candidate, cleanse, grant, publish
 
 ROOT = Path(__file__).parents[3]
@@ -80,6 +90,8 @@ def test_it_verifies_without_a_gate(dossiers, mode, edition):
     assert (found.release, found.edition) == (dossiers.releases[mode], edition.value)
     assert (found.approvals, found.absent) == (2, ())
     assert len(found.files) == 7
+    items = len(json.loads(dossiers.issued[mode, edition].files["dossier.json"])["items"])
+    assert found.stages == {Edition.FULL: 5 * items, Edition.RECIPIENT: 0}[edition]
 
 
 def test_the_verifier_runs_alone(dossiers, tmp_path):
@@ -137,6 +149,106 @@ def test_what_was_changed_does_not_verify(dossiers, tmp_path, case):
     change(folder)
     with pytest.raises(verify.BadExportError, match=reason):
         verify_dossier(folder, dossiers.release_key, dossiers.vkey)
+
+
+def other_evidence(twin: dict[str, Any]) -> None:
+    twin["lineage"][0]["stages"][1]["evidence"] = "00" * 32
+
+
+def swapped_entries(twin: dict[str, Any]) -> None:
+    first, second = (item["stages"][2] for item in twin["lineage"][:2])
+    first["entry"], second["entry"] = second["entry"], first["entry"]
+
+
+def unproved_stage(twin: dict[str, Any]) -> None:
+    twin["lineage_ledger"].pop()
+
+
+def skipped_stage(twin: dict[str, Any]) -> None:
+    twin["lineage"][0]["stages"].pop(2)
+
+
+def another_source(twin: dict[str, Any]) -> None:
+    """The stages of one item told of another: each is proved, but not of this one."""
+    twin["lineage"][0]["stages"][:3] = twin["lineage"][1]["stages"][:3]
+
+
+def mended_chain(twin: dict[str, Any]) -> None:
+    """As before, and the item is told to be the other's source as well, but for its first stage."""
+    twin["lineage"][0]["recording"] = twin["lineage"][1]["recording"]
+    twin["lineage"][0]["stages"][1:3] = twin["lineage"][1]["stages"][1:3]
+
+
+def left_out_item(twin: dict[str, Any]) -> None:
+    twin["lineage"].pop()
+
+
+LIES = {
+    "evidence": (other_evidence, "attests something else"),
+    "entries": (swapped_entries, "attests something else"),
+    "no proof": (unproved_stage, "no entry is proved"),
+    "no stage": (skipped_stage, "passed other stages"),
+    "another item": (another_source, "attests something else"),
+    "another beginning": (mended_chain, "attests something else"),
+    "an item less": (left_out_item, "lineage is of other items"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_what_the_operator_says_of_stages_is_held_against_the_ledger(dossiers, tmp_path, lie):
+    """Law 6: even signed by the release key, evidence that no proved entry attests does not verify."""
+    folder = shutil.copytree(dossiers.written(), tmp_path / "copy")
+    tell, reason = LIES[lie]
+    twin = json.loads((folder / "dossier.json").read_bytes())
+    tell(twin)
+    content = rfc8785.dumps(twin)
+    (folder / "dossier.json").write_bytes(content)
+    key = dossiers.gate.keystore.statement_key("release")
+    said = verify_statement((folder / "dossier.jws").read_text(), DOSSIER_TYPE, key)
+    files = {**said["files"], "dossier.json": hashlib.sha256(content).hexdigest()}
+    statement = sign_statement(key, DOSSIER_TYPE, "k", {**said, "files": files})
+    (folder / "dossier.jws").write_text(statement)
+    with pytest.raises(verify.BadExportError, match=reason):
+        verify_dossier(folder, dossiers.release_key, dossiers.vkey)
+
+
+def earlier_version() -> dict[str, bytes]:
+    """The shipped bundle as it might have been before it knew two of its points."""
+    files = dict(shipped_files())
+    catalogue = yaml.safe_load(files["catalogue.yaml"])
+    for point in (Point.DESTROY, Point.LOG):
+        del catalogue["rules"][point.value], files[f"vectors/{point.value}.yaml"]
+        files = {path: content for path, content in files.items() if f"/{point.value}" not in path}
+    catalogue["rules"]["release"]["trip_once"]["clause"] = "an older clause"
+    return files | {"catalogue.yaml": yaml.safe_dump(catalogue, allow_unicode=True).encode()}
+
+
+def test_the_clauses_are_those_of_the_bundle_that_decided(dossiers):
+    """Law 10: also where another bundle is in force by now, and where an earlier version knew fewer points."""
+    gate, release = dossiers.gate, dossiers.releases[ReleaseMode.LOCAL]
+    files = shipped_files()
+    files |= {"data/approval.yaml": files["data/approval.yaml"] + b"# renewed\n"}
+    renewed = dataclasses.replace(gate.bundle, bundle=draft_of(files).bundle)
+    then = json.loads(dossiers.issued[ReleaseMode.LOCAL, Edition.FULL].files["dossier.json"])
+    now = gather(dataclasses.replace(gate, bundle=renewed), release, then["checkpoint"]["note"])
+    assert rfc8785.dumps(now) == rfc8785.dumps(then)
+    assert all(rule["clause"] and rule["text_zh"] for rule in now["decision"]["rules"])
+    points = {rule["point"] for rule in now["decision"]["rules"]}
+    assert (now["decision"]["explained"], points) == (True, {"release", "publish"})
+    past = earlier_version()
+    digest = draft_of(past, past=True).bundle.digest
+    with gate.database.transaction() as session:
+        session.execute(sa.delete(PolicyBundleRow).where(PolicyBundleRow.digest == digest))
+        store_files(session, gate.keystore, past, kek=gate.gate_kek, now=gate.clock())
+    with gate.database.read() as session:
+        judged = load_judged(gate, session, release)
+        older = dataclasses.replace(judged, decision={**judged.decision, "bundle_digest": digest})
+        told = decision_part(gate, session, older, [])
+        unknown = dataclasses.replace(judged, decision={**judged.decision, "bundle_digest": "0" * 64})
+        bare = decision_part(gate, session, unknown, [])
+    clauses = {rule["rule"]: rule["clause"] for rule in told["rules"]}
+    assert (told["explained"], clauses["trip_once"]) == (True, "an older clause")
+    assert (bare["explained"], {rule["clause"] for rule in bare["rules"]}) == (False, {None})
 
 
 def test_another_key_does_not_do(dossiers, capsys):
