@@ -11,6 +11,9 @@ from pipeline.simulation.backend import Floats
 from pipeline.simulation.errors import ScenarioError
 from pipeline.simulation.scenario import Input
 
+# Its warnings would stand among what commands print; what goes wrong is raised.
+ot.Log.Show(ot.Log.ERROR)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:

@@ -1,0 +1,215 @@
+"""Laws fitted on observed events: one family per input, a normal copula, and how well both fit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import openturns as ot  # type: ignore[import-untyped]
+from scipy.special import ndtri  # type: ignore[import-untyped]
+from scipy.stats import chi2, rankdata  # type: ignore[import-untyped]
+
+from pipeline.simulation.backend import Floats
+from pipeline.simulation.errors import FitError
+from pipeline.simulation.laws import FAMILIES
+from pipeline.simulation.scenario import Input, LogicalScenario
+
+LEAST_EVENTS: Final = 30
+REPLICATES: Final = 99
+_ANYWHERE: Final = ("normal", "logistic", "gumbel")
+_FROM_NOUGHT: Final = ("lognormal", "gamma", "weibull", "exponential")
+"""Families on the positive axis; their shift is held at 0, which three free parameters fit badly."""
+_SHIFT_AT: Final = {"lognormal": 2, "gamma": 2, "weibull": 2, "exponential": 1}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarginalFit:
+    """An input's law, and how well it fits.
+
+    Attributes:
+        name: The input.
+        family: The family of least BIC.
+        bic: BIC of each family that could be fitted, per event.
+        statistic: Kolmogorov's distance of the chosen law from the events.
+        p_value: Probability of a distance that large were the law right, by simulation with refitting
+            (Lilliefors); a small one speaks against the law.
+    """
+
+    name: str
+    family: str
+    bic: Mapping[str, float]
+    statistic: float
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """A scenario with fitted laws.
+
+    Attributes:
+        scenario: The scenario.
+        events: How many events it rests on.
+        marginals: The inputs that were observed.
+        not_observed: Inputs whose laws the template gave.
+        copula_p_value: Probability of a distance that large were the copula normal: Kolmogorov's distance of
+            squared radii of normal scores from chi-square, by simulation; ``None`` for one input.
+    """
+
+    scenario: LogicalScenario
+    events: int
+    marginals: tuple[MarginalFit, ...]
+    not_observed: tuple[str, ...]
+    copula_p_value: float | None
+
+
+def fit(template: LogicalScenario, observed: Mapping[str, Floats], seed: int = 0) -> Fit:
+    """Fit a template's inputs on observed events; inputs that were not observed keep their laws, independent.
+
+    Raises:
+        FitError: Nothing or too little was observed, or a value is no number, constant or outside its bounds.
+    """
+    table, named = _observations(template, observed)
+    ot.RandomGenerator.SetSeed(seed)
+    fitted = {each.name: _fit_one(each, table[:, i]) for i, each in enumerate(named)}
+    inputs = tuple(fitted[each.name][0] if each.name in fitted else each for each in template.inputs)
+    spearman = _spearman(template.inputs, named, table)
+    scenario = replace(template, inputs=inputs, spearman=spearman)
+    return Fit(
+        scenario=scenario,
+        events=len(table),
+        marginals=tuple(fitted[each.name][1] for each in named),
+        not_observed=tuple(each.name for each in template.inputs if each.name not in fitted),
+        copula_p_value=_copula_p_value(table, seed) if len(named) > 1 else None,
+    )
+
+
+def refitted(scenario: LogicalScenario, table: Floats, named: Sequence[Input]) -> LogicalScenario:
+    """The scenario with the same families fitted on another table of the same inputs.
+
+    Raises:
+        FitError: A family cannot be fitted on it.
+    """
+    laws = {each.name: _law_of(each, each.family, table[:, i]) for i, each in enumerate(named)}
+    inputs = tuple(laws.get(each.name, each) for each in scenario.inputs)
+    return replace(scenario, inputs=inputs, spearman=_spearman(scenario.inputs, named, table))
+
+
+def _observations(
+    template: LogicalScenario, observed: Mapping[str, Floats]
+) -> tuple[Floats, tuple[Input, ...]]:
+    named = tuple(each for each in template.inputs if each.name in observed)
+    if not named:
+        raise FitError(
+            f"none of the inputs {', '.join(each.name for each in template.inputs)} was observed "
+            f"(got {', '.join(observed) or 'nothing'})"
+        )
+    table = np.column_stack([np.asarray(observed[each.name], dtype=np.float64) for each in named])
+    if len(table) < LEAST_EVENTS:
+        raise FitError(f"events (got {len(table)}, expected {LEAST_EVENTS} or more)")
+    for each, column in zip(named, table.T, strict=True):
+        wrong = np.flatnonzero(~((column >= each.lower) & (column <= each.upper)))
+        if wrong.size:
+            raise FitError(
+                f"event {wrong[0] + 1}: {each.name} (got {column[wrong[0]]:g} {each.unit}, expected within its "
+                f"bounds {each.lower:g} to {each.upper:g})"
+            )
+        if np.ptp(column) == 0.0:
+            raise FitError(f"{each.name} is {column[0]:g} {each.unit} in every event (expected it to vary)")
+    return table, named
+
+
+def _fit_one(each: Input, values: Floats) -> tuple[Input, MarginalFit]:
+    sample = ot.Sample(values[:, None])
+    fitted: dict[str, tuple[float, Input]] = {}
+    for family in (*_ANYWHERE, *(_FROM_NOUGHT if values.min() > 0.0 and each.lower >= 0.0 else ())):
+        try:
+            law = _law_of(each, family, values)
+        except FitError:
+            continue  # one family that does not fit leaves the others; none at all is refused below
+        made = FAMILIES[family].law(*law.law.values())
+        free = len(law.law) - (family in _SHIFT_AT)
+        bic = float(ot.FittingTest.BIC(sample, made, free))
+        if np.isfinite(bic):
+            fitted[family] = bic, law
+    if not fitted:
+        raise FitError(f"{each.name}: no family could be fitted on {len(values)} events")
+    family, (_, chosen) = min(fitted.items(), key=lambda entry: entry[1][0])
+    statistic, p_value = _lilliefors(family, sample)
+    return chosen, MarginalFit(
+        name=each.name,
+        family=family,
+        bic={name: bic for name, (bic, _) in fitted.items()},
+        statistic=statistic,
+        p_value=p_value,
+    )
+
+
+def _factory(family: str) -> Any:
+    factory = FAMILIES[family].factory()
+    if family in _SHIFT_AT:
+        factory.setKnownParameter([_SHIFT_AT[family]], [0.0])
+    return factory
+
+
+def _law_of(each: Input, family: str, values: Floats) -> Input:
+    try:
+        law = _factory(family).build(ot.Sample(values[:, None]))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise FitError(f"{each.name}: {family} cannot be fitted: {error}") from error
+    parameters = dict(zip(FAMILIES[family].parameters, (float(v) for v in law.getParameter()), strict=True))
+    if not law.computeCDF(each.upper) - law.computeCDF(each.lower) > 0.5:  # noqa: PLR2004 - said in the message
+        raise FitError(f"{each.name}: most of the fitted {family} lies outside the bounds")
+    return replace(each, family=family, law=parameters)
+
+
+def _lilliefors(family: str, sample: Any) -> tuple[float, float]:
+    sizes = ("FittingTest-LillieforsMinimumSamplingSize", "FittingTest-LillieforsMaximumSamplingSize")
+    before = [ot.ResourceMap.GetAsUnsignedInteger(size) for size in sizes]
+    try:
+        for size in sizes:
+            ot.ResourceMap.SetAsUnsignedInteger(size, REPLICATES)
+        _, result = ot.FittingTest.Lilliefors(sample, _factory(family))
+    finally:
+        for size, value in zip(sizes, before, strict=True):
+            ot.ResourceMap.SetAsUnsignedInteger(size, value)
+    return float(result.getStatistic()), float(result.getPValue())
+
+
+def _spearman(
+    inputs: Sequence[Input], named: Sequence[Input], table: Floats
+) -> tuple[tuple[float, ...], ...] | None:
+    if len(named) < 2:  # noqa: PLR2004 - one input has nothing to depend on
+        return None
+    places = [[each.name for each in inputs].index(each.name) for each in named]
+    matrix = np.eye(len(inputs))
+    matrix[np.ix_(places, places)] = _ranks_correlation(table)
+    return tuple(tuple(float(value) for value in row) for row in matrix)
+
+
+def _ranks_correlation(table: Floats) -> Floats:
+    """Rank correlation, drawn to independence by as little as a normal copula needs to exist."""
+    ranks = np.corrcoef(np.apply_along_axis(rankdata, 0, table), rowvar=False)
+    normal = 2.0 * np.sin(np.pi * ranks / 6.0)
+    least = float(np.linalg.eigvalsh(normal)[0])
+    shrink = 0.0 if least > 1e-3 else (1e-3 - least) / (1.0 - least)  # noqa: PLR2004 - well conditioned
+    return np.asarray(ranks * (1.0 - shrink) + np.eye(len(ranks)) * shrink)
+
+
+def _copula_p_value(table: Floats, seed: int) -> float:
+    """By ranks alone, so that it judges the dependence whatever the marginals."""
+    distance, ranks = _radius_distance(table)
+    factor = np.linalg.cholesky(2.0 * np.sin(np.pi * ranks / 6.0))
+    random = np.random.default_rng(seed)
+    again = (_radius_distance(random.standard_normal(table.shape) @ factor.T)[0] for _ in range(REPLICATES))
+    return (sum(each >= distance for each in again) + 1) / (REPLICATES + 1)
+
+
+def _radius_distance(table: Floats) -> tuple[float, Floats]:
+    """Kolmogorov's distance of squared radii of normal scores from chi-square; the rank correlation."""
+    count, dimension = table.shape
+    scores = ndtri(np.apply_along_axis(rankdata, 0, table) / (count + 1.0))
+    ranks = _ranks_correlation(table)
+    white = np.linalg.solve(np.linalg.cholesky(2.0 * np.sin(np.pi * ranks / 6.0)), scores.T)
+    expected = chi2.cdf(np.sort((white**2).sum(axis=0)), dimension)
+    steps = np.arange(count + 1) / count
+    return float(max((steps[1:] - expected).max(), (expected - steps[:-1]).max())), ranks
