@@ -1,4 +1,4 @@
-"""Verifier of a dossier: this file, ``verify.py``, ``verify_assertion.py``, ``verify_sm2.py``, ``cryptography``.
+"""Verifier of a dossier: this file, four more ``verify*.py`` of its folder, and ``cryptography``.
 
 Usage: ``python -m audit.verify_dossier FOLDER --release-key KEY --vkey VKEY``, with ``--witness VKEY`` for each
 witness that is trusted and ``--quorum N`` for how many of them are needed (all). Keys are text or files.
@@ -18,8 +18,6 @@ Exit status: 0 the dossier verifies, 1 it does not, 2 the call was wrong.
 """
 
 import argparse
-import base64
-import binascii
 import hashlib
 import json
 import sys
@@ -31,7 +29,15 @@ from typing import Any
 try:
     from audit import verify
     from audit.verify_assertion import is_assertion, read_assertion, verify_assertion
-    from audit.verify_sm2 import verify_sm2
+    from audit.verify_folder import (
+        PublicKey,
+        public_of,
+        read,
+        receipt_entry,
+        signed_files,
+        statement_of,
+        text_of,
+    )
 except ImportError:  # copied elsewhere, beside verify.py
     import verify  # type: ignore[import-not-found, no-redef]
     from verify_assertion import (  # type: ignore[import-not-found, no-redef]
@@ -39,13 +45,20 @@ except ImportError:  # copied elsewhere, beside verify.py
         read_assertion,
         verify_assertion,
     )
-    from verify_sm2 import verify_sm2  # type: ignore[import-not-found, no-redef]
+    from verify_folder import (  # type: ignore[import-not-found, no-redef]
+        PublicKey,
+        public_of,
+        read,
+        receipt_entry,
+        signed_files,
+        statement_of,
+        text_of,
+    )
 
 STATEMENT = "fleetgate-dossier+jwt"
 MANIFEST = "fleetgate-release+jwt"
 APPROVAL = "fleetgate-approval+jwt"
 ACT = "fleetgate-act+jwt"
-_KEYS = {("OKP", "Ed25519"): ("Ed25519", ("x",)), ("EC", "SM2"): ("SM2SM3", ("x", "y"))}
 _PROVES_STAGES = 2
 _CHAINED = {
     "received": ("intake:item:receive", "item"),
@@ -105,12 +118,12 @@ def verify_dossier(
         BadKeyError: if a key is malformed or the quorum is impossible.
         BadExportError: at the first step that fails.
     """
-    public = _public_of(release_key)
-    signed = _read(folder, "dossier.jws")
+    public = public_of(release_key)
+    signed = read(folder, "dossier.jws")
     try:
-        said = _statement(signed.decode("ascii", "replace"), STATEMENT, public)  # 1.
-        present, absent = _files(folder, said["files"])  # 2.
-        twin = json.loads(_read(folder, "dossier.json"))
+        said = statement_of(signed.decode("ascii", "replace"), STATEMENT, public)  # 1.
+        present, absent = signed_files(folder, said["files"], twin="dossier.json")  # 2.
+        twin = json.loads(read(folder, "dossier.json"))
         release, checkpoint = twin["release"], twin["checkpoint"]
         _same("dossier.json", said, twin)  # 3.
         size, root, _ = verify.open_checkpoint(
@@ -124,7 +137,7 @@ def verify_dossier(
         ]  # 5.
         _published(entries, release)
         stages = _stages(twin, entries, size, root)
-        manifest = _statement(twin["manifest"], MANIFEST, public)  # 6.
+        manifest = statement_of(twin["manifest"], MANIFEST, public)  # 6.
         _manifest(manifest, twin)
         checked = _approvals(twin, manifest)  # 7.
         _receipt(folder, said, signed, vkey, witnesses, quorum)  # 8.
@@ -143,85 +156,6 @@ def verify_dossier(
         stages=stages,
         approvals=checked,
     )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Public:
-    """A public key: 32 bytes of Ed25519, or 65 of SM2, with the ``alg`` of its signatures."""
-
-    algorithm: str
-    content: bytes
-
-    def check(self, signature: bytes, message: bytes, what: str) -> None:
-        if self.algorithm == "Ed25519":
-            verify.check_signature(self.content, signature, message, what)
-            return
-        try:
-            verify_sm2(self.content, signature, message)
-        except ValueError as exc:
-            raise verify.BadExportError(f"signature of {what} does not verify under the given key") from exc
-
-
-def _public_of(stated: str) -> _Public:
-    """A public key as JWK, or the base64url of the bytes of an Ed25519 one."""
-    jwk: dict[str, Any] = {"kty": "OKP", "crv": "Ed25519", "x": stated.strip()}
-    try:
-        if stated.lstrip().startswith("{"):
-            jwk = json.loads(stated)
-        algorithm, names = _KEYS[jwk["kty"], jwk["crv"]]
-        parts = [_url_decoded(str(jwk[name])) for name in names]
-    except (KeyError, TypeError, ValueError, verify.BadExportError) as exc:
-        raise verify.BadKeyError(f"no Ed25519 or SM2 public key ({exc!r})") from exc
-    if any(len(part) != 32 for part in parts):  # noqa: PLR2004 - a coordinate of either curve
-        raise verify.BadKeyError(f"key has the wrong length (got {[len(part) for part in parts]} bytes)")
-    return _Public(algorithm=algorithm, content=(b"\x04" if len(parts) > 1 else b"") + b"".join(parts))
-
-
-def _url_decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError) as exc:
-        raise verify.BadExportError(f"no base64url (got {text[:40]!r})") from exc
-
-
-def _read(folder: Path, name: str) -> bytes:
-    try:
-        return (folder / name).read_bytes()
-    except OSError as exc:
-        raise verify.BadExportError(f"{name} cannot be read: {exc.strerror}") from exc
-
-
-def _statement(statement: str, kind: str, public: _Public) -> dict[str, Any]:
-    """The payload of a compact JWS of a kind, signed by a key."""
-    parts = statement.strip().split(".")
-    if len(parts) != 3:  # noqa: PLR2004 - header, payload, signature
-        raise verify.BadExportError(f"{kind} is no compact JWS")
-    header = json.loads(_url_decoded(parts[0]))
-    if (header.get("alg"), header.get("typ")) != (public.algorithm, kind):
-        raise verify.BadExportError(
-            f"statement is of another kind (got {header.get('alg')} {header.get('typ')}, expected {kind})"
-        )
-    public.check(_url_decoded(parts[2]), f"{parts[0]}.{parts[1]}".encode(), kind)
-    payload = json.loads(_url_decoded(parts[1]))
-    if not isinstance(payload, dict):
-        raise verify.BadExportError(f"{kind} says no object")
-    return payload
-
-
-def _files(folder: Path, digests: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    present = []
-    for name, digest in sorted(digests.items()):
-        if Path(name).name != name:
-            raise verify.BadExportError(f"no plain file name (got {name!r})")
-        if not (folder / name).exists():
-            continue
-        found = hashlib.sha256(_read(folder, name)).hexdigest()
-        if found != digest:
-            raise verify.BadExportError(f"{name} has another digest (got {found}, expected {digest})")
-        present.append(name)
-    if "dossier.json" not in present:
-        raise verify.BadExportError("dossier.json is not here")
-    return tuple(present), tuple(sorted(set(digests) - set(present)))
 
 
 def _same(name: str, said: Mapping[str, Any], twin: Mapping[str, Any]) -> None:
@@ -311,7 +245,7 @@ def _approvals(twin: Mapping[str, Any], manifest: Mapping[str, Any]) -> int:
         raise verify.BadExportError("the dossier lists other approvals than the manifest")
     for approval in twin["approvals"]:
         try:
-            public = _public_of(approval["key"])
+            public = public_of(approval["key"])
         except verify.BadKeyError as exc:
             raise verify.BadExportError(f"key of {approval['approver']}: {exc}") from exc
         said = _approved(approval, public)
@@ -326,12 +260,12 @@ def _approvals(twin: Mapping[str, Any], manifest: Mapping[str, Any]) -> int:
     return checked
 
 
-def _approved(approval: Mapping[str, Any], public: _Public) -> dict[str, Any]:
+def _approved(approval: Mapping[str, Any], public: PublicKey) -> dict[str, Any]:
     """What an approver signed, by the key that they are enrolled by or by a security key that it registered."""
     if not is_assertion(approval["statement"]):
-        return _statement(approval["statement"], APPROVAL, public)
+        return statement_of(approval["statement"], APPROVAL, public)
     document = read_assertion(approval["statement"])
-    registered = _statement(document["registration"], ACT, public)
+    registered = statement_of(document["registration"], ACT, public)
     if registered["person"] != approval["approver"]:
         raise verify.BadExportError(f"security key is registered for {registered['person']!r}")
     return verify_assertion(document, registered)
@@ -345,9 +279,7 @@ def _receipt(
     witnesses: Sequence[str],
     quorum: int | None,
 ) -> None:
-    receipt = json.loads(_read(folder, "receipt.json"))
-    size, root, _ = verify.open_checkpoint(receipt["checkpoint"], vkey, witnesses=witnesses, quorum=quorum)
-    entry = verify.check_proved(receipt["index"], receipt["leaf"], receipt["proof"], size, root)
+    entry = receipt_entry(folder, vkey, witnesses, quorum)
     stated = (entry["type"], entry["outcome"], entry["object"], entry["digests"].get(said["edition"]))
     digest = hashlib.sha256(signed.strip()).hexdigest()
     if stated != ("dossier:release:issue", "completed", said["release"], digest):
@@ -387,7 +319,9 @@ def run(
         as_json: Print one JSON document.
     """
     try:
-        found = verify_dossier(folder, _text(release_key), _text(vkey), witnesses=witnesses, quorum=quorum)
+        found = verify_dossier(
+            folder, text_of(release_key), text_of(vkey), witnesses=witnesses, quorum=quorum
+        )
     except verify.BadExportError as exc:
         record: dict[str, Any] = {"ok": False, "index": exc.index, "reason": exc.reason}
         text = f"BAD 档案未通过验证 / the dossier does not verify: {exc.reason}"
@@ -411,13 +345,6 @@ def _told(found: VerifiedDossier) -> str:
     if found.absent:
         lines.append(f"NOTE signed and not here: {', '.join(found.absent)}")
     return "\n".join(lines)
-
-
-def _text(value: str) -> str:
-    if value.lstrip().startswith("{"):
-        return value
-    path = Path(value)
-    return path.read_text(encoding="utf-8") if path.is_file() else value
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,8 +14,10 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("gateway", "policies", "anonymize", "audit", "pipeline")
-# verify, verify_assertion and verify_sm2: modules of audit/ that are copied alone.
-LOCAL = frozenset({*PACKAGES, "simulators", "conftest", "verify", "verify_assertion", "verify_sm2"})
+# verify, verify_assertion, verify_folder and verify_sm2: modules of audit/ that are copied alone.
+LOCAL = frozenset(
+    {*PACKAGES, "simulators", "conftest", "verify", "verify_assertion", "verify_folder", "verify_sm2"}
+)
 
 USED_WITHOUT_IMPORT = {
     "psycopg": "SQLAlchemy's PostgreSQL driver: a database URL names it",

@@ -1,4 +1,4 @@
-"""Commands for whoever has a certificate or a dossier, and keys, and no gate."""
+"""Commands for whoever has a certificate, a dossier or a report, and keys, and no gate."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from audit import verify_dossier as dossiers
+from audit import verify_report as reports
 from audit.verify_destruction import run
 from gateway.commands.session import Json
 
@@ -64,4 +65,27 @@ def verify_dossier(
     Needs no gate: `python -m audit.verify_dossier` is the same.
     """
     status = dossiers.run(folder, release_key, vkey, witnesses=witness or (), quorum=quorum, as_json=as_json)
+    raise typer.Exit(status)
+
+
+def verify_report(
+    folder: Annotated[Path, typer.Argument(help="Folder of a report, as the gate wrote it.")],
+    *,
+    release_key: Annotated[
+        str, typer.Option(help="The gate's release key that you pinned: a JWK, its base64url, or a file.")
+    ],
+    vkey: Annotated[str, typer.Option(help="The ledger's verifier key that you pinned, or a file.")],
+    witness: Annotated[
+        list[str] | None, typer.Option(help="Verifier key of a witness that you trust; repeat.")
+    ] = None,
+    quorum: Annotated[
+        int | None, typer.Option(help="How many of them must have cosigned; all by default.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Verify a report offline: signature, digests, proofs, rows against entries, and that the ledger records it.
+
+    Needs no gate: `python -m audit.verify_report` is the same.
+    """
+    status = reports.run(folder, release_key, vkey, witnesses=witness or (), quorum=quorum, as_json=as_json)
     raise typer.Exit(status)

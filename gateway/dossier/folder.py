@@ -3,7 +3,7 @@
 from enum import StrEnum
 from pathlib import Path
 
-from audit import verify, verify_assertion, verify_dossier, verify_sm2
+from audit import verify, verify_assertion, verify_dossier, verify_folder, verify_sm2
 from gateway.dossier.document import Language
 from gateway.dossier.issue import RECEIPT, STATEMENT, Issued, receipt_bytes
 from gateway.dossier.rendered import MEDIA_TYPES, TWIN
@@ -80,7 +80,7 @@ def write_dossier(issued: Issued, folder: Path) -> list[str]:
     files = dict(issued.files)
     files[STATEMENT] = issued.statement.encode()
     files[RECEIPT] = receipt_bytes(issued)
-    for module in (verify, verify_assertion, verify_dossier, verify_sm2):
+    for module in (verify, verify_assertion, verify_dossier, verify_folder, verify_sm2):
         source = Path(str(module.__file__))
         files[source.name] = source.read_bytes()
     for name, content in sorted(files.items()):

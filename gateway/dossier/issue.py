@@ -13,7 +13,7 @@ from audit.events import EventType, Outcome
 from audit.intent import Intent
 from gateway.database import ReadSession
 from gateway.dossier.contents import Edition, for_recipient, gather
-from gateway.dossier.proofs import basis_of
+from gateway.dossier.proofs import receipt_of
 from gateway.dossier.records import DossierRow
 from gateway.dossier.rendered import digests_of, files_of
 from gateway.errors import EvidenceError, NotFoundError
@@ -130,7 +130,7 @@ def issue_dossier(gate: Gate, release: str, *, actor: Actor) -> None:
             statements[edition.value] = _signed(gate, twin, files)  # 5
         attested = {name: _digest(statement) for name, statement in statements.items()}
         index = _completed(intent, attested)  # 6
-    receipt = _receipt(gate, index)
+    receipt = receipt_of(gate, index)
     with gate.database.transaction() as session:  # 7
         session.add(
             DossierRow(
@@ -177,15 +177,6 @@ def _signed(gate: Gate, twin: Mapping[str, Any], files: Mapping[str, bytes]) -> 
         "files": digests_of(files),
     }
     return sign_statement(key, DOSSIER_TYPE, thumbprint(key), payload)
-
-
-def _receipt(gate: Gate, index: int) -> dict[str, Any]:
-    """Proof that an entry is in the tree, under a checkpoint made after it."""
-    note = gate.checkpoint()
-    with gate.ledger.snapshot() as snapshot:
-        basis = basis_of(gate, snapshot, note)
-        (proved,) = basis.proved([snapshot.entry(index)])
-    return {"checkpoint": note, **proved}
 
 
 def _newest(session: ReadSession, release: str) -> DossierRow | None:

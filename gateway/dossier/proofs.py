@@ -113,3 +113,12 @@ def deliveries_of_release(basis: Basis, release: str) -> list[dict[str, Any]]:
             items.setdefault(event.actor, set()).add(event.object)
             row["items"] = len(items[event.actor])
     return [found[actor] for actor in sorted(found)]
+
+
+def receipt_of(gate: Gate, index: int) -> dict[str, Any]:
+    """Proof that an entry is in the tree, under a checkpoint made after it."""
+    note = gate.checkpoint()
+    with gate.ledger.snapshot() as snapshot:
+        basis = basis_of(gate, snapshot, note)
+        (proved,) = basis.proved([snapshot.entry(index)])
+    return {"checkpoint": note, **proved}

@@ -11,11 +11,15 @@ from typing import Any, Final
 
 import rfc8785
 
-from audit.events import EventType
+from audit import verify, verify_folder, verify_report, verify_sm2
+from audit.events import EventType, Outcome
+from audit.query import EntryFilter, find_all
 from gateway.dossier.document import Language
 from gateway.dossier.html import render_html
 from gateway.dossier.pdf import render_pdf
+from gateway.dossier.proofs import receipt_of
 from gateway.dossier.rendered import digests_of
+from gateway.errors import EvidenceError
 from gateway.flow.acts import intended
 from gateway.flow.gate import Gate
 from gateway.people.registry import LEDGER_READERS, Actor, require_role
@@ -123,17 +127,36 @@ def sign_report(gate: Gate, twin: Mapping[str, Any], files: Mapping[str, bytes])
 
 
 def write_report(gate: Gate, twin: Mapping[str, Any], folder: Path) -> list[str]:
-    """Write a report into a folder, with ``report.jws`` over all of it.
+    """Write a report into a folder: ``report.jws`` over all of it, the proof that it was made, and the verifier.
 
     Returns:
         Names of the files.
 
     Raises:
+        EvidenceError: No entry records that this report was made.
         OSError: A file cannot be written.
     """
     files = report_files(twin)
+    receipt = receipt_of(gate, _made_by(gate, twin))
     files["report.jws"] = sign_report(gate, twin, files).encode()
+    files["receipt.json"] = rfc8785.dumps(receipt)
+    for module in (verify, verify_folder, verify_report, verify_sm2):
+        source = Path(str(module.__file__))
+        files[source.name] = source.read_bytes()
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
     return sorted(files)
+
+
+def _made_by(gate: Gate, twin: Mapping[str, Any]) -> int:
+    """The newest entry that records the making of a report."""
+    digest = hashlib.sha256(rfc8785.dumps(dict(twin))).hexdigest()
+    wanted = EntryFilter(
+        types=(EventType.REPORT_LEDGER_MAKE,), object=twin["report"], outcome=Outcome.COMPLETED
+    )
+    with gate.ledger.snapshot() as snapshot:
+        made = [e.index for e in find_all(snapshot, wanted) if e.event.digests.get("report") == digest]
+    if not made:
+        raise EvidenceError(f"no entry records that this report was made (got {twin['report']} {digest})")
+    return max(made)

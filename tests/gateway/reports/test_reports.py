@@ -1,14 +1,19 @@
 """Reports from ledger and evidence: what they say, that they are reproducible, that making one is an entry."""
 
+import base64
 import csv
 import dataclasses
 import hashlib
 import io
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import rfc8785
@@ -18,8 +23,10 @@ from pypdf import PdfReader
 
 from audit import verify
 from audit.events import EventType, Outcome
+from audit.verify_report import main, verify_report
+from gateway.app import release_public_jwk
 from gateway.destruction import certify_destruction
-from gateway.errors import DeniedError, ForbiddenError, InvalidRequestError
+from gateway.errors import DeniedError, EvidenceError, ForbiddenError, InvalidRequestError
 from gateway.flow.build import build_release
 from gateway.flow.erase import erase_recording
 from gateway.flow.judge import judge_release
@@ -32,7 +39,8 @@ from gateway.reports.annual import form, read_answers
 from gateway.reports.made import REPORT_TYPE, Wanted, gather_report, report_files, report_of, write_report
 from gateway.reports.tables import csv_of
 from gateway.reports.twin import Kind, year_span
-from gateway.vault.jws import verify_statement
+from gateway.vault.jws import PrivateKey, public_jwk, sign_statement, verify_statement
+from gateway.vault.sm2 import Sm2PrivateKey
 from simulators import PURPOSE, RECIPIENT, House, candidate, cleanse, csv_track, grant, publish
 
 YEAR = 2026
@@ -211,7 +219,9 @@ def test_a_folder_holds_signed_documents_in_both_languages(told, tmp_path):
         REPORT_TYPE,
         told.gate.keystore.statement_key("release"),
     )
-    assert set(said["files"]) == {*names} - {"report.jws"}
+    proofs = {"report.jws", "receipt.json"}
+    proofs |= {"verify.py", "verify_folder.py", "verify_report.py", "verify_sm2.py"}
+    assert set(said["files"]) == {*names} - proofs
     for name, digest in said["files"].items():
         content = (tmp_path / "out" / name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == digest, name
@@ -248,3 +258,109 @@ def test_the_form_is_whole():
     asked = [name for item in form()["items"] for name in item["ask"]]
     assert len(asked) == len(set(asked))
     assert all(set(document["words"][f"r.field.{name}"]) == {"zh", "en"} for name in asked)
+
+
+@pytest.fixture(scope="module")
+def written(told, tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, Path]:
+    folders = {kind: tmp_path_factory.mktemp(kind.value) for kind in Kind}
+    for kind, folder in folders.items():
+        write_report(told.gate, told.twins[kind], folder)
+    return folders
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_report_verifies_without_a_gate(told, written, kind):
+    found = verify_report(written[kind], release_public_jwk(told.gate), told.gate.ledger.signer.vkey)
+    twin = told.twins[kind]
+    assert (found.report, found.absent, len(found.files)) == (kind.value, (), 6)
+    assert found.entries == len(twin["ledger"]) > 0
+    parts = [twin]
+    if kind is Kind.ANNUAL:
+        parts = [twin[name] for name in ("provisions", "counts", "deletions", "exports")]
+    assert found.rows == sum(len(part["rows"]) for part in parts) > 0
+
+
+def test_the_verifier_of_reports_runs_alone(told, written, tmp_path):
+    """The files beside the report need Python and ``cryptography``, nothing of Fleetgate."""
+    folder = shutil.copytree(written[Kind.COUNTS], tmp_path / "copy")
+    (folder / "report.zh.pdf").unlink()
+    alone = (
+        "import runpy, sys\nsys.modules['audit'] = None\nsys.path.insert(0, sys.argv[1])\n"
+        "runpy.run_path(sys.argv[1] + '/verify_report.py', run_name='__main__')\n"
+    )
+    done = subprocess.run(  # noqa: S603 (this interpreter on the copied verifier)
+        [sys.executable, "-c", alone, folder, "--release-key", release_public_jwk(told.gate),
+         "--vkey", told.gate.ledger.signer.vkey, "--json"],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["absent"] == ["report.zh.pdf"]
+
+
+def another_recipient(twin: dict[str, Any]) -> None:
+    twin["rows"][0]["recipient"] = "abroad"
+
+
+def another_entry(twin: dict[str, Any]) -> None:
+    twin["rows"][0]["entry"] += 1
+
+
+def another_day(twin: dict[str, Any]) -> None:
+    twin["rows"][0]["released_at"] = "2020-01-01T00:00:00.000000Z"
+
+
+def another_row(twin: dict[str, Any]) -> None:
+    """What no entry holds is the operator's word; but the ledger records the making of another report."""
+    twin["rows"][0]["contract"] = "C-2"
+
+
+def another_proof(twin: dict[str, Any]) -> None:
+    twin["ledger"][0]["proof"][0] = "00" * 32
+
+
+LIES = {
+    "recipient": (another_recipient, "says otherwise than its entry"),
+    "entry": (another_entry, "which is not proved"),
+    "day": (another_day, "says otherwise than its entry"),
+    "contract": (another_row, "does not record this report"),
+    "proof": (another_proof, "inclusion proof leads elsewhere"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_what_a_signed_report_says_is_held_against_the_ledger(told, written, tmp_path, lie):
+    folder = shutil.copytree(written[Kind.PROVISIONS], tmp_path / "copy")
+    tell, reason = LIES[lie]
+    twin = json.loads((folder / "report.json").read_bytes())
+    tell(twin)
+    resigned(folder, rfc8785.dumps(twin), told.gate.keystore.statement_key("release"))
+    with pytest.raises(verify.BadExportError, match=reason):
+        verify_report(folder, release_public_jwk(told.gate), told.gate.ledger.signer.vkey)
+
+
+def resigned(folder: Path, content: bytes, key: PrivateKey) -> None:
+    (folder / "report.json").write_bytes(content)
+    payload = (folder / "report.jws").read_text().split(".")[1]
+    said = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    files = {**said["files"], "report.json": hashlib.sha256(content).hexdigest()}
+    (folder / "report.jws").write_text(sign_statement(key, REPORT_TYPE, "k", {**said, "files": files}))
+
+
+def test_a_report_that_sm2_signed_verifies(told, written, tmp_path, capsys):
+    """GB/T 39786: the commercial suite's release key; the other key and a changed file are told."""
+    folder = shutil.copytree(written[Kind.EXPORTS], tmp_path / "copy")
+    key = Sm2PrivateKey.generate()
+    resigned(folder, (folder / "report.json").read_bytes(), key)
+    vkey, jwk = told.gate.ledger.signer.vkey, json.dumps(public_jwk(key))
+    assert verify_report(folder, jwk, vkey).report == "exports"
+    assert main([str(folder), "--release-key", release_public_jwk(told.gate), "--vkey", vkey]) == 1
+    (folder / "report.en.html").write_bytes(b"nothing")
+    assert main([str(folder), "--release-key", jwk, "--vkey", vkey, "--json"]) == 1
+    assert main([str(folder), "--release-key", "{", "--vkey", vkey]) == 2
+    assert "report.en.html has another digest" in capsys.readouterr().out
+
+
+def test_only_a_report_that_was_made_is_written(told, tmp_path):
+    wanted = Wanted(kind=Kind.COUNTS, year=2022)
+    with pytest.raises(EvidenceError, match="no entry records"):
+        write_report(told.gate, gather_report(told.gate, wanted), tmp_path)
