@@ -226,9 +226,6 @@ def _record(
         digests={**actor.digests, "release": judged.built.digest},
     )
     with gate.ledger.intent(event) as intent:
-        if not kept:
-            # The entry precedes the row, which is worth nothing without it.
-            intent.complete(digests={"approval": statement_digest(statement), "release": judged.built.digest})
         with gate.database.transaction() as session:
             current = session.get_one(ReleaseRow, release, with_for_update=True)
             if current.state not in _OPEN:
@@ -243,8 +240,8 @@ def _record(
                         signed_at=datetime.fromisoformat(payload["signed_at"]),
                     )
                 )
-        if kept:
-            intent.complete(digests={"approval": statement_digest(statement), "release": judged.built.digest})
+        # Until then the row is worth nothing: a kill in between leaves an open intent and no approval.
+        intent.complete(digests={"approval": statement_digest(statement), "release": judged.built.digest})
 
 
 def statement_digest(statement: str) -> str:

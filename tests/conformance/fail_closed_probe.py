@@ -21,7 +21,7 @@ from gateway.flow.gate import Gate
 from gateway.settings import Settings
 from gateway.vault.keys import Keystore
 from gateway.workers import advance
-from policies.vectors import shipped_vectors
+from policies.drafts import shipped_draft
 from simulators import PASSPHRASE, deliver, png
 
 INSTRUMENTS = {
@@ -82,7 +82,7 @@ def main(tree: Path, home: Path) -> None:
                     told[f"{name} {how}"] = picture(gate, 2 * number + (how == "altered") + 1)
     for name, path in {**START_UP, **LAYOUT}.items():
         for how in ("removed", "altered"):
-            shipped_vectors.cache_clear()
+            shipped_draft.cache_clear()
             with broken(tree / path, how):
                 try:
                     with open_gate(settings, keystore=keystore):

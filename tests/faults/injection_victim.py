@@ -249,7 +249,7 @@ def furnished(order: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     # The golden vectors, which a start-up checks, are no matter of disks and take longer than all the rest.
-    gateway.app._start_engine = lambda _settings, bundle: EmbeddedEngine(bundle.bundle)
+    gateway.app._start_engine = lambda _settings, standing, **_how: EmbeddedEngine(standing.draft.bundle)
     gateway.app.shipped_profile = cache(gateway.app.shipped_profile)
     # A lock that a failed call left behind is not waited for as long as another process's.
     audit.tables.SQLITE_LOCK_WAIT_MS = PATIENCE_MS

@@ -435,7 +435,7 @@ def furnished(order: dict[str, Any], analyzer: TextAnalyzer) -> Ordeal:
 def main() -> None:
     bundle = shipped_bundle()
     start_engine(EmbeddedEngine(bundle), shipped_vectors(bundle)).close()
-    gateway.app._start_engine = lambda _settings, bundle: EmbeddedEngine(bundle.bundle)
+    gateway.app._start_engine = lambda _settings, standing, **_how: EmbeddedEngine(standing.draft.bundle)
     analyzer = TextAnalyzer(shipped_profile("cn-2026").profile.text)
     houses: dict[str, Ordeal] = {}
     running: dict[int, tuple[str, Any]] = {}
