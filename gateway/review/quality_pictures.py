@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from anonymize.containers.codec import codec_of
 from anonymize.containers.messages.images import image_file
 from anonymize.containers.open import open_container
-from anonymize.containers.rules import treatments_of
+from anonymize.containers.rules import treatment_of
 from anonymize.containers.stream import Container, ContainerKind
 from anonymize.finding import FindingKind
 from anonymize.formats.identify import ItemKind
@@ -168,8 +168,9 @@ def _still(content: bytes, kind: ImageKind, profile: Profile) -> Image:
 
 
 def _shows(container: Container, profile: Profile) -> frozenset[int]:
-    treatments = treatments_of(container.summary, profile.containers)
-    return frozenset(channel for channel, treat in treatments.items() if treat == "image")
+    # The second pass adds a channel of its own, of clips, which no rule names and which shows nothing.
+    channels = container.summary.channels
+    return frozenset(each.id for each in channels if treatment_of(each, profile.containers) == "image")
 
 
 def _messages(container: Container, profile: Profile) -> Iterator[tuple[bytes, ImageKind]]:
