@@ -104,6 +104,8 @@ def path_of(route: RouteContext, out: Out) -> str:
         "recording": out.recording,
         "position": "0",
         "grant": out.grant,
+        "number": "1",
+        "credential": "none",
     }
     path = route.path.replace(":path}", "}")
     for name, value in known.items():
@@ -112,8 +114,14 @@ def path_of(route: RouteContext, out: Out) -> str:
     return path
 
 
-def test_every_route_but_health_refuses_an_unsigned_request(commons: Commons, origin: str, out: Out):
-    routes = [route for route in routes_of(commons.gate) if route.path != "/healthz"]
+OPEN = {"/healthz", "/openapi.json"}
+"""What anybody may ask: whether the gate works, and how it is asked."""
+
+
+def test_every_route_but_health_and_description_refuses_an_unsigned_request(
+    commons: Commons, origin: str, out: Out
+):
+    routes = [route for route in routes_of(commons.gate) if route.path not in OPEN]
     assert len(routes) >= 15
     with caller(origin, purpose=PURPOSE) as client:
         for route in routes:
@@ -130,7 +138,7 @@ def test_every_route_refuses_people_of_another_audience(commons: Commons, origin
     engineer = commons.house.people["engineer"]
     with caller(origin, "engineer", engineer.key, PURPOSE) as client:
         for route in routes_of(commons.gate):
-            if route.path == "/healthz" or route.path.startswith("/downstream/"):
+            if route.path in OPEN or route.path.startswith("/downstream/"):
                 continue
             for method in sorted(route.methods - {"HEAD"}):
                 answer = client.request(method, path_of(route, out))
@@ -148,14 +156,14 @@ def test_only_the_item_route_answers_with_content(commons: Commons, origin: str,
     }
     seen = {}
     for route in routes_of(commons.gate):
-        if "GET" not in route.methods or route.path == "/healthz":
+        if "GET" not in route.methods or route.path in OPEN:
             continue
         person = next(who for prefix, who in entitled.items() if route.path.startswith(prefix))
         key = commons.house.people[person].key if person else commons.house.vehicle_key
         with caller(origin, person or "vehicle-01", key, PURPOSE) as client:
             answer = client.get(path_of(route, out))
-        # The release holds no picture, and so its contact sheet no page.
-        expected = 404 if route.path.endswith("/contact-sheet") else 200
+        # The release holds no picture, and so its contact sheet no page and its sample no picture.
+        expected = 404 if route.path.endswith(("/contact-sheet", "/pictures/{number}")) else 200
         assert answer.status_code == expected, (route.path, answer.text)
         seen[route.path] = holds_content(answer.content, out.items)
     assert [path for path, content in seen.items() if content] == [
@@ -304,12 +312,18 @@ def modules_that_open_sealed_files() -> set[str]:
 
 
 def test_no_command_and_no_route_opens_a_sealed_file():
-    """Only the passes that treat content, ``serve``, and what reviewers see of treated pictures open files."""
+    """Only the passes that treat content, ``serve``, and what reviewers see of treated pictures open files.
+
+    A dossier reads the ground of released files for its coarse map, and its own sealed editions.
+    """
     assert modules_that_open_sealed_files() == {
+        "dossier/issue.py",
+        "dossier/released_area.py",
         "flow/build.py",
         "flow/classify.py",
         "flow/cleanse.py",
         "flow/serve.py",
+        "review/quality_pictures.py",
         "videos/checkpoint.py",
     }
 

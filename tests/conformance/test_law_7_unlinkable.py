@@ -29,7 +29,7 @@ pytestmark = pytest.mark.parametrize("commons", ["sqlite"], indirect=True, scope
 # What every release of one gate says alike, because it is not about the trip: form, profile, policy, parties.
 COMMON = {
     "1", PURPOSE, RECIPIENT, "LOCAL", "OFFSET", "cn-2026", "text/csv", "application/octet-stream", "TRAJ_REL",
-    "TRAJ_ABS", "POINT_CLOUD", "S3_SENSITIVE_GEO", "first", "second",
+    "TRAJ_ABS", "POINT_CLOUD", "S3_SENSITIVE_GEO", "first", "second", "in_zone",
 }  # fmt: skip
 
 

@@ -198,6 +198,7 @@ def test_what_it_changes_of_the_shipped_vectors_is_signed_by_name(house: House, 
     loosen(draft)
     for case in ("subjects: 99960", "subjects: 99959"):
         edited(draft, "vectors/release.yaml", case, case.replace("99", "199"))
+    edited(draft, "vectors/release.yaml", "subjects: 100000", "subjects: 200000")
     files = packed_files(draft)
     with pytest.raises(InvalidRequestError, match="--accept-changes"):
         propose(house, gate, files, "officer")
