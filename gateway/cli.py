@@ -23,7 +23,7 @@ from gateway.commands import (
     setup,
     witness,
 )
-from pipeline.commands import fetch
+from pipeline.commands import fetch, mine_app
 
 app = typer.Typer(
     name="fleetgate",
@@ -60,6 +60,7 @@ app.add_typer(reports.app, name="report")
 app.add_typer(retention.app, name="retention")
 app.add_typer(witness.app, name="witness")
 app.command("fetch")(fetch)
+app.add_typer(mine_app, name="mine")
 
 
 def main() -> None:

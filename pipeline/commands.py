@@ -1,22 +1,32 @@
 """Commands for readers of released data; ``gateway.cli`` mounts them."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn
 from rich.progress import Progress as ProgressBar
 
 from pipeline.client import GatewayClient
-from pipeline.errors import PipelineError, RefusedError
+from pipeline.connecting import (
+    JsonOption,
+    KeyOption,
+    PassphraseOption,
+    PrincipalOption,
+    PurposeOption,
+    ReleaseArgument,
+    ReleaseKeyOption,
+    UrlOption,
+    connect,
+)
+from pipeline.errors import PipelineError
+from pipeline.failing import EXIT_REFUSED, report_failure
 from pipeline.fetching import Fetched, Progress
-from pipeline.signing import load_private_key, load_release_key
+from pipeline.mining.commands import app as mine_app
 
-EXIT_REFUSED = 1
+__all__ = ["app", "fetch", "mine_app"]
 
 app = typer.Typer(help="Read released data.", no_args_is_help=True)
 
@@ -28,19 +38,15 @@ def downstream() -> None:
 
 @app.command()
 def fetch(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
-    release: Annotated[str, typer.Argument(help="Id of the release.")],
-    url: Annotated[str, typer.Option(help="Origin of the gateway, such as https://gate.example.")],
-    key: Annotated[Path, typer.Option(help="PEM file of your Ed25519 private key.")],
-    principal: Annotated[str, typer.Option(help="Your id, under which the gateway knows the key.")],
-    purpose: Annotated[str, typer.Option(help="The purpose that your grant names.")],
-    release_key: Annotated[
-        Path, typer.Option(help="The operator's public release key (PEM or JWK), obtained from the operator.")
-    ],
+    release: ReleaseArgument,
+    url: UrlOption,
+    key: KeyOption,
+    principal: PrincipalOption,
+    purpose: PurposeOption,
+    release_key: ReleaseKeyOption,
     out: Annotated[Path, typer.Option(help="Folder for the files; it is made where it is missing.")],
-    passphrase_file: Annotated[
-        Path | None, typer.Option(help="File whose first line opens the private key.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,  # noqa: FBT002 - a command-line flag
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a command-line flag
 ) -> None:
     """Download a release and verify every byte of it.
 
@@ -48,31 +54,24 @@ def fetch(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
 
     Exit status: 0 all files are there and verified, 1 refused, unreachable or tampered with, 2 wrong usage.
     """
-    try:
-        passphrase = _first_line(passphrase_file) if passphrase_file else None
-        client = GatewayClient(
-            url,
-            key=load_private_key(key, passphrase),
-            principal=principal,
-            purpose=purpose,
-            release_key=load_release_key(release_key),
-        )
-    except (PipelineError, ValueError, OSError, httpx.InvalidURL) as error:
-        raise typer.BadParameter(str(error)) from error
+    client, _ = connect(
+        url,
+        key=key,
+        principal=principal,
+        purpose=purpose,
+        release_key=release_key,
+        passphrase_file=passphrase_file,
+    )
     try:
         with client:
             fetched = _fetch(client, release, out, quiet=as_json)
     except PipelineError as error:
-        _report_failure(error, as_json=as_json)
+        report_failure(error, as_json=as_json)
         raise typer.Exit(EXIT_REFUSED) from error
     _report(fetched, as_json=as_json)
 
 
-def _first_line(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8").splitlines()
-    if not lines or not lines[0]:
-        raise ValueError(f"{path.name} (got an empty first line, expected a passphrase)")
-    return lines[0]
+app.add_typer(mine_app, name="mine")
 
 
 def _fetch(client: GatewayClient, release: str, out: Path, *, quiet: bool) -> Fetched:
@@ -108,21 +107,3 @@ def _report(fetched: Fetched, *, as_json: bool) -> None:
         f"{manifest.release}: {len(fetched.fetched)} fetched, {len(fetched.kept)} kept, "
         f"{fetched.size} bytes, all verified under the release key, in {fetched.folder}"
     )
-
-
-def _report_failure(error: PipelineError, *, as_json: bool) -> None:
-    violations = error.violations if isinstance(error, RefusedError) else ()
-    if as_json:
-        result = {
-            "reason": error.reason,
-            "detail": str(error),
-            "violations": [
-                {"rule": v.rule, "clause": v.clause, "text_zh": v.text_zh, "text_en": v.text_en}
-                for v in violations
-            ],
-        }
-        typer.echo(json.dumps(result, ensure_ascii=False))
-        return
-    typer.echo(f"refused: {error}", file=sys.stderr)
-    for violation in violations:
-        typer.echo(f"  {violation.rule} ({violation.clause}): {violation.text_zh}", file=sys.stderr)

@@ -40,6 +40,19 @@ _REGISTRY: Final = _Registry(algorithms=[_ALGORITHM])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClipTime:
+    """When an item of a LOCAL release was taken.
+
+    Attributes:
+        number: Number of the clip.
+        t_s: Seconds since its begin.
+    """
+
+    number: int
+    t_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseItem:
     """One file of a release.
 
@@ -51,6 +64,9 @@ class ReleaseItem:
         size: Bytes.
         sha256: Digest of the content, hexadecimal.
         mask: The file beside it that says where its pixels were destroyed, None where it has none.
+        clip: When it was taken, in LOCAL releases; None where it was not taken at one moment.
+        captured_at: When it was taken, in the release's shifted time, in other modes.
+        clip_stride_s: Of a log of a LOCAL release: clip k begins k times so many seconds after its begin.
     """
 
     name: str
@@ -60,6 +76,9 @@ class ReleaseItem:
     size: int
     sha256: str
     mask: "ReleaseItem | None" = None
+    clip: ClipTime | None = None
+    captured_at: datetime | None = None
+    clip_stride_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,9 +192,7 @@ def _verified(statement: str, release_key: ReleaseKey) -> jws.CompactSignature:
 
 
 def _manifest(payload: Mapping[str, Any], statement: str) -> ReleaseManifest:
-    expires_at = datetime.fromisoformat(_text(payload, "expires_at"))
-    if expires_at.tzinfo is None:
-        raise ValueError(f"expires_at (got {payload['expires_at']!r}, expected a time with its offset)")
+    expires_at = _instant(payload, "expires_at")
     if not payload["items"]:
         raise ValueError("items (got none, expected at least 1)")
     items = tuple(_item(item) for item in payload["items"])
@@ -219,7 +236,33 @@ def _file(item: Mapping[str, Any], mask: ReleaseItem | None = None) -> ReleaseIt
         size=size,
         sha256=digest,
         mask=mask,
+        **_place(item),
     )
+
+
+def _place(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Where in the release's time an item lies, as far as the manifest says."""
+    place: dict[str, Any] = {}
+    if "clip" in item:
+        number, t_s = item["clip"]["number"], item["clip"]["t_s"]
+        if type(number) is not int or number < 0 or type(t_s) not in {int, float} or not t_s >= 0:
+            raise ValueError(f"clip (got {item['clip']!r}, expected its number and seconds since its begin)")
+        place["clip"] = ClipTime(number=number, t_s=float(t_s))
+    if "captured_at" in item:
+        place["captured_at"] = _instant(item, "captured_at")
+    if "clip_stride_s" in item:
+        stride = item["clip_stride_s"]
+        if type(stride) is not int or stride <= 0:
+            raise ValueError(f"clip_stride_s (got {stride!r}, expected a count of seconds)")
+        place["clip_stride_s"] = stride
+    return place
+
+
+def _instant(holder: Mapping[str, Any], field: str) -> datetime:
+    instant = datetime.fromisoformat(_text(holder, field))
+    if instant.tzinfo is None:
+        raise ValueError(f"{field} (got {holder[field]!r}, expected a time with its offset)")
+    return instant
 
 
 def _text(holder: Mapping[str, Any], field: str) -> str:

@@ -13,3 +13,15 @@ class SignalError(PipelineError):
     """Signals are malformed: columns of different lengths, unknown columns, values that are no numbers."""
 
     reason = "signals_invalid"
+
+
+class SignalFileError(PipelineError):
+    """A file that maps channels to signals is malformed, or names what the DBC or the item does not have."""
+
+    reason = "signal_file_invalid"
+
+
+class UnreadableItemError(PipelineError):
+    """A released item is not what its name says."""
+
+    reason = "item_unreadable"

@@ -1,22 +1,20 @@
 """A file of triggers: read strictly, every expression parsed and bound before anything runs."""
 
-import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any, Final, Literal, cast
 
 import duckdb
-import yaml
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
 
 from pipeline.mining.errors import TriggerFileError
 from pipeline.mining.expressions import Expression, ExpressionError, read_expression
 from pipeline.mining.locked_duckdb import locked_duckdb
 from pipeline.mining.signals import SIGNALS
+from pipeline.mining.yaml_file import YamlFileError, read_yaml
 
 Taking = Literal["max", "min", "mean", "change", "rises", "age"]
 LONGEST_S: Final = 3600.0
@@ -174,13 +172,10 @@ def read_trigger_file(content: bytes) -> TriggerFile:
     Raises:
         TriggerFileError: A step fails; the message names the member, its value and what was expected.
     """
-    document = _document(content)  # 1
-    error = best_match(_VALIDATOR.iter_errors(document))  # 2
-    if error is not None:
-        raise TriggerFileError(f"{_path(error.absolute_path)}: {error.message}")
-    for path, value in _numbers(document, ()):
-        if not math.isfinite(value):
-            raise TriggerFileError(f"{_path(path)} (got {value}, expected a finite number)")
+    try:
+        document = read_yaml(content, _VALIDATOR)  # 1, 2
+    except YamlFileError as error:
+        raise TriggerFileError(str(error)) from error
     features, triggers = document.get("features") or {}, document["triggers"]
     for kind, names in (("features", features), ("triggers", triggers)):  # 3
         for name in names:
@@ -253,37 +248,3 @@ class _Reading:
         if not expression.columns:
             raise TriggerFileError(f"{path} {text!r} names no column (expected at least 1)")
         return expression
-
-
-class _DistinctKeys(yaml.SafeLoader):
-    """PyYAML takes the last of two equal keys; here they are an error."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - PyYAML's
-        """See ``yaml.SafeLoader``."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if not isinstance(key, str) or keys.count(key) > 1:
-                place = f"line {node.start_mark.line + 1}"
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} near {place} occurs twice or is no text", node.start_mark
-                )
-        return super().construct_mapping(node, deep=deep)
-
-
-def _document(content: bytes) -> Any:
-    try:
-        return yaml.load(content.decode("utf-8"), _DistinctKeys)  # noqa: S506 - a SafeLoader
-    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise TriggerFileError(f"it is no YAML in UTF-8: {' '.join(str(error).split())}") from error
-
-
-def _numbers(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], float]]:
-    if isinstance(value, dict):
-        for key, part in value.items():
-            yield from _numbers(part, (*path, key))
-    elif isinstance(value, float):
-        yield path, value
-
-
-def _path(parts: Any) -> str:
-    return ".".join(str(part) for part in parts) or "the file"
