@@ -9,6 +9,7 @@ from gateway.commands import (
     demo,
     geo,
     keys,
+    licences,
     maps,
     model_quality,
     models,
@@ -39,7 +40,9 @@ for command in keys.app.registered_commands:
 app.add_typer(setup.key_app, name="key")
 app.add_typer(setup.person_app, name="person")
 app.add_typer(setup.vehicle_app, name="vehicle")
-app.add_typer(setup.certificate_app, name="certificate")
+app.add_typer(licences.certificate_app, name="certificate")
+app.add_typer(licences.delegation_app, name="delegation")
+app.add_typer(licences.paper_app, name="paper")
 app.add_typer(setup.recipient_app, name="recipient")
 app.add_typer(setup.purpose_app, name="purpose")
 app.add_typer(setup.zones_app, name="zones")

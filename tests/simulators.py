@@ -27,14 +27,14 @@ from gateway.flow.looks import has_sheet
 from gateway.flow.recording import ReleaseMode
 from gateway.flow.release import GrantTerms, issue_grant, load_approved, release
 from gateway.flow.request import ReleaseRequest, request_release
+from gateway.people.certificates import NewCertificate, register_certificate
+from gateway.people.delegations import assign_source
 from gateway.people.registry import (
     Actor,
-    NewCertificate,
     NewPerson,
     enrol_person,
     enrol_vehicle,
     prove,
-    register_certificate,
     register_purpose,
     register_recipient,
 )
@@ -55,6 +55,8 @@ from gateway.workers import Advance, advance
 PURPOSE = "perception-training"
 RECIPIENT = "perception-team"
 VEHICLE = "vehicle-01"
+UNIT = "unit-1"
+CERTIFICATE = "甲测资字-TEST"
 REGION = "110108"
 START = datetime(2026, 9, 14, 1, 30, tzinfo=UTC)
 ORIGIN = (39.95, 116.30)
@@ -212,18 +214,22 @@ class House:
         register_certificate(
             gate,
             NewCertificate(
-                number="甲测资字-TEST",
+                number=CERTIFICATE,
                 kinds=["navigation_map"],
+                grade="A",
+                holder=UNIT,
                 regions=["11"],
                 valid_from=datetime(2020, 1, 1, tzinfo=UTC),
                 valid_to=datetime(2090, 1, 1, tzinfo=UTC),
-                document_digest="0" * 64,
             ),
+            b"a scan of the certificate",
             actor=officer.actor,
+            key=officer.key,
         )
         if zoned:
             install_zones(gate, zones or zone_file(), actor=officer.actor, key=officer.key)
         enrol_vehicle(gate, VEHICLE, public_text(self.vehicle_key), actor=officer.actor)
+        assign_source(gate, VEHICLE, UNIT, actor=officer.actor, key=officer.key)
 
 
 def vehicle_actor() -> Actor:

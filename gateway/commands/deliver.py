@@ -23,6 +23,7 @@ from gateway.flow.dossier import REVIEWERS, recording_summary, review_recording
 from gateway.flow.erase import erase_recording
 from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, receive_item
+from gateway.people.delegations import assign_source, unit_of
 from gateway.people.registry import Actor, check_in_carrier
 from gateway.scheduler import JOBS, run_job
 from gateway.vehicles.cameras import Camera, read_cameras
@@ -151,6 +152,10 @@ def ingest(
     key: Key,
     key_passphrase_file: KeyPassphrase,
     *,
+    unit: Annotated[
+        str | None,
+        typer.Option(help="Unit that collected what the disk holds; once stated, it need not be again."),
+    ] = None,
     crs: Annotated[str, typer.Option(help="Coordinate reference system of its positions.")] = "EPSG:4326",
     attest_outside_zones: Annotated[
         str | None,
@@ -172,6 +177,8 @@ def ingest(
     with opened() as gate, showing(quiet=as_json) as progress:
         actor, private = acting(gate, person, key, key_passphrase_file, "ingest", "compliance_officer")
         check_in_carrier(gate, carrier, actor=actor, key=private)
+        if unit is not None and unit_of(gate, carrier, gate.clock()) != unit:
+            assign_source(gate, carrier, unit, actor=actor, key=private)
         manifest = carrier_manifest(gate, carrier, files, region=region, crs=crs, cameras=described)
         ingest_files(gate, manifest, files, actor=actor, attestation=attest_outside_zones, progress=progress)
         summary = recording_summary(gate, manifest.recording)

@@ -39,15 +39,15 @@ from gateway.flow.judge import judge_release, load_judged
 from gateway.flow.recording import RecordingState, ReleaseMode
 from gateway.flow.release import GrantTerms, issue_grant, load_approved, release
 from gateway.flow.request import ReleaseRequest, request_release
+from gateway.people.certificates import NewCertificate, register_certificate
+from gateway.people.delegations import assign_source
 from gateway.people.registry import (
     Actor,
-    NewCertificate,
     NewPerson,
     check_in_carrier,
     enrol_person,
     enrol_vehicle,
     prove,
-    register_certificate,
     register_purpose,
     register_recipient,
 )
@@ -68,6 +68,7 @@ PURPOSE = "perception-training"
 RECIPIENT = "demo-perception-team"
 VEHICLE = "demo-vehicle-01"
 CARRIER = "demo-carrier-01"
+UNIT = "demo-unit"
 _TIMEOUT_S = 600.0
 _EMPTY_ZONES = b'{"type":"FeatureCollection","name":"demo-none","version":1,"features":[]}'
 
@@ -174,13 +175,16 @@ def _set_up(gate: Gate, folder: Path, passphrase: str, zones: bytes) -> Cast:
         NewCertificate(
             number="DEMO-甲测资字-0000",
             kinds=["navigation_map"],
+            grade="A",
+            holder=UNIT,
             regions=[REGION[:2]],
             valid_from=datetime(2000, 1, 1, tzinfo=UTC),
             valid_to=datetime(2099, 12, 31, tzinfo=UTC),
-            document_digest="0" * 64,
             unverified=True,
         ),
+        b"a made-up certificate, for demonstration",
         actor=cast.officer.actor,
+        key=cast.officer.key,
     )
     install_zones(gate, zones, actor=cast.officer.actor, key=cast.officer.key)
     return cast
@@ -219,6 +223,7 @@ def _deliver_drive(gate: Gate, folder: Path, url: str, officer: Person) -> str:
         sources[name] = path
     key = generate_person_key()
     enrol_vehicle(gate, VEHICLE, public_text(key), actor=officer.actor)
+    assign_source(gate, VEHICLE, UNIT, actor=officer.actor, key=officer.key)
     collection = Collection(
         recording=str(uuid.uuid4()),
         started_at=drive.started_at,
@@ -242,6 +247,7 @@ def _deliver_drive(gate: Gate, folder: Path, url: str, officer: Person) -> str:
 def _ingest_folder(gate: Gate, source: Path, officer: Person) -> str:
     """The user's own folder, on a carrier that the compliance officer checks in."""
     check_in_carrier(gate, CARRIER, actor=officer.actor, key=officer.key)
+    assign_source(gate, CARRIER, UNIT, actor=officer.actor, key=officer.key)
     files = collect([source])
     manifest = carrier_manifest(gate, CARRIER, files, region=REGION, crs="EPSG:4326")
     reason = "demonstration: the user vouches for items that carry no position"

@@ -1,8 +1,7 @@
-"""Commands that set a gate up: init, keys, people, vehicles, certificates, recipients, purposes, zones, policy."""
+"""Commands that set a gate up: init, keys, people, vehicles, recipients, purposes."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
 
@@ -25,14 +24,14 @@ from gateway.commands.session import (
     text_of,
 )
 from gateway.errors import InvalidRequestError, UnauthenticatedError
+from gateway.people.delegations import assign_source
+from gateway.people.papers import OFFICER
 from gateway.people.records import PersonRow
 from gateway.people.registry import (
     REGISTRARS,
-    NewCertificate,
     NewPerson,
     enrol_person,
     enrol_vehicle,
-    register_certificate,
     register_purpose,
     register_recipient,
 )
@@ -44,7 +43,6 @@ app = typer.Typer(no_args_is_help=True)
 key_app = typer.Typer(help="Keys of people and vehicles.", no_args_is_help=True)
 person_app = typer.Typer(help="People and their roles.", no_args_is_help=True)
 vehicle_app = typer.Typer(help="Collection vehicles.", no_args_is_help=True)
-certificate_app = typer.Typer(help="Surveying certificates.", no_args_is_help=True)
 recipient_app = typer.Typer(help="Organisations that may receive releases.", no_args_is_help=True)
 purpose_app = typer.Typer(help="Registered purposes.", no_args_is_help=True)
 zones_app = zones.app
@@ -162,50 +160,45 @@ def vehicle_add(
     key: Key,
     key_passphrase_file: KeyPassphrase,
     *,
+    unit: Annotated[
+        str | None,
+        typer.Option(help="Unit that it collects for; only a compliance officer states it."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Enrol a collection vehicle."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "vehicle.add", *REGISTRARS)
+        roles = REGISTRARS if unit is None else (OFFICER,)
+        actor, private = acting(gate, person, key, key_passphrase_file, "vehicle.add", *roles)
         enrol_vehicle(gate, vehicle, text_of(public_key), actor=actor)
-    report({"vehicle": vehicle}, as_json=as_json, line=f"{vehicle}: enrolled")
+        if unit is not None:
+            assign_source(gate, vehicle, unit, actor=actor, key=private)
+    report({"vehicle": vehicle, "unit": unit}, as_json=as_json, line=f"{vehicle}: enrolled")
 
 
-@certificate_app.command("add")
+@vehicle_app.command("assign")
 @reporting
-def certificate_add(
-    number: Annotated[str, typer.Argument(help="Number of the certificate.")],
-    kind: Annotated[list[str], typer.Option(help="Kind as policy data names it; repeat for several.")],
-    region: Annotated[list[str], typer.Option(help="Leading digits of GB/T 2260 codes; repeat.")],
-    valid_from: Annotated[datetime, typer.Option(help="First day, UTC.")],
-    valid_to: Annotated[datetime, typer.Option(help="Last day, UTC.")],
-    document: Annotated[Path, typer.Option(help="Scan of the certificate; only its digest is kept.")],
+def vehicle_assign(
+    source: Annotated[str, typer.Argument(help="Id of the vehicle or carrier.")],
+    unit: Annotated[str, typer.Option(help="Unit that it collects for.")],
     person: As,
     key: Key,
     key_passphrase_file: KeyPassphrase,
     *,
-    unverified: Annotated[
-        bool, typer.Option(help="Show operators that nobody checked the original.")
-    ] = False,
+    since: Annotated[
+        datetime, typer.Option(help="First day on which it does, UTC.", formats=["%Y-%m-%d"])
+    ] = datetime(1970, 1, 1),  # noqa: DTZ001 (typer's parameters are naive; made UTC below)
     as_json: Json = False,
 ) -> None:
-    """Register a surveying certificate with kind, regions and period."""
+    """State which unit a vehicle or carrier collects for, from a day on."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "certificate.add", *REGISTRARS)
-        register_certificate(
-            gate,
-            NewCertificate(
-                number=number,
-                kinds=kind,
-                regions=region,
-                valid_from=valid_from.replace(tzinfo=UTC),
-                valid_to=valid_to.replace(tzinfo=UTC),
-                document_digest=sha256(document.read_bytes()).hexdigest(),
-                unverified=unverified,
-            ),
-            actor=actor,
-        )
-    report({"certificate": number}, as_json=as_json, line=f"{number}: registered")
+        actor, private = acting(gate, person, key, key_passphrase_file, "source.assign", OFFICER)
+        digest = assign_source(gate, source, unit, since=since.replace(tzinfo=UTC), actor=actor, key=private)
+    report(
+        {"source": source, "unit": unit, "paper": digest},
+        as_json=as_json,
+        line=f"{source}: collects for {unit}",
+    )
 
 
 @recipient_app.command("add")

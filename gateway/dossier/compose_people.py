@@ -26,6 +26,9 @@ def licence_section(twin: Mapping[str, Any], words: Words) -> Section:
                 "s.licence",
                 (
                     ("licence", licence["number"]),
+                    ("licence_grade", words(f"grade.{licence['grade'] or 'none'}")),
+                    ("licence_holder", licence["holder"] or words("none")),
+                    ("licence_units", ", ".join(licence["units"]) or words("none")),
                     ("licence_kinds", ", ".join(licence["kinds"])),
                     ("licence_regions", ", ".join(licence["regions"])),
                     ("licence_from", when(licence["valid_from"])),
@@ -35,7 +38,53 @@ def licence_section(twin: Mapping[str, Any], words: Words) -> Section:
                 ),
                 (("licence_document", licence["document_digest"]),),
             ),
+            Table(
+                caption=words("interruptions_caption"),
+                columns=(
+                    Column(heading=words("interruption")),
+                    Column(heading=words("licence_from"), width=2),
+                    Column(heading=words("licence_to"), width=2),
+                ),
+                rows=rows_of(
+                    [
+                        (words(f"interruption.{i['kind']}"), when(i["from"]), when(i["to"]))
+                        for i in licence["interruptions"]
+                    ]
+                ),
+                empty=words("interruptions_none"),
+            ),
+            _delegations_table(licence, words),
         ),
+    )
+
+
+def _delegations_table(licence: Mapping[str, Any], words: Words) -> Table:
+    return Table(
+        caption=words("delegations_caption"),
+        columns=(
+            Column(heading=words("delegation"), width=3),
+            Column(heading=words("delegator"), width=3),
+            Column(heading=words("delegated_sources"), width=3),
+            Column(heading=words("licence_regions"), width=2),
+            Column(heading=words("licence_to"), width=4),
+            Column(heading=words("licence_document"), style=Style.CODE, width=6),
+            Column(heading=words("entry"), style=Style.NUMBER, width=2),
+        ),
+        rows=rows_of(
+            [
+                (
+                    d["id"],
+                    d["delegator"],
+                    ", ".join(d["vehicles"]),
+                    ", ".join(d["regions"]),
+                    when(d["valid_to"]),
+                    d["document_digest"],
+                    d["entry"],
+                )
+                for d in licence["delegations"]
+            ]
+        ),
+        empty=words("delegations_none"),
     )
 
 

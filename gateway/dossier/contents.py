@@ -91,7 +91,7 @@ def gather(gate: Gate, release: str, note: str) -> dict[str, Any]:
             "release_key": dict(public_jwk(gate.keystore.statement_key("release"))),
             "release": _release_part(judged, released, published, entries),
             "parties": parties_part(session, judged.built.terms),
-            "licence": licence_part(gate, session, basis, judged.built.terms, published.time),
+            "licence": licence_part(gate, session, judged.built.terms, published),
             **_content_part(gate, session, judged.built, cleansed),
             "slope_review": review_summary(gate, session, judged.built, cleansed),
             "quality": quality_report_of(gate, session, judged.built),

@@ -1,27 +1,23 @@
 """Who answers for a release: licence, recipient and contract, purpose and assessment, signatures."""
 
-import hashlib
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from audit.events import EventType, Outcome
 from audit.leaf import Entry
-from audit.query import EntryFilter
 from audit.verify_assertion import is_assertion
 from gateway.database import ReadSession
-from gateway.dossier.proofs import Basis
 from gateway.errors import EvidenceError
 from gateway.flow.approve import statement_digest, verify_approval
-from gateway.flow.deciding import instant
+from gateway.flow.deciding import certificate_facts, delegation_facts, instant
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
 from gateway.flow.recording import Judged, Released, ReleaseTerms
 from gateway.flow.records import ApprovalRow
+from gateway.people.delegations import certificate_for, delegations, unit_of
 from gateway.people.records import PersonRow, PurposeRow, RecipientRow
-from gateway.people.registry import certificate_for
 
 _LOOKS = frozenset({EventType.REVIEW_RELEASE_READ, EventType.REVIEW_SHEET_READ})
 
@@ -38,27 +34,34 @@ def parties_part(session: ReadSession, terms: ReleaseTerms) -> dict[str, Any]:
 
 
 def licence_part(
-    gate: Gate, session: ReadSession, basis: Basis, terms: ReleaseTerms, moment: datetime
+    gate: Gate, session: ReadSession, terms: ReleaseTerms, published: Entry
 ) -> dict[str, Any] | None:
-    """The surveying certificate under which a release went out; ``entry`` is None where no entry attests it."""
-    region = load_manifest(gate, session, terms.recordings[0]).region
-    row = certificate_for(session, region, moment)
-    if row is None:
+    """The surveying certificate under which a release went out, and the delegations to its holder.
+
+    As papers stated it before the publication; ``entry`` is None where no signed paper does.
+    """
+    manifests = [load_manifest(gate, session, each) for each in terms.recordings]
+    below = published.index
+    units = [unit_of(gate, each.vehicle, each.started_at, below=below) for each in manifests]
+    certificate = certificate_for(gate, session, units, manifests[0].region, published.time, below=below)
+    if certificate is None:
         return None
-    number = hashlib.sha256(row.number.encode()).hexdigest()
-    entries = basis.entries(EntryFilter(types=(EventType.PEOPLE_CERTIFICATE_REGISTER,)))
-    # Digests stand in the intent, which the completion names.
-    begun = {e.index for e in entries if e.event.digests.get("number") == number}
-    settled = [e.index for e in entries if e.event.outcome is Outcome.COMPLETED and e.event.intent in begun]
+    paper = certificate.paper
     return {
-        "number": row.number,
-        "kinds": list(row.kinds),
-        "regions": list(row.regions),
-        "valid_from": instant(row.valid_from),
-        "valid_to": instant(row.valid_to),
-        "document_digest": row.document_digest,
-        "unverified": row.unverified,
-        "entry": settled[-1] if settled else None,
+        **certificate_facts(certificate),
+        "document_digest": certificate.document,
+        "entry": paper.entry if paper else None,
+        "signed_by": paper.signer if paper else None,
+        "units": sorted({unit for unit in units if unit is not None}),
+        "delegations": [
+            {
+                **delegation_facts(each),
+                "document_digest": each.paper.document if each.paper else None,
+                "entry": each.paper.entry if each.paper else None,
+            }
+            for each in delegations(gate, below=below)
+            if each.delegator in units and each.certificate == certificate.number
+        ],
     }
 
 

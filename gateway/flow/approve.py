@@ -1,7 +1,7 @@
 """Approve: an operator's signature over a release digest, kept only if it verifies for this very digest."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -31,8 +31,9 @@ from gateway.flow.looks import evidence_seen, has_sheet
 from gateway.flow.recording import Judged, ReleaseState
 from gateway.flow.records import ApprovalRow, ReleaseRow
 from gateway.flow.request import known_release
+from gateway.people.delegations import certificate_for
 from gateway.people.records import PersonRow
-from gateway.people.registry import ACT_TYPE, Actor, certificate_for
+from gateway.people.registry import ACT_TYPE, Actor
 from gateway.people.security_keys import is_revoked
 from gateway.vault.errors import StatementError
 from gateway.vault.jws import PrivateKey, public_key_of, sign_statement, thumbprint, verify_statement
@@ -289,7 +290,7 @@ def _attested(gate: Gate, row: ApprovalRow) -> int | None:
 
 
 def verified_approvals(
-    gate: Gate, session: ReadSession | WriteSession, judged: Judged, regions: Collection[str]
+    gate: Gate, session: ReadSession | WriteSession, judged: Judged, surveyed: Sequence[Mapping[str, Any]]
 ) -> list[tuple[ApprovalRow, dict[str, Any]]]:
     """Every recorded approval with the facts that policy judges it by.
 
@@ -300,7 +301,9 @@ def verified_approvals(
         EvidenceError: A signature does not verify, or the ledger attests another one or none.
     """
     sheet = has_sheet(gate, session, judged.built)
-    certificates = [certificate_for(session, region, gate.clock()) for region in sorted(regions)]
+    certificates = [
+        certificate_for(gate, session, [each["unit"]], each["region"], gate.clock()) for each in surveyed
+    ]
     found = []
     statement = (
         sa.select(ApprovalRow)
@@ -315,8 +318,7 @@ def verified_approvals(
             raise EvidenceError(f"the ledger does not attest the approval of {row.approver!r}")
         signed_at = datetime.fromisoformat(payload["signed_at"])
         licensed = bool(certificates) and all(
-            certificate is not None and certificate.valid_from <= signed_at <= certificate.valid_to
-            for certificate in certificates
+            certificate is not None and certificate.valid_at(signed_at) for certificate in certificates
         )
         found.append(
             (

@@ -1,6 +1,6 @@
 """Asking policy: the facts of the deployment that every question carries, and the record of each answer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +10,10 @@ from gateway.errors import DeniedError, ObligationError
 from gateway.flow.acts import entered, rule_facts
 from gateway.flow.asked import Destroys, document_of, keep
 from gateway.flow.gate import Gate
-from gateway.people.registry import Actor, certificate_for
+from gateway.people.certificates import Certificate
+from gateway.people.delegations import Delegation, certificate_for, delegations, unit_of
+from gateway.people.registry import Actor
+from gateway.vehicles.manifest import Manifest
 from policies.decision import Decision, Obligation, ObligationKind
 from policies.question import Point, Question
 
@@ -39,18 +42,59 @@ def policy_facts(gate: Gate) -> dict[str, Any]:
     return gate.bundle.facts()
 
 
-def certificate_facts(gate: Gate, session: ReadSession | WriteSession, region: str) -> dict[str, Any] | None:
-    """The surveying certificate that a region is judged by, or ``None`` where none is registered (rule 7)."""
-    row = certificate_for(session, region, gate.clock())
-    if row is None:
-        return None
+def surveyed_facts(gate: Gate, manifest: Manifest) -> dict[str, Any]:
+    """For whom, by what, where and when a recording was surveyed, as rule 7 asks of it."""
     return {
-        "number": row.number,
-        "kinds": list(row.kinds),
-        "regions": list(row.regions),
-        "valid_from": instant(row.valid_from),
-        "valid_to": instant(row.valid_to),
-        "unverified": row.unverified,
+        "unit": unit_of(gate, manifest.vehicle, manifest.started_at),
+        "vehicle": manifest.vehicle,
+        "region": manifest.region,
+        "started_at": instant(manifest.started_at),
+        "ended_at": instant(manifest.ended_at),
+    }
+
+
+def licence_facts(
+    gate: Gate, session: ReadSession | WriteSession, surveyed: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The certificate that recordings are judged by, None without any, and the delegations of their units."""
+    units = [each["unit"] for each in surveyed]
+    certificate = certificate_for(gate, session, units, surveyed[0]["region"], gate.clock())
+    return {
+        "certificate": None if certificate is None else certificate_facts(certificate),
+        "delegations": [delegation_facts(each) for each in delegations(gate) if each.delegator in units],
+    }
+
+
+def certificate_facts(certificate: Certificate) -> dict[str, Any]:
+    """What policy is told of a surveying certificate (rule 7)."""
+    return {
+        "number": certificate.number,
+        "kinds": list(certificate.kinds),
+        "grade": certificate.grade,
+        "holder": certificate.holder,
+        "regions": list(certificate.regions),
+        "since": instant(certificate.since),
+        "valid_from": instant(certificate.valid_from),
+        "valid_to": instant(certificate.valid_to),
+        "interruptions": [
+            {"kind": each.kind, "from": instant(each.start), "to": instant(each.end)}
+            for each in certificate.interruptions
+        ],
+        "unverified": certificate.unverified,
+    }
+
+
+def delegation_facts(delegation: Delegation) -> dict[str, Any]:
+    """What policy is told of a delegation (A6)."""
+    return {
+        "id": delegation.id,
+        "delegator": delegation.delegator,
+        "certificate": delegation.certificate,
+        "vehicles": list(delegation.sources),
+        "kinds": list(delegation.kinds),
+        "regions": list(delegation.regions),
+        "valid_from": instant(delegation.valid_from),
+        "valid_to": instant(delegation.valid_to),
     }
 
 

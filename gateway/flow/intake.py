@@ -24,7 +24,7 @@ from gateway.errors import (
 )
 from gateway.flow import evidence
 from gateway.flow.acts import intended, recorded, refused
-from gateway.flow.deciding import certificate_facts, decide, instant, policy_facts, profile_facts
+from gateway.flow.deciding import decide, instant, licence_facts, policy_facts, profile_facts, surveyed_facts
 from gateway.flow.disk import require_disk
 from gateway.flow.gate import Gate
 from gateway.flow.recording import (
@@ -248,6 +248,7 @@ def _intake_question(gate: Gate, session: ReadSession, delivery: Delivery, actor
     officer = session.get(PersonRow, carrier.checked_in_by) if carrier else None
     role = "compliance_officer" if officer and "compliance_officer" in officer.roles else None
     zones = zones_in_force(gate, session)
+    surveyed = surveyed_facts(gate, manifest)
     return {
         "point": "intake",
         "subject": {
@@ -264,18 +265,16 @@ def _intake_question(gate: Gate, session: ReadSession, delivery: Delivery, actor
             "manifest_signed": delivery.manifest_signed,
             "carrier_registered": carrier is not None,
             "carrier_checked_in_by_role": role,
-            "region": manifest.region,
             "crs": canonical_name(manifest.crs),
             "item_count": len(manifest.items),
             "classes_declared": declared_classes(manifest),
-            "started_at": instant(manifest.started_at),
-            "ended_at": instant(manifest.ended_at),
+            **surveyed,
         },
         "context": {
             "time": instant(gate.clock()),
             "profile": profile_facts(gate),
             "policy": policy_facts(gate),
-            "certificate": certificate_facts(gate, session, manifest.region),
+            **licence_facts(gate, session, [surveyed]),
             "zone_file": {
                 "installed": zones is not None,
                 "signed": zones is not None,

@@ -20,7 +20,7 @@ from gateway.flow.acts import intended
 from gateway.flow.area import united_km2
 from gateway.flow.build import SUBJECTS, built_payload, load_built, subjects_of
 from gateway.flow.cleanse import load_cleansed
-from gateway.flow.deciding import certificate_facts, decide, instant, policy_facts, profile_facts
+from gateway.flow.deciding import decide, instant, licence_facts, policy_facts, profile_facts, surveyed_facts
 from gateway.flow.duties import is_performed
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
@@ -215,7 +215,7 @@ def release_question(gate: Gate, session: ReadSession, built: Built, submitter: 
     recordings = [session.get_one(RecordingRow, r) for r in terms.recordings]
     recipient = session.get(RecipientRow, terms.recipient)
     # From the sealed manifests: a column could be changed to fit a certificate (law 6).
-    regions = {row.id: load_manifest(gate, session, row.id).region for row in recordings}
+    surveyed = {row.id: surveyed_facts(gate, load_manifest(gate, session, row.id)) for row in recordings}
     return {
         "point": "release",
         "subject": {
@@ -232,7 +232,7 @@ def release_question(gate: Gate, session: ReadSession, built: Built, submitter: 
             "recordings": [
                 {
                     "id": row.id,
-                    "region": regions[row.id],
+                    **surveyed[row.id],
                     "prior_live_releases": prior_live_releases(session, built, row.id),
                     "source": row.source_kind,
                 }
@@ -260,7 +260,7 @@ def release_question(gate: Gate, session: ReadSession, built: Built, submitter: 
             "expires_at": instant(terms.expires_at),
             "profile": profile_facts(gate),
             "policy": policy_facts(gate),
-            "certificate": certificate_facts(gate, session, regions[recordings[0].id]),
+            **licence_facts(gate, session, list(surveyed.values())),
             "cumulative": cumulative_of(gate, session, terms.recipient, terms.release),
             "detectors_required": [kind.value for kind in detectors_required(gate)],
             "dpia_reference": terms.dpia_reference,

@@ -13,7 +13,7 @@ from gateway.errors import ConflictError, EvidenceError, InvalidRequestError, No
 from gateway.flow.acts import intended, recorded
 from gateway.flow.approve import verified_approvals
 from gateway.flow.closing import built_at, require_open
-from gateway.flow.deciding import certificate_facts, decide, instant, policy_facts, profile_facts
+from gateway.flow.deciding import decide, instant, licence_facts, policy_facts, profile_facts, surveyed_facts
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
 from gateway.flow.judge import ask, holdings_of, load_judged, prior_live_releases
@@ -73,9 +73,8 @@ def _publish_question(
     gate: Gate, session: ReadSession, judged: Judged, actor: Actor
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     terms = judged.built.terms
-    regions = {load_manifest(gate, session, recording).region for recording in terms.recordings}
-    region = load_manifest(gate, session, terms.recordings[0]).region
-    approvals = verified_approvals(gate, session, judged, regions)
+    surveyed = [surveyed_facts(gate, load_manifest(gate, session, each)) for each in terms.recordings]
+    approvals = verified_approvals(gate, session, judged, surveyed)
     levels_in = [Level[i.payload["level_in"]] for i in judged.built.items]
     question = {
         "point": "publish",
@@ -94,13 +93,14 @@ def _publish_question(
             "judged_digest": judged.decision["release_digest"],
             "submitter": terms.submitter,
             "built_at": instant(built_at(gate, judged.built)),
+            "recordings": surveyed,
         },
         "context": {
             "time": instant(gate.clock()),
             "expires_at": instant(terms.expires_at),
             "profile": profile_facts(gate),
             "policy": policy_facts(gate),
-            "certificate": certificate_facts(gate, session, region),
+            **licence_facts(gate, session, surveyed),
             "approvals": [facts for _, facts in approvals],
             "decision": {
                 "allowed": judged.decision["allowed"],

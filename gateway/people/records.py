@@ -81,7 +81,7 @@ class CarrierRow(Base):
 
 
 class CertificateRow(Base):
-    """A surveying certificate with kind, regions and period (COMPLIANCE.md A1, rule 7)."""
+    """A surveying certificate as it was registered before grade and holder were: shown, and never sufficient."""
 
     __tablename__ = "certificate"
 
@@ -93,6 +93,20 @@ class CertificateRow(Base):
     document_digest: Mapped[str] = mapped_column(sa.String(64))
     unverified: Mapped[bool]
     registered_by: Mapped[str] = mapped_column(sa.ForeignKey("person.id"))
+
+
+class PaperRow(Base):
+    """A signed statement of a compliance officer with the sealed document that it rests on; never changed."""
+
+    __tablename__ = "paper"
+
+    digest: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    act: Mapped[str] = mapped_column(sa.String(64), index=True)
+    subject: Mapped[str] = mapped_column(sa.String(200), index=True)
+    statement: Mapped[str] = mapped_column(sa.Text())
+    sealed: Mapped[bytes | None]
+    signed_by: Mapped[str] = mapped_column(sa.ForeignKey("person.id"))
+    recorded_at: Mapped[datetime]
 
 
 class RecipientRow(Base):

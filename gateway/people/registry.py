@@ -1,9 +1,8 @@
-"""Enrolment of persons, vehicles, carriers, certificates, recipients, purposes and zone files."""
+"""Enrolment of persons, vehicles, carriers, recipients and purposes."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import sqlalchemy as sa
 from joserfc.jwk import OKPKey
@@ -21,7 +20,6 @@ from gateway.flow.acts import recorded, refused
 from gateway.flow.gate import Gate
 from gateway.people.records import (
     CarrierRow,
-    CertificateRow,
     PersonRow,
     PurposeRow,
     RecipientRow,
@@ -307,63 +305,6 @@ def check_in_carrier(gate: Gate, carrier_id: str, *, actor: Actor, key: PrivateK
                     checked_in_at=gate.clock(),
                 )
             )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewCertificate:
-    """A surveying certificate to register."""
-
-    number: str
-    kinds: Sequence[str]
-    regions: Sequence[str]
-    valid_from: datetime
-    valid_to: datetime
-    document_digest: str
-    unverified: bool = False
-
-
-def register_certificate(gate: Gate, certificate: NewCertificate, *, actor: Actor) -> None:
-    """Register a surveying certificate.
-
-    Raises:
-        ForbiddenError: The person is neither administrator nor compliance officer.
-        InvalidRequestError: The period is empty, or no kind or region is named.
-    """
-    require_role(gate, actor, "certificate.add", *REGISTRARS)
-    if certificate.valid_to <= certificate.valid_from or not certificate.kinds or not certificate.regions:
-        raise InvalidRequestError(f"certificate needs a period, kinds and regions (got {certificate})")
-    with recorded(
-        gate,
-        EventType.PEOPLE_CERTIFICATE_REGISTER,
-        actor=actor.id,
-        object_id="certificate",
-        digests={
-            **actor.digests,
-            "document": certificate.document_digest,
-            "number": _digest(certificate.number.encode()),
-        },
-    ) as session:
-        session.merge(
-            CertificateRow(
-                number=certificate.number,
-                kinds=list(certificate.kinds),
-                regions=list(certificate.regions),
-                valid_from=certificate.valid_from,
-                valid_to=certificate.valid_to,
-                document_digest=certificate.document_digest,
-                unverified=certificate.unverified,
-                registered_by=actor.id,
-            )
-        )
-
-
-def certificate_for(session: ReadSession | WriteSession, region: str, now: datetime) -> CertificateRow | None:
-    """The certificate to judge a region by: one that covers it now, else any (policy then says what fails)."""
-    rows = list(session.scalars(sa.select(CertificateRow).order_by(CertificateRow.number)))
-    for row in rows:
-        if row.valid_from <= now <= row.valid_to and any(region.startswith(prefix) for prefix in row.regions):
-            return row
-    return rows[0] if rows else None
 
 
 def register_recipient(gate: Gate, recipient_id: str, *, country: str, contract: str, actor: Actor) -> None:

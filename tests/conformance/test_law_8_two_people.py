@@ -206,15 +206,6 @@ def test_a_change_after_approval_voids_it(commons: Commons, change: str):
     assert load_approved(gate, release, actor=commons.actor("first"))
 
 
-def test_an_approval_under_a_certificate_that_ended_does_not_count(commons: Commons):
-    release = commons.judged()
-    sign(commons.gate, commons.house, release, "first")
-    sign(commons.gate, commons.house, release, "second")
-    yesterday = commons.gate.clock() - timedelta(days=1)
-    with altered(commons.gate, "certificate", "valid_to", yesterday, number="甲测资字-TEST"):
-        assert denied_rules(commons, release)
-
-
 def test_an_expired_candidate_is_not_published_in_spite_of_its_approvals(commons: Commons):
     release = commons.judged()
     sign(commons.gate, commons.house, release, "first")

@@ -32,6 +32,7 @@ from gateway.flow.build import load_built
 from gateway.flow.dossier import recording_summary
 from gateway.flow.intake import Delivery, announce, receive_item
 from gateway.flow.records import ItemRow, RecordingRow, RejectedUploadRow
+from gateway.people.delegations import assign_source
 from gateway.people.records import ZoneFileRow
 from gateway.people.registry import ACT_TYPE, check_in_carrier
 from gateway.people.zones import install_zones, zones_in_force
@@ -44,6 +45,7 @@ from simulators import (
     SMALL_CAPTURED,
     SMALL_DRIVE,
     START,
+    UNIT,
     VEHICLE,
     House,
     candidate,
@@ -398,6 +400,7 @@ def test_carrier_whose_files_change_while_they_are_read_is_not_taken(house_and_g
     house, gate = house_and_gate
     officer = house.people["officer"]
     check_in_carrier(gate, "disk-7", actor=officer.actor, key=officer.key)
+    assign_source(gate, "disk-7", UNIT, actor=officer.actor, key=officer.key)
     (tmp_path / "notes.txt").write_text("rain in the morning")
     files = collect([tmp_path])
     manifest = carrier_manifest(gate, "disk-7", files, region="110108", crs="EPSG:4326")

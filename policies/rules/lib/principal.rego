@@ -9,22 +9,6 @@ in_force(policy, at) if {
 }
 
 # METADATA
-# description: Whether a surveying certificate is valid now and of a kind that covers vehicle data.
-valid(certificate) if {
-	within(input.context.time, certificate.valid_from, certificate.valid_to)
-	some kind in certificate.kinds
-	kind in members(data.law.surveying.certificate_kinds)
-}
-
-# METADATA
-# description: Whether a certificate covers a region by the leading digits of its code.
-covers(certificate, region) if {
-	some prefix in certificate.regions
-	stated(prefix)
-	startswith(region, prefix)
-}
-
-# METADATA
 # description: Whether a reference is stated at all.
 stated(reference) if {
 	is_string(reference)

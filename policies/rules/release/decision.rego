@@ -79,6 +79,12 @@ obligations contains {"kind": "show_unverified", "parameters": {"what": what}} i
 
 unverified contains "certificate" if input.context.certificate.unverified == true
 
+unverified contains "surveying.grade_region_digits" if {
+	input.context.profile.jurisdiction == "CN"
+	input.context.certificate.grade == "B"
+	data.law.surveying.grade_region_digits.confidence == "m"
+}
+
 unverified contains "position.offset_min_shift_m" if {
 	input.resource.mode == "OFFSET"
 	data.law.position.offset_min_shift_m.confidence == "m"

@@ -16,7 +16,7 @@ from gateway.cli import app
 from gateway.settings import Settings
 from gateway.vault.key_files import save_private_key
 from gateway.vault.root import Argon2Cost
-from simulators import PASSPHRASE, START, House, csv_track, sweep
+from simulators import PASSPHRASE, START, UNIT, House, csv_track, sweep
 
 REGION = "110108"
 
@@ -127,7 +127,8 @@ def furnished(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Cli:
     engineer = ["--public-key", cli.new_key("engineer"), "--role", "engineer", "--recipient", "team"]
     cli.did("admin", "person", "add", "engineer", *engineer)
     (folder / "certificate.pdf").write_bytes(b"%PDF-1.7 scan")
-    certificate = ["--kind", "navigation_map", "--region", "11", "--valid-from", "2020-01-01"]
+    certificate = ["--kind", "navigation_map", "--grade", "A", "--holder", UNIT]
+    certificate += ["--region", "11", "--valid-from", "2020-01-01"]
     certificate += ["--valid-to", "2090-01-01", "--document", str(folder / "certificate.pdf")]
     cli.did("officer", "certificate", "add", "甲测资字1100001", *certificate)
     (folder / "zones.geojson").write_text(

@@ -3,10 +3,13 @@
 from pathlib import Path
 
 from gateway.commands.session import EXIT_REFUSED, EXIT_USAGE
+from simulators import UNIT
 
 
 def test_an_erasure_is_certified_once_and_for_good(quick, disk: Path, tmp_path: Path):
-    recording = quick.did("officer", "ingest", disk, "--carrier", "disk-1", "--region", "110108")["recording"]
+    recording = quick.did(
+        "officer", "ingest", disk, "--carrier", "disk-1", "--unit", UNIT, "--region", "110108"
+    )["recording"]
     taken = tmp_path / "taken.jws"
     taken.write_text("here")
     assert quick.act("officer", "erase", recording, "--out", taken).code == EXIT_USAGE

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from simulators import UNIT
 from town_maps import town
 
 DECISION = ("--approve", "--reason", "ordinary roads")
@@ -15,7 +16,9 @@ def waiting(furnished: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A release that was requested and waits for its review."""
     folder: Path = tmp_path_factory.mktemp("maps")
     (folder / "town.osm").write_bytes(town())
-    recording = furnished.did("officer", "ingest", folder, "--carrier", "disk-1", "--region", "110108")
+    recording = furnished.did(
+        "officer", "ingest", folder, "--carrier", "disk-1", "--unit", UNIT, "--region", "110108"
+    )
     answer = furnished.act(
         "submitter", "release", "request", recording["recording"], "--purpose", "training",
         "--recipient", "team", "--mode", "OFFSET",

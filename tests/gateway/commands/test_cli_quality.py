@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gateway.review.quality_counts import COLUMNS
-from simulators import png
+from simulators import UNIT, png
 
 STILLS = 3
 
@@ -20,7 +20,7 @@ def waiting(furnished: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
     for number in range(STILLS):
         (folder / f"{number}.png").write_bytes(png(seed=number))
     recording = furnished.did(
-        "officer", "ingest", folder, "--carrier", "disk-1", "--region", "110108",
+        "officer", "ingest", folder, "--carrier", "disk-1", "--unit", UNIT, "--region", "110108",
         "--attest-outside-zones", "no position",
     )  # fmt: skip
     answer = furnished.act(

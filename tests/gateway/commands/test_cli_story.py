@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from audit.events import EventType, Outcome
+from simulators import UNIT
 
 REGION = "110108"
 
@@ -18,7 +19,7 @@ REGION = "110108"
 @pytest.fixture(scope="module")
 def recording(furnished, disk):
     """The disk, ingested; what nobody understands is held."""
-    return furnished.did("officer", "ingest", disk, "--carrier", "disk-1", "--region", REGION,
+    return furnished.did("officer", "ingest", disk, "--carrier", "disk-1", "--unit", UNIT, "--region", REGION,
                          "--attest-outside-zones", "a closed test track")  # fmt: skip
 
 
@@ -61,7 +62,7 @@ def test_ingest_holds_what_nobody_understands_and_says_why(furnished, recording)
 
 
 def test_ingest_again_changes_nothing(furnished, recording, disk):
-    again = furnished.did("officer", "ingest", disk, "--carrier", "disk-1", "--region", REGION,
+    again = furnished.did("officer", "ingest", disk, "--carrier", "disk-1", "--unit", UNIT, "--region", REGION,
                           "--attest-outside-zones", "a closed test track")  # fmt: skip
     assert again == recording
     assert furnished.run("work", "--json").document["recordings"] == []
@@ -227,8 +228,8 @@ FORBIDDEN = {
     "engineer adds a vehicle": ("engineer", ["vehicle", "add", "v", "--public-key", "{jwk}"]),
     "auditor registers a certificate": (
         "auditor",
-        ["certificate", "add", "n", "--kind", "k", "--region", "11", "--valid-from", "2020-01-01",
-         "--valid-to", "2030-01-01", "--document", "{jwk}"],
+        ["certificate", "add", "n", "--kind", "k", "--grade", "A", "--holder", "u", "--region", "11",
+         "--valid-from", "2020-01-01", "--valid-to", "2030-01-01", "--document", "{jwk}"],
     ),
     "operator registers a recipient": ("first", ["recipient", "add", "x", "--country", "CN", "--contract", "c"]),
     "operator registers a purpose": ("first", ["purpose", "add", "x", "--assessment", "a"]),

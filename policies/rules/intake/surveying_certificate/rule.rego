@@ -3,18 +3,16 @@ package fleetgate.intake
 import data.fleetgate.lib
 
 # METADATA
-# title: A surveying certificate is valid now and covers the recording's kind, region and period
-# description: 测绘资质须有效，且覆盖采集的种类、区域与时段
+# title: A surveying certificate is valid now and covers the recording by kind, grade, region and period, and the unit that collected holds it or delegated to its holder
+# description: 测绘资质须有效且未被暂停或吊销，种类、等级、区域与时段均覆盖本次采集；采集单位须自行持证或已委托持证单位
 # custom:
 #   number: '7'
-#   clause: 测绘法 27, 29, 55-56; 自然资规〔2022〕1号
+#   clause: 测绘法 27, 29, 55-56; 测绘资质管理办法; 自然资规〔2022〕1号
 #   confidence: L
 passed contains "surveying_certificate" if {
 	input.context.profile.jurisdiction == "CN"
 	lib.valid(input.context.certificate)
-	lib.covers(input.context.certificate, input.resource.region)
-	lib.not_after(input.context.certificate.valid_from, input.resource.started_at)
-	lib.before(input.resource.ended_at, input.context.certificate.valid_to)
+	lib.licensed(input.context.certificate, input.resource)
 }
 
 # Not applicable under EU law.
@@ -22,6 +20,9 @@ passed contains "surveying_certificate" if input.context.profile.jurisdiction ==
 
 facts contains {"rule": "surveying_certificate", "fact": {
 	"certificate": input.context.certificate,
+	"delegations": input.context.delegations,
+	"unit": input.resource.unit,
+	"vehicle": input.resource.vehicle,
 	"region": input.resource.region,
 	"started_at": input.resource.started_at,
 	"ended_at": input.resource.ended_at,

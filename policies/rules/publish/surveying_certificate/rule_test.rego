@@ -21,6 +21,9 @@ cases := {
 	"denies: the certificate has expired since": {"passes": false, "question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/certificate/valid_to", "value": "2026-05-02T12:00:00Z"}])},
 	"denies: the certificate is of another kind": {"passes": false, "question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/certificate/kinds", "value": []}])},
 	"denies: no certificate": {"passes": false, "question": json.patch(base.two_operators, [{"op": "replace", "path": "/context/certificate", "value": null}])},
+	"denies: no recording": {"passes": false, "question": json.patch(base.two_operators, [{"op": "replace", "path": "/resource/recordings", "value": []}])},
+	"denies: unit of a recording holds no licence": {"passes": false, "question": json.patch(base.two_operators, [{"op": "replace", "path": "/resource/recordings/0/unit", "value": "oem-1"}])},
+	"denies without resource.recordings": {"passes": false, "question": json.patch(base.two_operators, [{"op": "remove", "path": "/resource/recordings"}])},
 	"denies without context.certificate": {"passes": false, "question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/certificate"}])},
 	"denies without context.profile.jurisdiction": {"passes": false, "question": json.patch(base.two_operators, [{"op": "remove", "path": "/context/profile/jurisdiction"}])},
 }

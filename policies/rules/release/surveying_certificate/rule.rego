@@ -3,17 +3,17 @@ package fleetgate.release
 import data.fleetgate.lib
 
 # METADATA
-# title: A surveying certificate is valid now and covers every recording's region
-# description: 测绘资质须有效且覆盖每次采集的区域
+# title: A surveying certificate is valid now and covers every recording by region and period, and the unit that collected holds it or delegated to its holder
+# description: 测绘资质须有效且覆盖每次采集的区域与时段；采集单位须自行持证或已委托持证单位
 # custom:
 #   number: '7'
-#   clause: 测绘法 27, 29, 55-56; 自然资规〔2022〕1号
+#   clause: 测绘法 27, 29, 55-56; 测绘资质管理办法; 自然资规〔2022〕1号
 #   confidence: L
 passed contains "surveying_certificate" if {
 	input.context.profile.jurisdiction == "CN"
 	lib.valid(input.context.certificate)
 	every recording in input.resource.recordings {
-		lib.covers(input.context.certificate, recording.region)
+		lib.licensed(input.context.certificate, recording)
 	}
 }
 
@@ -22,5 +22,6 @@ passed contains "surveying_certificate" if input.context.profile.jurisdiction ==
 
 facts contains {"rule": "surveying_certificate", "fact": {
 	"certificate": input.context.certificate,
-	"regions": [recording.region | some recording in input.resource.recordings],
+	"delegations": input.context.delegations,
+	"recordings": input.resource.recordings,
 }}
