@@ -10,6 +10,7 @@ from gateway.commands import (
     geo,
     keys,
     licences,
+    lineage,
     maps,
     model_quality,
     models,
@@ -32,7 +33,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for commands in (setup.app, deliver.app, sealed.app, service.app, demo.app):
+for commands in (setup.app, deliver.app, sealed.app, service.app, demo.app, lineage.app):
     for command in commands.registered_commands:
         app.registered_commands.append(command)
 for command in keys.app.registered_commands:

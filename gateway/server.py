@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from audit.errors import LedgerError
 from audit.events import Event, EventType, Outcome
 from gateway.api import (
+    artefacts,
     auditors,
     description,
     downstream,
@@ -109,6 +110,7 @@ def create_app(gate: Gate) -> FastAPI:
     app.include_router(security_keys.security_key_routes(gate, nonces))
     app.include_router(auditors.auditor_routes(gate, nonces))
     app.include_router(downstream.downstream_routes(gate, nonces))
+    app.include_router(artefacts.artefact_routes(gate, nonces))
 
     @app.get("/healthz", tags=["health"])
     def healthz() -> JSONResponse:

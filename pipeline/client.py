@@ -1,8 +1,12 @@
 """Reads released data over HTTP, under a grant, for one purpose, and believes nothing that is not signed."""
 
+import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -12,6 +16,7 @@ import httpx
 from joserfc.jwk import OKPKey
 
 from pipeline.answers import refusal_of
+from pipeline.artefacts import ArtefactStanding, DerivedArtefact
 from pipeline.errors import TamperedReleaseError, UnexpectedAnswerError, UnreachableError
 from pipeline.fetching import Fetched, Progress, fetch_release, ignore_progress
 from pipeline.manifest import ReleaseItem, ReleaseManifest, read_release_manifest
@@ -20,6 +25,7 @@ from pipeline.signing import PurposeAuth, ReleaseKey, load_private_key
 from pipeline.signing import release_key as release_key_of
 
 RELEASES_PATH: Final = "/downstream/v1/releases"
+ARTEFACTS_PATH: Final = "/downstream/v1/artefacts"
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -70,6 +76,7 @@ class GatewayClient:
         self._purpose = purpose
         self._release_key = release_key_of(release_key)
         self._auth = PurposeAuth(principal=principal, purpose=purpose, key=private)
+        self._principal, self._key = principal, private
         self._owned = client is None
         self._client = client or httpx.Client(timeout=httpx.Timeout(30.0))
         self._manifests: dict[str, ReleaseManifest] = {}
@@ -199,11 +206,56 @@ class GatewayClient:
         manifest = self.manifest(release)
         return fetch_release(manifest, lambda item: self.open(release, item.name), out_dir, progress)
 
-    @contextmanager
-    def _answer(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[httpx.Response]:
-        request = self._client.build_request(
-            "GET", self._base + path, headers={"Accept-Encoding": "identity", **(headers or {})}
+    def register(self, artefact: DerivedArtefact) -> str:
+        """Register what was derived from releases, signed by the principal's key; returns its id.
+
+        Whoever revokes one of those releases then learns of it.
+
+        Raises:
+            RefusedError: The gateway refuses: no live grant on a release, or a parent that is revoked.
+            UnexpectedAnswerError: It answers in another form.
+            UnreachableError: It cannot be reached.
+        """
+        statement = artefact.statement(
+            principal=self._principal, purpose=self._purpose, key=self._key, at=datetime.now(tz=UTC)
         )
+        content = json.dumps({"statement": statement}).encode()
+        expected = sha256(statement.encode()).hexdigest()
+        with self._answer(ARTEFACTS_PATH, content=content) as response:
+            answer = _document(_whole(response), "registration")
+        if answer.get("artefact") != expected:
+            raise UnexpectedAnswerError(f"artefact (got {answer.get('artefact')!r}, expected {expected})")
+        return expected
+
+    def standing(self, artefact: str) -> ArtefactStanding:
+        """Whether a registered artefact of the principal's organisation still stands.
+
+        Raises:
+            RefusedError: The gateway refuses.
+            UnexpectedAnswerError: It answers in another form.
+            UnreachableError: It cannot be reached.
+        """
+        with self._answer(f"{ARTEFACTS_PATH}/{quote(artefact, safe='')}") as response:
+            answer = _document(_whole(response), "artefact")
+        try:
+            return ArtefactStanding(
+                artefact=str(answer["artefact"]),
+                revoked=bool(answer["revoked"]),
+                revoked_releases=tuple(str(each) for each in answer["revoked_releases"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise UnexpectedAnswerError(f"artefact: {type(error).__name__}: {error}") from error
+
+    @contextmanager
+    def _answer(
+        self, path: str, headers: Mapping[str, str] | None = None, *, content: bytes | None = None
+    ) -> Iterator[httpx.Response]:
+        sent = {"Accept-Encoding": "identity", **(headers or {})}
+        if content is not None:
+            digest = b64encode(sha256(content).digest()).decode("ascii")
+            sent |= {"Content-Digest": f"sha-256=:{digest}:", "Content-Type": "application/json"}
+        method = "GET" if content is None else "POST"
+        request = self._client.build_request(method, self._base + path, headers=sent, content=content)
         try:
             response = self._client.send(request, auth=self._auth, follow_redirects=False, stream=True)
             try:
@@ -222,6 +274,16 @@ def _release_path(release: str) -> str:
 
 def _item_path(release: str, item: ReleaseItem) -> str:
     return f"{_release_path(release)}/items/{quote(item.name)}"
+
+
+def _document(content: bytes, what: str) -> Mapping[str, Any]:
+    try:
+        answer = json.loads(content)
+    except ValueError as error:
+        raise UnexpectedAnswerError(f"{what}: {error}") from error
+    if not isinstance(answer, dict):
+        raise UnexpectedAnswerError(f"{what} (got {type(answer).__name__}, expected an object)")
+    return answer
 
 
 def _whole(response: httpx.Response) -> bytes:

@@ -26,6 +26,7 @@ VALID_S: Final = 60
 
 _TAG: Final = "fleetgate"
 _CURVE: Final = "Ed25519"
+_DIGEST: Final = "content-digest"
 _COVERED: Final = ("@method", "@authority", "@path", "@query", "fleetgate-purpose")
 
 
@@ -141,7 +142,7 @@ class PurposeAuth(httpx.Auth):
         )
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """State the purpose, sign in place and send."""
+        """State the purpose, sign in place and send; content is covered by the digest that the request states."""
         request.headers[PURPOSE_HEADER] = self._purpose
         created = self._now()
         self._signer.sign(
@@ -152,6 +153,7 @@ class PurposeAuth(httpx.Auth):
             nonce=secrets.token_urlsafe(18),
             label=_TAG,
             tag=_TAG,
-            covered_component_ids=_COVERED,
+            covered_component_ids=(*_COVERED, *(name for name in (_DIGEST,) if name in request.headers)),
+            use_existing_digest=_DIGEST in request.headers,
         )
         yield request

@@ -16,6 +16,7 @@ import click
 import pytest
 import typer
 
+from gateway.api.artefacts import artefact_routes
 from gateway.api.auditors import auditor_routes
 from gateway.api.downstream import downstream_routes
 from gateway.api.operators import operator_routes
@@ -114,6 +115,7 @@ COMMANDS = {
 ROUTES = {
     f"{min(route.methods)} {route.path}": route.endpoint
     for routes in (
+        artefact_routes,
         auditor_routes,
         downstream_routes,
         operator_routes,

@@ -23,7 +23,12 @@ from gateway.flow.serve import Reading, entity_tag, read_item, read_manifest
 PREFIX = "/downstream/v1/releases"
 
 
-def _purpose(caller: Caller) -> str:
+def purpose_of(caller: Caller) -> str:
+    """The purpose that a request states, and signs.
+
+    Raises:
+        InvalidRequestError: It states none.
+    """
     purpose = caller.request.purpose
     if not purpose:
         raise InvalidRequestError("the header Fleetgate-Purpose is missing (expected the grant's purpose)")
@@ -37,7 +42,7 @@ def downstream_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
     @router.get(PREFIX)
     def list_releases(request: Request) -> dict[str, Any]:
         caller = authenticate(gate, nonces, request, kind="person")
-        purpose = _purpose(caller)
+        purpose = purpose_of(caller)
         now = gate.clock()
         statement = (
             sa.select(ReleaseRow)
@@ -70,7 +75,7 @@ def downstream_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
     @router.get(PREFIX + "/{release}/manifest")
     def get_manifest(release: str, request: Request) -> PlainTextResponse:
         caller = authenticate(gate, nonces, request, kind="person")
-        statement = read_manifest(gate, release, actor=caller.actor, purpose=_purpose(caller))
+        statement = read_manifest(gate, release, actor=caller.actor, purpose=purpose_of(caller))
         return PlainTextResponse(statement, media_type="application/jose")
 
     @router.get(PREFIX + "/{release}/items/{name:path}")
@@ -81,7 +86,7 @@ def downstream_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
             release,
             name,
             actor=caller.actor,
-            purpose=_purpose(caller),
+            purpose=purpose_of(caller),
             wanted=request.headers.get("range"),
             only_if=request.headers.get("if-range"),
         )

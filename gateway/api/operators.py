@@ -162,8 +162,8 @@ def operator_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
     @router.post("/releases/{release_id}/revocation", status_code=201)
     async def post_revocation(release_id: str, request: Request) -> dict[str, Any]:
         caller = await called(request)
-        await run_in_threadpool(revoke_release, gate, release_id, actor=caller.actor)
-        return {"release": release_id, "revoked": True}
+        done = await run_in_threadpool(revoke_release, gate, release_id, actor=caller.actor)
+        return done.document()
 
     @router.post("/grants", status_code=201)
     async def post_grant(request: Request) -> dict[str, Any]:

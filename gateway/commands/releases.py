@@ -9,7 +9,7 @@ import typer
 
 from anonymize.geo.attacks.report import report_lines
 from gateway.app import release_public_jwk
-from gateway.commands import candidates
+from gateway.commands import candidates, lineage
 from gateway.commands.models import figures_line
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
 from gateway.dossier.contents import Edition
@@ -29,7 +29,6 @@ from gateway.flow.release import (
     load_approved,
     release,
     revoke_grant,
-    revoke_release,
 )
 from gateway.flow.request import ReleaseRequest, request_release
 from gateway.review.contact_sheet import review_sheets
@@ -37,6 +36,7 @@ from gateway.review.contact_sheet import review_sheets
 release_app = typer.Typer(help="Releases.", no_args_is_help=True)
 grant_app = typer.Typer(help="Grants.", no_args_is_help=True)
 release_app.registered_commands.extend(candidates.app.registered_commands)
+release_app.registered_commands.extend(lineage.revocation.registered_commands)
 
 Days = Annotated[int, typer.Option(min=1, help="Days until it expires.")]
 ReleaseId = Annotated[str, typer.Argument(help="Id of the release.")]
@@ -309,18 +309,6 @@ def release_publish(
         as_json=as_json,
         line=f"{release_id}: released, digest {released.manifest['digest']}",
     )
-
-
-@release_app.command("revoke")
-@reporting
-def release_revoke(
-    release_id: ReleaseId, person: As, key: Key, key_passphrase_file: KeyPassphrase, *, as_json: Json = False
-) -> None:
-    """Stop serving a release for good."""
-    with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "release.revoke", *REVOKERS)
-        revoke_release(gate, release_id, actor=actor)
-    report({"release": release_id, "revoked": True}, as_json=as_json, line=f"{release_id}: revoked")
 
 
 @release_app.command("key")

@@ -222,6 +222,21 @@ class GrantRow(Base):
     revoked_at: Mapped[datetime | None]
 
 
+class ArtefactRow(Base):
+    """What a principal derived from releases, under the principal's sealed statement; the ledger attests it.
+
+    ``id`` is the statement's SHA-256.
+    """
+
+    __tablename__ = "artefact"
+
+    id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
+    principal: Mapped[str] = mapped_column(sa.ForeignKey("person.id"), index=True)
+    sealed: Mapped[bytes]
+    registered_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
 class JobRunRow(Base):
     """When each scheduled job last finished, and what it reported."""
 

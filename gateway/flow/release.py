@@ -1,9 +1,10 @@
 """Release: from approvals to an immutable signed manifest, grants on it, and revocation."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -12,11 +13,13 @@ from gateway.database import ReadSession, WriteSession
 from gateway.errors import ConflictError, EvidenceError, InvalidRequestError, NotFoundError, StageOrderError
 from gateway.flow.acts import intended, recorded
 from gateway.flow.approve import verified_approvals
+from gateway.flow.artefacts import descendants_of, mark_revoked, told_of
 from gateway.flow.closing import built_at, require_open
 from gateway.flow.deciding import decide, instant, licence_facts, policy_facts, profile_facts, surveyed_facts
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
 from gateway.flow.judge import ask, holdings_of, load_judged, prior_live_releases
+from gateway.flow.received import received_of
 from gateway.flow.recording import Approved, GrantId, Judged, Level, Released, ReleaseId, ReleaseState
 from gateway.flow.records import GrantRow, RecordingRow, ReleaseRow
 from gateway.people.records import GateSecretRow, PersonRow
@@ -26,6 +29,12 @@ from gateway.vault.jws import read_unverified_algorithm, sign_statement, thumbpr
 
 MANIFEST_TYPE = "fleetgate-release+jwt"
 REVOKERS = ("operator", "compliance_officer")
+NOT_UNDONE: Final[Mapping[str, str]] = {
+    "zh": "已下载的数据、由其得到的索引与标注、以及已训练的模型权重无法由网关收回或撤销；"
+    "须依合同要求接收方删除并书面确认。",
+    "en": "Data that was fetched, indexes and labels made of it, and weights trained on it cannot be taken back "
+    "by this gate; ask the recipients by contract to delete them and to confirm it.",
+}
 
 
 def load_approved(gate: Gate, release: str, *, actor: Actor) -> Approved:
@@ -197,33 +206,97 @@ def load_released(gate: Gate, session: ReadSession | WriteSession, release_id: s
     )
 
 
-def revoke_release(gate: Gate, release_id: str, *, actor: Actor) -> None:
-    """Stop serving a release for good; every grant on it ends.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revocation:
+    """What a revocation reaches, and what it does not.
+
+    Attributes:
+        release: Id of the release.
+        revoked_at: When it was first revoked.
+        grants_ended: How many grants this call ended.
+        received: Who received what, as ``received_of`` tells it.
+        artefacts: Everything that rests on the release, as ``told_of`` tells it, now revoked.
+    """
+
+    release: str
+    revoked_at: datetime
+    grants_ended: int
+    received: tuple[dict[str, Any], ...]
+    artefacts: tuple[dict[str, Any], ...]
+
+    def document(self) -> dict[str, Any]:
+        """As it is answered and printed."""
+        return {
+            "release": self.release,
+            "revoked": True,
+            "revoked_at": instant(self.revoked_at),
+            "grants_ended": self.grants_ended,
+            "received": list(self.received),
+            "artefacts": list(self.artefacts),
+            "not_undone": dict(NOT_UNDONE),
+        }
+
+
+def revoke_release(gate: Gate, release_id: str, *, actor: Actor) -> Revocation:
+    """Stop serving a release for good; every grant on it ends, every artefact that rests on it is marked revoked.
+
+    What was fetched, and what was trained on it, no gate takes back: the answer says who has it. The release's key
+    opens nothing for readers any more; it lives on with the records under it until their term is over.
 
     Raises:
         ForbiddenError: The person is neither operator nor compliance officer.
         StageOrderError: The release is not out.
+        EvidenceError: An artefact on record does not verify, or one is missing. The release and its grants are
+            revoked before that is asked.
     """
     require_role(gate, actor, "release.revoke", *REVOKERS)
-    with recorded(
-        gate,
+    event = intended(
         EventType.RELEASE_RELEASE_REVOKE,
         actor=actor.id,
         object_id=release_id,
         release=release_id,
         digests=actor.digests,
-    ) as session:
-        row = session.get(ReleaseRow, release_id, with_for_update=True)
-        if row is None or row.state not in (ReleaseState.RELEASED, ReleaseState.REVOKED):
-            raise StageOrderError(f"release is not out (got state {row.state if row else 'unknown'!r})")
-        now = gate.clock()
-        row.state = ReleaseState.REVOKED
-        row.revoked_at = row.revoked_at or now
-        session.execute(
-            sa.update(GrantRow)
-            .where(GrantRow.release_id == release_id, GrantRow.revoked_at.is_(None))
-            .values(revoked_at=now)
-        )
+    )
+    with gate.ledger.intent(event) as intent:
+        with gate.database.transaction() as session:
+            row = session.get(ReleaseRow, release_id, with_for_update=True)
+            if row is None or row.state not in (ReleaseState.RELEASED, ReleaseState.REVOKED):
+                raise StageOrderError(f"release is not out (got state {row.state if row else 'unknown'!r})")
+            now = gate.clock()
+            row.state = ReleaseState.REVOKED
+            row.revoked_at = row.revoked_at or now
+            since, ended = row.revoked_at, _end_grants(session, release_id, now)
+        intent.complete(facts={"grants": ended})
+    received = tuple(received_of(gate, release_id))
+    artefacts = _revoke_artefacts(gate, release_id, actor)
+    return Revocation(
+        release=release_id, revoked_at=since, grants_ended=ended, received=received, artefacts=artefacts
+    )
+
+
+def _end_grants(session: WriteSession, release_id: str, now: datetime) -> int:
+    live = sa.and_(GrantRow.release_id == release_id, GrantRow.revoked_at.is_(None))
+    ended = len(session.scalars(sa.select(GrantRow.id).where(live)).all())
+    session.execute(sa.update(GrantRow).where(live).values(revoked_at=now))
+    return ended
+
+
+def _revoke_artefacts(gate: Gate, release_id: str, actor: Actor) -> tuple[dict[str, Any], ...]:
+    """Mark what rests on a release, and keep in the ledger which artefacts those are: an entry for each."""
+    found = descendants_of(gate, release_id)
+    for artefact in found:
+        if artefact.revoked_at is not None:
+            continue
+        with recorded(
+            gate,
+            EventType.ARTEFACT_ARTEFACT_REVOKE,
+            actor=actor.id,
+            object_id=artefact.id,
+            release=release_id,
+            digests=actor.digests,
+        ) as session:
+            mark_revoked(session, artefact.id, gate.clock())
+    return tuple({**told_of(artefact), "revoked": True} for artefact in found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

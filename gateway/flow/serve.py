@@ -124,7 +124,7 @@ def _question(
     }
 
 
-def _admit(
+def admit(
     gate: Gate, intent: Intent, *, actor: Actor, release: str, purpose: str, item: str
 ) -> tuple[Released, datetime]:
     """Let a reader in, or refuse; with the release, until when the right holds (the duty ``expire``).
@@ -186,7 +186,7 @@ def read_manifest(gate: Gate, release: str, *, actor: Actor, purpose: str) -> st
         digests=actor.digests,
     )
     with gate.ledger.intent(event) as intent:
-        released, _ = _admit(gate, intent, actor=actor, release=release, purpose=purpose, item="manifest")
+        released, _ = admit(gate, intent, actor=actor, release=release, purpose=purpose, item="manifest")
         intent.complete(facts={"bytes": len(released.manifest_jws)})
         return released.manifest_jws
 
@@ -239,7 +239,7 @@ def read_item(
         intent = stack.enter_context(
             _item_intent(gate, actor=actor, release=release, name=name, purpose=purpose)
         )
-        released, until = _admit(gate, intent, actor=actor, release=release, purpose=purpose, item=name)
+        released, until = admit(gate, intent, actor=actor, release=release, purpose=purpose, item=name)
         entry, seal, role = _stored(gate, released, name)
         if entry is None or seal is None:
             intent.refuse(facts={"reason": NotFoundError.reason})

@@ -3,10 +3,14 @@
 import time
 from datetime import timedelta
 
+import pytest
+
 from gateway.flow.approve import sign_approval
 from gateway.flow.judge import load_judged
 from gateway.vehicles.agent import Collection, VehicleAgent
+from pipeline.artefacts import ArtefactKind, DerivedArtefact
 from pipeline.client import GatewayClient
+from pipeline.errors import RefusedError
 from simulators import PURPOSE, RECIPIENT, REGION, SMALL_CAPTURED, SMALL_DRIVE, START, VEHICLE
 
 RECORDING = "6c1b6a52-7d3c-4c2e-9a55-0f0a4f3f7a10"
@@ -76,6 +80,33 @@ def test_vehicle_to_engineer_over_http(gate, house, serve_gate, tmp_path):
             release_key=gate.keystore.signing_key("release").as_dict(private=False),
         ) as client:
             fetched = client.fetch(release, tmp_path / "out")
+            item = client.manifest(release).items[0]
+            index = client.register(
+                DerivedArtefact(
+                    kind=ArtefactKind.INDEX,
+                    name="an index",
+                    sha256="ab" * 32,
+                    code="git:1234567",
+                    parameters={"metric": "cosine"},
+                    releases=(release,),
+                    items=(item.sha256,),
+                )
+            )
+            assert client.standing(index).revoked is False
+            lineage = served.call("auditor", "GET", f"/operators/v1/releases/{release}/lineage").json()
+            assert [each["artefact"] for each in lineage["artefacts"]] == [index]
+            revoked = served.call("first", "POST", f"/operators/v1/releases/{release}/revocation")
+            assert revoked.status_code == 201
+            (received,) = revoked.json()["received"]
+            assert (received["principal"], len(received["items"])) == ("engineer", len(SMALL_DRIVE))
+            assert [each["artefact"] for each in revoked.json()["artefacts"]] == [index]
+            assert client.standing(index).revoked_releases == (release,)
+            with pytest.raises(RefusedError, match="422"):
+                client.register(
+                    DerivedArtefact(
+                        kind=ArtefactKind.MODEL, name="late", sha256="cd" * 32, code="x", artefacts=(index,)
+                    )
+                )
         assert len(fetched.fetched) == len(SMALL_DRIVE)
         everything = b"".join(p.read_bytes() for p in (tmp_path / "out").iterdir())
         for canary in (b"13800138000", b"LSVNV2187E2100001", b"drive.csv", VEHICLE.encode()):

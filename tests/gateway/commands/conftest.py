@@ -41,6 +41,7 @@ class Cli:
 
     home: Path
     keys: Path
+    house: House | None = None
     people: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -144,7 +145,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     folder = tmp_path_factory.mktemp("quick")
     cost = Argon2Cost(memory_kib=19456, iterations=2, lanes=1)
     house = House(home=folder / "home", argon2=cost)
-    cli = Cli(home=house.home, keys=folder)
+    cli = Cli(home=house.home, keys=folder, house=house)
     cli.passphrase_file.write_text(PASSPHRASE)
     cli.passphrase_file.chmod(0o600)
     with house.opened() as gate:
