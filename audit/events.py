@@ -48,6 +48,7 @@ class EventType(StrEnum):
     JUDGE_SERVE_DECIDE = "judge:serve:decide"
     JUDGE_PUBLISH_DECIDE = "judge:publish:decide"
     JUDGE_DESTROY_DECIDE = "judge:destroy:decide"
+    JUDGE_ACT_DECIDE = "judge:act:decide"
     REVIEW_RELEASE_READ = "review:release:read"
     REVIEW_RECORDING_READ = "review:recording:read"
     REVIEW_SHEET_READ = "review:sheet:read"

@@ -8,6 +8,7 @@ from typing import Final
 from audit.events import EventType
 from gateway.flow.acts import intended
 from gateway.flow.gate import Gate
+from gateway.people.permission import permit
 from gateway.people.registry import Actor
 from gateway.vault.durable import write_once
 from gateway.vault.errors import KeyExistsError, KeyUnavailableError
@@ -18,8 +19,6 @@ from gateway.vault.rotation import recovered_roots
 from gateway.vault.shares import combine_shares, split_secret
 from gateway.vault.suites import Suite
 
-# Who holds a ceremony; the custodians of shares need no account.
-CEREMONY_ROLE: Final = "administrator"
 _LEAST_WORDS: Final = 20
 
 
@@ -32,9 +31,11 @@ def rotate_root(gate: Gate, provider: KeyProvider, *, actor: Actor) -> int:
         How many keys were wrapped again.
 
     Raises:
+        ActDeniedError: Policy refuses.
         KeyUnavailableError: Another process has the keystore open, a key does not open, or the provider refuses.
         StorageError: The operating system failed; what was begun is finished when the gate opens next.
     """
+    permit(gate, actor, "key.rotate")
     event = intended(
         EventType.VAULT_KEY_ROTATE,
         actor=actor.id,
@@ -64,11 +65,13 @@ def share_root(gate: Gate, directory: Path, *, shares: int, threshold: int, acto
         The files.
 
     Raises:
+        ActDeniedError: Policy refuses.
         ValueError: The numbers are no scheme.
         KeyExistsError: A file of that name is there.
         KeyUnavailableError: A rotation has not ended.
         StorageError: The operating system failed; what was written of this ceremony is removed.
     """
+    permit(gate, actor, "key.backup")
     roots = gate.keystore.roots
     if roots.previous is not None:
         raise KeyUnavailableError("a rotation has not ended (expected one root key to share)")
@@ -157,9 +160,11 @@ def complete_recovery(gate: Gate, recovered: Recovered, provider: KeyProvider, *
     """Put the recovered root key under a passphrase or provider that the operator has.
 
     Raises:
+        ActDeniedError: Policy refuses.
         KeyUnavailableError: The provider refuses.
         StorageError: The root file could not be replaced; it is what it was or what it shall be.
     """
+    permit(gate, actor, "key.recover")
     fingerprint = recovered.keystore.roots.fingerprint
     event = intended(
         EventType.VAULT_KEY_RECOVER,

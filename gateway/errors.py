@@ -62,7 +62,7 @@ class StageOrderError(GatewayError):
 
 
 class ForbiddenError(GatewayError):
-    """The caller proved who they are but holds none of the roles that the act needs."""
+    """The caller proved who they are, but the act is not theirs."""
 
     reason = "forbidden"
 
@@ -158,6 +158,17 @@ class DeniedError(GatewayError):
             }
             for v in self.decision.violations
         ]
+
+
+class ActDeniedError(DeniedError, ForbiddenError):
+    """Policy permits this person this act not, or not on this object (decision point ``act``)."""
+
+    reason = "forbidden"
+
+    def __init__(self, decision: Decision, *, act: str, actor: str) -> None:
+        super().__init__(decision)
+        rules = ", ".join(v.rule for v in decision.violations)
+        self.args = (f"policy denies {act} to {actor}: {rules}",)
 
 
 class HeldError(GatewayError):

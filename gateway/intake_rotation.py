@@ -1,16 +1,14 @@
 """Rotation of the intake key, recorded, and its signed publication to vehicles."""
 
 from datetime import timedelta
-from typing import Final
 
 from audit.events import EventType
 from gateway.flow.acts import intended
 from gateway.flow.gate import Gate
+from gateway.people.permission import permit
 from gateway.people.registry import Actor
 from gateway.vault.intake_generations import Generation, current_key, generations, rotate_intake_key
 from gateway.vehicles.intake_publication import publish_intake_key
-
-ROTATORS: Final = ("administrator",)
 
 
 def rotate_intake(gate: Gate, *, grace: timedelta, actor: Actor) -> Generation:
@@ -20,11 +18,13 @@ def rotate_intake(gate: Gate, *, grace: timedelta, actor: Actor) -> Generation:
     which key is current.
 
     Raises:
+        ActDeniedError: Policy refuses.
         ValueError: The grace is negative.
         KeyExistsError: Another process rotated in the same moment.
         KeyUnavailableError: The record of generations does not verify.
         StorageError: It is not durable.
     """
+    permit(gate, actor, "key.rotate-intake")
     event = intended(
         EventType.VAULT_KEY_ROTATE,
         actor=actor.id,

@@ -30,6 +30,7 @@ class Point(StrEnum):
     SERVE = "serve"
     DESTROY = "destroy"
     LOG = "log"
+    ACT = "act"
 
 
 @_formats.checks("date-time", raises=ValueError)

@@ -13,11 +13,10 @@ from gateway.api.operators import Body
 from gateway.api.routing import GateRoute
 from gateway.api.vehicles import read_body
 from gateway.errors import InvalidRequestError
-from gateway.flow.dossier import REVIEWERS
 from gateway.flow.gate import Gate
 from gateway.flow.lineage import release_lineage
+from gateway.flow.permitted import permit_on_release
 from gateway.flow.register import read_artefact, register_artefact
-from gateway.people.registry import require_role
 
 ARTEFACTS = "/downstream/v1/artefacts"
 LINEAGE = "/operators/v1/releases/{release_id}/lineage"
@@ -54,7 +53,7 @@ def artefact_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
     @router.get(LINEAGE, tags=["operators"])
     def get_lineage(release_id: str, request: Request) -> dict[str, Any]:
         caller = authenticate(gate, nonces, request, kind="person")
-        require_role(gate, caller.actor, caller.act, *REVIEWERS)
+        permit_on_release(gate, caller.actor, "release.lineage", release_id)
         return release_lineage(gate, release_id, actor=caller.actor)
 
     return router

@@ -17,7 +17,7 @@ from gateway.api.routing import GateRoute
 from gateway.errors import InvalidRequestError
 from gateway.flow.acts import intended
 from gateway.flow.gate import Gate
-from gateway.people.registry import LEDGER_READERS, require_role
+from gateway.people.permission import permit
 
 PREFIX = "/auditors/v1/ledger"
 _CHUNK = 256 * 1024
@@ -48,7 +48,7 @@ def auditor_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
         after: int | None = None,
     ) -> dict[str, Any]:
         caller = authenticate(gate, nonces, request, kind="person")
-        auditor = require_role(gate, caller.actor, caller.act, *LEDGER_READERS)
+        auditor = permit(gate, caller.actor, "audit.query")
         try:
             wanted = EntryFilter(
                 actor=actor,
@@ -85,7 +85,7 @@ def auditor_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
     @router.get("/checkpoint")
     def get_checkpoint(request: Request) -> PlainTextResponse:
         caller = authenticate(gate, nonces, request, kind="person")
-        auditor = require_role(gate, caller.actor, caller.act, *LEDGER_READERS)
+        auditor = permit(gate, caller.actor, "audit.checkpoint")
         event = intended(
             EventType.AUDIT_LEDGER_CHECKPOINT, actor=auditor.id, object_id="ledger", digests=auditor.digests
         )
@@ -96,7 +96,7 @@ def auditor_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
     @router.get("/export")
     def get_export(request: Request) -> StreamingResponse:
         caller = authenticate(gate, nonces, request, kind="person")
-        auditor = require_role(gate, caller.actor, caller.act, *LEDGER_READERS)
+        auditor = permit(gate, caller.actor, "audit.export")
         event = intended(
             EventType.AUDIT_LEDGER_EXPORT, actor=auditor.id, object_id="ledger", digests=auditor.digests
         )

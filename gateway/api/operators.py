@@ -20,10 +20,11 @@ from gateway.flow.closing import Rejection, RejectionCode, reject, withdraw
 from gateway.flow.dossier import release_summary, review_release
 from gateway.flow.gate import Gate
 from gateway.flow.judge import judge_release
+from gateway.flow.permitted import permit_on_release
 from gateway.flow.recording import ReleaseMode
 from gateway.flow.release import GrantTerms, issue_grant, load_approved, release, revoke_grant, revoke_release
 from gateway.flow.request import ReleaseRequest, request_release
-from gateway.people.registry import require_role
+from gateway.people.permission import permit
 from gateway.review.contact_sheet import review_sheets
 
 PREFIX = "/operators/v1"
@@ -73,28 +74,45 @@ class GrantBody(Body):
     not_after: AwareDatetime
 
 
-def _parsed(kind: type[B], caller: Caller, body: bytes) -> B:
+def parsed(
+    gate: Gate, kind: type[B], caller: Caller, body: bytes, *, act: str, release: str | None = None
+) -> B:
+    """The body of a request for an act.
+
+    Raises:
+        SignatureRefusedError: It is not the one that was signed.
+        ActDeniedError: It is malformed, and policy does not permit the caller the act anyway.
+        InvalidRequestError: It is malformed; where it is not, policy is asked by the act itself.
+    """
     try:
         return kind.model_validate_json(checked_body(caller, body))
     except ValidationError as error:
+        if release is None:
+            permit(gate, caller.actor, act)
+        else:
+            permit_on_release(gate, caller.actor, act, release)
         raise InvalidRequestError(f"body: {error.errors(include_url=False, include_input=False)}") from error
 
 
 def operator_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
-    """The operators' routes; each caller proves who they are and holds the role."""
+    """The operators' routes; each caller proves who they are; whether they may is asked where the act is."""
     router = with_dossier_route(
         APIRouter(route_class=GateRoute, tags=["operators"], prefix=PREFIX), gate, nonces
     )
 
     async def called(request: Request) -> Caller:
-        caller = await run_in_threadpool(authenticate, gate, nonces, request, kind="person")
-        await run_in_threadpool(require_role, gate, caller.actor, caller.act, "operator")
-        return caller
+        return await run_in_threadpool(authenticate, gate, nonces, request, kind="person")
+
+    async def called_with(
+        kind: type[B], caller: Caller, request: Request, *, act: str, release: str | None = None
+    ) -> B:
+        content = await read_body(request)
+        return await run_in_threadpool(parsed, gate, kind, caller, content, act=act, release=release)
 
     @router.post("/releases", status_code=201)
     async def post_release(request: Request) -> dict[str, Any]:
         caller = await called(request)
-        body = _parsed(ReleaseBody, caller, await read_body(request))
+        body = await called_with(ReleaseBody, caller, request, act="release.request")
 
         def carry() -> dict[str, Any]:
             wanted = ReleaseRequest(**body.model_dump())
@@ -124,7 +142,7 @@ def operator_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
     @router.post("/releases/{release_id}/approvals", status_code=201)
     async def post_approval(release_id: str, request: Request) -> dict[str, Any]:
         caller = await called(request)
-        body = _parsed(ApprovalBody, caller, await read_body(request))
+        body = await called_with(ApprovalBody, caller, request, act="release.approve", release=release_id)
         await run_in_threadpool(approve, gate, release_id, body.statement, actor=caller.actor)
         return {"release": release_id, "approver": caller.actor.id}
 
@@ -137,7 +155,7 @@ def operator_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
     @router.post("/releases/{release_id}/rejection", status_code=201)
     async def post_rejection(release_id: str, request: Request) -> dict[str, Any]:
         caller = await called(request)
-        body = _parsed(RejectionBody, caller, await read_body(request))
+        body = await called_with(RejectionBody, caller, request, act="release.reject", release=release_id)
         why = Rejection(code=body.code, text_zh=body.text_zh, text_en=body.text_en)
         await run_in_threadpool(reject, gate, release_id, why, actor=caller.actor)
         return {"release": release_id, "rejected": True, "code": body.code}
@@ -168,7 +186,7 @@ def operator_routes(gate: Gate, nonces: NonceStore) -> APIRouter:
     @router.post("/grants", status_code=201)
     async def post_grant(request: Request) -> dict[str, Any]:
         caller = await called(request)
-        body = _parsed(GrantBody, caller, await read_body(request))
+        body = await called_with(GrantBody, caller, request, act="grant.issue")
         until: datetime = body.not_after
         terms = GrantTerms(release=body.release, principal=body.principal, not_after=until)
         grant = await run_in_threadpool(issue_grant, gate, terms, actor=caller.actor)

@@ -19,7 +19,8 @@ from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opene
 from gateway.flow.acts import intended
 from gateway.flow.gate import Gate
 from gateway.flow.law import raw_retention_days
-from gateway.people.registry import LEDGER_READERS, Actor
+from gateway.people.permission import permit
+from gateway.people.registry import Actor
 
 app = typer.Typer(help="The transparency log.", no_args_is_help=True)
 
@@ -29,8 +30,8 @@ Releases = Annotated[str | None, typer.Option(help="Only entries about this rele
 
 
 def _auditor(gate: Gate, person: str, key: Path, passphrase: Path, act: str) -> Actor:
-    actor, _ = acting(gate, person, key, passphrase, act, *LEDGER_READERS)
-    return actor
+    actor, _ = acting(gate, person, key, passphrase, act)
+    return permit(gate, actor, act)
 
 
 @app.command()

@@ -28,7 +28,7 @@ def release_reject(
 ) -> None:
     """Close a candidate for good, with the reason; the words are sealed beside the ledger."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "release.reject", "operator")
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.reject")
         reject(gate, release_id, Rejection(code=code, text_zh=text_zh, text_en=text_en), actor=actor)
     report(
         {"release": release_id, "rejected": True, "code": code.value},
@@ -44,7 +44,7 @@ def release_withdraw(
 ) -> None:
     """Take back a release that you requested, before it goes out."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "release.withdraw", "operator")
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.withdraw")
         withdraw(gate, release_id, actor=actor)
     report(
         {"release": release_id, "withdrawn": True},
@@ -60,7 +60,7 @@ def release_unapprove(
 ) -> None:
     """Take your own approval back, before the release goes out."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "release.unapprove", "operator")
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.unapprove")
         withdraw_approval(gate, release_id, actor=actor)
     report(
         {"release": release_id, "approver": person, "approved": False},

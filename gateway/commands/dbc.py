@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
-from gateway.vehicles.dbc import INSTALL, KEEPERS, install_dbc, installed_dbcs
+from gateway.vehicles.dbc import INSTALL, install_dbc, installed_dbcs
 
 app = typer.Typer(help="DBC files for CAN logs.", no_args_is_help=True)
 
@@ -25,7 +25,7 @@ def dbc_install(
 ) -> None:
     """Install a DBC under a compliance officer's signature; CAN logs are treated with it from then on."""
     with opened() as gate:
-        actor, private = acting(gate, person, key, key_passphrase_file, INSTALL, *KEEPERS)
+        actor, private = acting(gate, person, key, key_passphrase_file, INSTALL)
         dbc = install_dbc(gate, file.read_bytes(), name=name, version=version, actor=actor, key=private)
     report(
         {"name": dbc.name, "version": dbc.version, "digest": dbc.digest},

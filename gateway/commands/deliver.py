@@ -19,7 +19,7 @@ from gateway.app import release_public_jwk
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
 from gateway.destruction import certify_destruction
 from gateway.errors import InvalidRequestError
-from gateway.flow.dossier import REVIEWERS, recording_summary, review_recording
+from gateway.flow.dossier import recording_summary, review_recording
 from gateway.flow.erase import erase_recording
 from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, receive_item
@@ -175,7 +175,7 @@ def ingest(
     files = collect(paths)
     described = () if cameras is None else read_cameras(cameras.read_bytes())
     with opened() as gate, showing(quiet=as_json) as progress:
-        actor, private = acting(gate, person, key, key_passphrase_file, "ingest", "compliance_officer")
+        actor, private = acting(gate, person, key, key_passphrase_file, "ingest")
         check_in_carrier(gate, carrier, actor=actor, key=private)
         if unit is not None and unit_of(gate, carrier, gate.clock()) != unit:
             assign_source(gate, carrier, unit, actor=actor, key=private)
@@ -232,7 +232,7 @@ def status(
 ) -> None:
     """Show where a recording and each of its items stand, and why held items are held."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "status", *REVIEWERS)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "status")
         summary = review_recording(gate, recording, actor=actor)
     report(summary, as_json=as_json, line=recording_lines(summary))
 
@@ -283,7 +283,7 @@ def erase(
     if out is not None and out.exists():
         raise typer.BadParameter(f"{out} exists (expected a free name)")
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "erase", "compliance_officer")
+        actor, _ = acting(gate, person, key, key_passphrase_file, "erase")
         erase_recording(gate, recording, actor=actor)
         certificate = certify_destruction(gate, recording)
         said = verify_destruction(

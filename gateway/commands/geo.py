@@ -10,7 +10,7 @@ from anonymize.geo.attacks.known_points import COUNTS
 from anonymize.geo.attacks.report import report_lines
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
 from gateway.errors import InvalidRequestError
-from gateway.review.attack import ATTACKERS, attack_release
+from gateway.review.attack import attack_release
 from gateway.review.shown_drives import Progress
 
 app = typer.Typer(help="Positions.", no_args_is_help=True)
@@ -35,7 +35,7 @@ def geo_attack(
     """Attack a release by known points, map matching and joins; the figures become part of its dossier."""
     counts = _counts(known)
     with opened() as gate, osm.open("rb") as extract:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "release.attack", *ATTACKERS)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.attack")
         figures = attack_release(
             gate,
             release_id,

@@ -9,7 +9,6 @@ import typer
 
 from gateway.app import keystore_path, open_gate
 from gateway.ceremony import (
-    CEREMONY_ROLE,
     complete_recovery,
     recover_keystore,
     rotate_root,
@@ -27,7 +26,7 @@ from gateway.commands.session import (
     settings,
     text_of,
 )
-from gateway.intake_rotation import ROTATORS, published_intake_key, rotate_intake
+from gateway.intake_rotation import published_intake_key, rotate_intake
 from gateway.key_provider import provider_of
 from gateway.settings import Settings
 from gateway.vault.intake_generations import current_key, generations
@@ -60,7 +59,7 @@ def key_rotate(
     now = settings()
     provider = provider_of(now if to is None else _settings_of(to))
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "key.rotate", CEREMONY_ROLE)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "key.rotate")
         count = rotate_root(gate, provider, actor=actor)
         fingerprint = gate.keystore.roots.fingerprint
     report({"keys": count, "provider": provider.kind, "root_fingerprint": fingerprint}, as_json=as_json)
@@ -83,7 +82,7 @@ def key_rotate_intake(
     What was sealed to the key before is taken in until the grace ends, and refused afterwards.
     """
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "key.rotate-intake", *ROTATORS)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "key.rotate-intake")
         made = rotate_intake(gate, grace=timedelta(days=grace_days), actor=actor)
         before = generations(gate.keystore)[-2].until
         publication = published_intake_key(gate)
@@ -131,7 +130,7 @@ def key_backup(
             f"threshold (got {threshold}, expected at most {shares}, the number of shares)"
         )
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "key.backup", CEREMONY_ROLE)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "key.backup")
         files = share_root(gate, directory, shares=shares, threshold=threshold, actor=actor)
         fingerprint = gate.keystore.roots.fingerprint
     report(
@@ -160,6 +159,6 @@ def key_recover(
     provider = provider_of(now)
     recovered = recover_keystore(keystore_path(now), files, suite=suite_by_name(now.suite))
     with open_gate(now, keystore=recovered.keystore) as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "key.recover", CEREMONY_ROLE)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "key.recover")
         complete_recovery(gate, recovered, provider, actor=actor)
     report({"shares": recovered.members, "provider": provider.kind}, as_json=as_json)

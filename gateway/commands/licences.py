@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
-from gateway.flow.deciding import certificate_facts, instant
+from gateway.flow.deciding import instant
+from gateway.flow.licensed import certificate_facts
 from gateway.people.certificates import (
     Certificate,
     Change,
@@ -18,8 +19,8 @@ from gateway.people.certificates import (
     register_certificate,
 )
 from gateway.people.delegations import ANY, Delegation, delegations, end_delegation, register_delegation
-from gateway.people.papers import OFFICER, read_document
-from gateway.people.registry import LEDGER_READERS
+from gateway.people.papers import read_document
+from gateway.people.permission import permit
 
 certificate_app = typer.Typer(help="Surveying certificates.", no_args_is_help=True)
 delegation_app = typer.Typer(
@@ -75,7 +76,7 @@ def certificate_add(
 ) -> None:
     """Register a surveying certificate with kind, grade, holder, regions and period."""
     with opened() as gate:
-        actor, private = acting(gate, person, key, key_passphrase_file, "certificate.add", OFFICER)
+        actor, private = acting(gate, person, key, key_passphrase_file, "certificate.add")
         digest = register_certificate(
             gate,
             NewCertificate(
@@ -114,7 +115,7 @@ def certificate_change(
 ) -> None:
     """Suspend, reinstate or withdraw a certificate from a date; nothing rests on it while it is interrupted."""
     with opened() as gate:
-        actor, private = acting(gate, person, key, key_passphrase_file, "certificate.change", OFFICER)
+        actor, private = acting(gate, person, key, key_passphrase_file, "certificate.change")
         moment = gate.clock() if since is None else _utc(since)
         made = NewChange(number=number, change=change, since=moment, reason=reason)
         content = None if document is None else read_bytes(document)
@@ -133,7 +134,8 @@ def certificate_list(
 ) -> None:
     """Show every certificate with its standing, interruptions and the paper that registered it."""
     with opened() as gate:
-        acting(gate, person, key, key_passphrase_file, "certificate.list", "operator", *LEDGER_READERS)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "certificate.list")
+        permit(gate, actor, "certificate.list")
         with gate.database.read() as session:
             found = certificates(gate, session)
     lines = [
@@ -181,7 +183,7 @@ def delegation_add(
 ) -> None:
     """Register what a unit without a licence of its own delegates to the holder of a certificate."""
     with opened() as gate:
-        actor, private = acting(gate, person, key, key_passphrase_file, "delegation.add", OFFICER)
+        actor, private = acting(gate, person, key, key_passphrase_file, "delegation.add")
         made = Delegation(
             id=delegation,
             delegator=delegator,
@@ -210,7 +212,7 @@ def delegation_end(
 ) -> None:
     """End a delegation before its time."""
     with opened() as gate:
-        actor, private = acting(gate, person, key, key_passphrase_file, "delegation.end", OFFICER)
+        actor, private = acting(gate, person, key, key_passphrase_file, "delegation.end")
         moment = gate.clock() if since is None else _utc(since)
         digest = end_delegation(gate, delegation, since=moment, reason=reason, actor=actor, key=private)
     report(
@@ -227,7 +229,8 @@ def delegation_list(
 ) -> None:
     """Show every delegation with its scope and the paper that registered it."""
     with opened() as gate:
-        acting(gate, person, key, key_passphrase_file, "delegation.list", "operator", *LEDGER_READERS)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "delegation.list")
+        permit(gate, actor, "delegation.list")
         found = delegations(gate)
     told = [
         {
@@ -267,7 +270,7 @@ def paper_document(
     if out.exists():
         raise typer.BadParameter(f"{out} exists (expected a free name)")
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "document.read", *LEDGER_READERS)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "document.read")
         content = read_document(gate, paper, actor=actor)
     with out.open("xb") as file:
         file.write(content)

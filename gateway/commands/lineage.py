@@ -6,9 +6,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
-from gateway.flow.dossier import REVIEWERS
 from gateway.flow.lineage import release_lineage
-from gateway.flow.release import REVOKERS, revoke_release
+from gateway.flow.permitted import permit_on_release
+from gateway.flow.release import revoke_release
 
 app = typer.Typer(no_args_is_help=True)
 revocation = typer.Typer(no_args_is_help=True)
@@ -30,7 +30,8 @@ def lineage(
 ) -> None:
     """List everything that engineers registered as made of a release, and of what was made of it."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "lineage", *REVIEWERS)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "lineage")
+        permit_on_release(gate, actor, "release.lineage", release_id)
         found = release_lineage(gate, release_id, actor=actor)
     state = "已撤销 / revoked" if found["revoked"] else "有效 / live"
     lines = [f"{release_id}: {state}; {len(found['artefacts'])} 项衍生 / artefacts rest on it"]
@@ -47,7 +48,7 @@ def release_revoke(
     What was fetched or trained on is not undone by that. Repeating it gives the list anew.
     """
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "release.revoke", *REVOKERS)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.revoke")
         done = revoke_release(gate, release_id, actor=actor).document()
     lines = [
         f"{release_id}: 已撤销 / revoked; {done['grants_ended']} 项授权终止 / grants ended",

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 import typer
 
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
-from gateway.review.slope_evidence import DECIDER, Verdict
-from gateway.review.slopes import READERS, decide_slopes, list_waiting, sign_review
+from gateway.flow.permitted import permit_on_release
+from gateway.review.slope_evidence import Verdict
+from gateway.review.slopes import decide_slopes, list_waiting, sign_review
 
 app = typer.Typer(help="Vector maps.", no_args_is_help=True)
 
@@ -51,9 +52,9 @@ def maps_review(
     if (approve or reject) != (reason is not None):
         raise typer.BadParameter("--reason comes with --approve or --reject, and they with it")
     with opened() as gate:
-        roles = READERS if reason is None else (DECIDER,)
-        actor, private = acting(gate, person, key, key_passphrase_file, "maps.review", *roles)
+        actor, private = acting(gate, person, key, key_passphrase_file, "maps.review")
         if reason is not None:
+            permit_on_release(gate, actor, "maps.decide", release_id)  # before one's key signs anything
             verdict = Verdict.APPROVE if approve else Verdict.REJECT
             statement = sign_review(gate, release_id, verdict, reason, reviewer=actor.id, key=private)
             decide_slopes(gate, release_id, statement, actor=actor)

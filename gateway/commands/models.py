@@ -25,7 +25,6 @@ from gateway.flow.gate import Gate
 from gateway.models.evaluations import quality_of_detectors, summary
 from gateway.models.loading import open_card, open_registered, reach_of, run_blank
 from gateway.models.registry import (
-    KEEPERS,
     RegisteredModel,
     add_model,
     registered_models,
@@ -33,6 +32,7 @@ from gateway.models.registry import (
     retire_model,
 )
 from gateway.models.weights import load_weights, read_model_file
+from gateway.people.permission import permit
 
 app = typer.Typer(help="Detection models and their measured quality.", no_args_is_help=True)
 
@@ -142,7 +142,8 @@ def add(
         name=name,
     )
     with opened() as gate:
-        actor, private = acting(gate, person, key, key_passphrase_file, "models.add", *KEEPERS)
+        actor, private = acting(gate, person, key, key_passphrase_file, "models.add")
+        permit(gate, actor, "models.add", on=name)  # before the file is tried
         images, engine = gate.profile.profile.images, gate.settings.inference
         run_blank(open_card(file, card, profile=images, engine=engine))
         model = add_model(gate, card, content, use=use, actor=actor, key=private)
@@ -165,7 +166,7 @@ def retire(
 ) -> None:
     """Take a registered model out of use under a compliance officer's signature."""
     with opened() as gate:
-        actor, private = acting(gate, person, key, key_passphrase_file, "models.retire", *KEEPERS)
+        actor, private = acting(gate, person, key, key_passphrase_file, "models.retire")
         model = retire_model(gate, name, actor=actor, key=private)
     report({"model": name, "retired_at": model.retired_at}, as_json=as_json, line=f"{name} is retired")
 

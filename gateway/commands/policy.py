@@ -14,11 +14,11 @@ from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opene
 from gateway.errors import NotFoundError
 from gateway.flow.acts import intended
 from gateway.flow.deciding import instant
+from gateway.people.permission import permit
 from gateway.people.policies import Period, install_bundle, propose_bundle
 from gateway.people.policy_in_force import shipped_files, statements_of
-from gateway.people.registry import REGISTRARS
-from gateway.review.explained import EXPLAINED_TO, explain
-from gateway.review.simulated import SIMULATED_BY, Simulation, past_decisions, simulate
+from gateway.review.explained import explain
+from gateway.review.simulated import Simulation, past_decisions, simulate
 from policies.bundle import write_bundle
 from policies.drafts import draft_in, packed_files, require_same_questions
 from policies.embedded import EmbeddedEngine
@@ -113,7 +113,7 @@ def policy_sign(
     files = _files_of(bundle)
     period = Period(not_before=not_before.replace(tzinfo=UTC), not_after=not_after.replace(tzinfo=UTC))
     with opened(repairing_policy=True) as gate:
-        actor, private = acting(gate, person, key, key_passphrase_file, "policy.sign", *REGISTRARS)
+        actor, private = acting(gate, person, key, key_passphrase_file, "policy.sign")
         examined = propose_bundle(gate, files, period, accepted=accept_changes, actor=actor, key=private)
     digest, changes = examined.draft.bundle.digest, examined.named()
     report(
@@ -160,7 +160,7 @@ def policy_install(
     to it first (`policy export --bundle`).
     """
     with opened(repairing_policy=True) as gate:
-        actor, private = acting(gate, person, key, key_passphrase_file, "policy.install", *REGISTRARS)
+        actor, private = acting(gate, person, key, key_passphrase_file, "policy.install")
         installed = install_bundle(gate, digest, actor=actor, key=private)
     begin, end = instant(installed.not_before), instant(installed.not_after)
     report(
@@ -184,7 +184,7 @@ def policy_explain(
 ) -> None:
     """Explain a decision from ledger and question: rules, clauses, facts, limits, what would have to change."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "policy.explain", *EXPLAINED_TO)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "policy.explain")
         explained = explain(gate, subject, actor=actor, most=most, hints=hints)
     lines = [line for decision in explained for line in explanation_lines(decision)]
     report({"decisions": explained}, as_json=as_json, line="\n".join(lines))
@@ -215,7 +215,8 @@ def policy_simulate(
     draft = policy_trial.draft_named(bundle)
     require_same_questions(draft)
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "policy.simulate", *SIMULATED_BY)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "policy.simulate")
+        permit(gate, actor, "policy.simulate", on=draft.bundle.digest)
         stands = (day or gate.clock()).date().isoformat()
         event = intended(
             EventType.POLICY_BUNDLE_SIMULATE,

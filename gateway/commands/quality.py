@@ -8,8 +8,8 @@ import typer
 
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
 from gateway.errors import InvalidRequestError
+from gateway.flow.permitted import permit_on_release
 from gateway.review.quality import (
-    READERS,
     draw_sample,
     record_counts,
     show_pictures,
@@ -17,7 +17,6 @@ from gateway.review.quality import (
     sign_counts,
 )
 from gateway.review.quality_counts import COLUMNS, PictureCount, counts_from_csv, counts_from_json
-from gateway.review.quality_standing import COUNTERS
 
 app = typer.Typer(help="Samples of pictures, counted by a person.", no_args_is_help=True)
 
@@ -63,7 +62,7 @@ def quality_sample(
 ) -> None:
     """Draw the sample of a release's pictures; there is one for each release, and no second."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "quality.sample", *COUNTERS)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "quality.sample")
         summary = draw_sample(gate, release_id, actor=actor)
     report(summary, as_json=as_json, line="\n".join(quality_lines(summary)))
 
@@ -75,7 +74,7 @@ def quality_status(
 ) -> None:
     """Show plan, progress and result of a release's sample."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "quality.status", *READERS)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "quality.status")
         summary = show_sample(gate, release_id, actor=actor)
     report(summary, as_json=as_json, line="\n".join(quality_lines(summary)))
 
@@ -100,7 +99,7 @@ def quality_frames(
     """
     written = []
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "quality.frames", *COUNTERS)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "quality.frames")
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
         for number, sheet in show_pictures(gate, release_id, actor=actor, numbers=picture):
             file = out / f"picture-{number:05}.png"
@@ -133,7 +132,8 @@ def quality_record(
     release is judged by fleetgate release resume.
     """
     with opened() as gate:
-        actor, private = acting(gate, person, key, key_passphrase_file, "quality.record", *COUNTERS)
+        actor, private = acting(gate, person, key, key_passphrase_file, "quality.record")
+        permit_on_release(gate, actor, "quality.record", release_id)  # before one's key signs anything
         if file is None:
             counts = _asked(show_sample(gate, release_id, actor=actor)["waiting"])
         else:

@@ -18,12 +18,12 @@ from gateway.dossier.folder import DossierForm, chosen_files, write_dossier
 from gateway.dossier.issue import dossier_of
 from gateway.flow.approve import approve, sign_approval
 from gateway.flow.build import build_release
-from gateway.flow.dossier import REVIEWERS, release_summary, review_release
+from gateway.flow.dossier import release_summary, review_release
 from gateway.flow.gate import Gate
 from gateway.flow.judge import judge_release, load_judged
+from gateway.flow.permitted import permit_on_release
 from gateway.flow.recording import ReleaseMode
 from gateway.flow.release import (
-    REVOKERS,
     GrantTerms,
     issue_grant,
     load_approved,
@@ -144,7 +144,7 @@ def release_request(
 ) -> None:
     """Build a release candidate out of recordings and put it before policy."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "release.request", "operator")
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.request")
         made = request_release(
             gate,
             ReleaseRequest(
@@ -175,7 +175,8 @@ def release_resume(
     A new decision voids the approvals of the one before.
     """
     with opened() as gate:
-        acting(gate, person, key, key_passphrase_file, "release.resume", "operator")
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.resume")
+        permit_on_release(gate, actor, "release.resume", release_id)
         if release_summary(gate, release_id)["state"] == "requested":
             build_release(gate, release_id)
         if _waits_for_a_decision(gate, release_id):
@@ -201,7 +202,7 @@ def release_show(
     Nobody signs what they did not open: this look is the entry in the ledger that an approval needs.
     """
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "release.show", *REVIEWERS)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.show")
         summary = review_release(gate, release_id, actor=actor)
     report(summary, as_json=as_json, line=release_lines(summary))
 
@@ -220,7 +221,7 @@ def release_contact_sheet(
     """Write masked places, cut from treated pictures, to look over before approving."""
     written = []
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "release.contact-sheet", *REVIEWERS)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.contact-sheet")
         for number, sheet in enumerate(review_sheets(gate, subject, actor=actor), start=1):
             file = out if number == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}")
             file.write_bytes(sheet)
@@ -255,7 +256,7 @@ def release_dossier(
 ) -> None:
     """Write the dossier of a release: documents, their machine-readable twin, proofs and a verifier."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "release.dossier", *REVIEWERS)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.dossier")
         issued = dossier_of(
             gate,
             release_id,
@@ -281,7 +282,8 @@ def release_approve(
 ) -> None:
     """Sign the release digest with your own key, after a look at the release and its contact sheet."""
     with opened() as gate:
-        actor, private = acting(gate, person, key, key_passphrase_file, "release.approve", "operator")
+        actor, private = acting(gate, person, key, key_passphrase_file, "release.approve")
+        permit_on_release(gate, actor, "release.approve", release_id)  # before one's key signs anything
         with gate.database.read() as session:
             judged = load_judged(gate, session, release_id)
         statement = sign_approval(judged, actor.id, private, gate.clock())
@@ -297,7 +299,7 @@ def release_publish(
 ) -> None:
     """Let an approved release out under a signed manifest."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "release.publish", "operator")
+        actor, _ = acting(gate, person, key, key_passphrase_file, "release.publish")
         approved = load_approved(gate, release_id, actor=actor)
         released = release(gate, approved, actor=actor)
     report(
@@ -341,7 +343,7 @@ def grant_issue(
 ) -> None:
     """Give a principal of the recipient a time-boxed right to read a release for its purpose."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "grant.issue", "operator")
+        actor, _ = acting(gate, person, key, key_passphrase_file, "grant.issue")
         end = until.replace(tzinfo=UTC) if until else gate.clock() + timedelta(days=days)
         terms = GrantTerms(release=release_id, principal=principal, not_after=end)
         grant = issue_grant(gate, terms, actor=actor)
@@ -360,6 +362,6 @@ def grant_revoke(
 ) -> None:
     """End a grant now."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "grant.revoke", *REVOKERS)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "grant.revoke")
         revoke_grant(gate, grant, actor=actor)
     report({"grant": grant, "revoked": True}, as_json=as_json, line=f"{grant}: revoked")

@@ -17,7 +17,6 @@ from gateway.commands.session import (
     reporting,
     text_of,
 )
-from gateway.people.registry import LEDGER_READERS
 from gateway.reports.annual import read_answers
 from gateway.reports.made import Wanted, report_of, write_report
 from gateway.reports.twin import Kind
@@ -35,7 +34,7 @@ Until = Annotated[datetime | None, typer.Option(help="Before, UTC.")]
 def _make(wanted: Wanted, proof: tuple[str, Path, Path], out: Path | None, *, as_json: bool) -> None:
     person, key, passphrase = proof
     with opened() as gate:
-        actor, _ = acting(gate, person, key, passphrase, f"report.{wanted.kind.value}", *LEDGER_READERS)
+        actor, _ = acting(gate, person, key, passphrase, f"report.{wanted.kind.value}")
         twin = report_of(gate, wanted, actor=actor)
         written = [] if out is None else write_report(gate, twin, out)
     lines = ["  ".join(f"{name}={value}" for name, value in row.items()) for row in twin["rows"]]

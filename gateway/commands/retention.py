@@ -11,7 +11,8 @@ from gateway.app import release_public_jwk
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
 from gateway.destruction import certify_record_key
 from gateway.flow.acts import intended
-from gateway.flow.retention import KEEPERS, destroy_record_key, terms
+from gateway.flow.retention import destroy_record_key, terms
+from gateway.people.permission import permit
 
 app = typer.Typer(help="Terms of records, and what happens after them.", no_args_is_help=True)
 
@@ -28,7 +29,8 @@ def due(
 ) -> None:
     """List keys of releases and of ledger detail whose term is over (rule 29); nothing is destroyed."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "retention.due", *KEEPERS, "auditor")
+        actor, _ = acting(gate, person, key, key_passphrase_file, "retention.due")
+        permit(gate, actor, "retention.due")
         event = intended(
             EventType.AUDIT_LEDGER_QUERY, actor=actor.id, object_id="retention", digests=actor.digests
         )
@@ -75,7 +77,7 @@ def destroy(
     if out is not None and out.exists():
         raise typer.BadParameter(f"{out} exists (expected a free name)")
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "retention.destroy", *KEEPERS)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "retention.destroy")
         destroy_record_key(gate, kek, actor=actor)
         certificate = certify_record_key(gate, kek)
         said = verify_destruction(

@@ -58,7 +58,7 @@ def ingest_sealed(
 ) -> None:
     """Ingest a recording that its vehicle sealed to this gate, from a carrier; safe to repeat."""
     with opened() as gate, showing(quiet=as_json) as progress:
-        actor, private = acting(gate, person, key, key_passphrase_file, "ingest", "compliance_officer")
+        actor, private = acting(gate, person, key, key_passphrase_file, "ingest")
         check_in_carrier(gate, carrier, actor=actor, key=private)
         statement = open_manifest(
             (folder / MANIFEST_NAME).read_bytes(), *accepted_keys(gate.keystore, gate.clock())

@@ -25,10 +25,9 @@ from gateway.commands.session import (
 )
 from gateway.errors import InvalidRequestError, UnauthenticatedError
 from gateway.people.delegations import assign_source
-from gateway.people.papers import OFFICER
+from gateway.people.permission import permit
 from gateway.people.records import PersonRow
 from gateway.people.registry import (
-    REGISTRARS,
     NewPerson,
     enrol_person,
     enrol_vehicle,
@@ -132,8 +131,8 @@ def person_add(
                 raise UnauthenticatedError(
                     "an administrator enrols people (expected --as, --key, --key-passphrase-file)"
                 )
-            actor, _ = acting(gate, admin, key, key_passphrase_file, "person.add", "administrator")
-            by = actor.id
+            actor, _ = acting(gate, admin, key, key_passphrase_file, "person.add")
+            by = permit(gate, actor, "person.add", on=person).id
         enrol_person(
             gate,
             NewPerson(
@@ -168,8 +167,9 @@ def vehicle_add(
 ) -> None:
     """Enrol a collection vehicle."""
     with opened() as gate:
-        roles = REGISTRARS if unit is None else (OFFICER,)
-        actor, private = acting(gate, person, key, key_passphrase_file, "vehicle.add", *roles)
+        actor, private = acting(gate, person, key, key_passphrase_file, "vehicle.add")
+        if unit is not None:
+            permit(gate, actor, "source.assign", on=vehicle)  # before the vehicle is enrolled
         enrol_vehicle(gate, vehicle, text_of(public_key), actor=actor)
         if unit is not None:
             assign_source(gate, vehicle, unit, actor=actor, key=private)
@@ -192,7 +192,7 @@ def vehicle_assign(
 ) -> None:
     """State which unit a vehicle or carrier collects for, from a day on."""
     with opened() as gate:
-        actor, private = acting(gate, person, key, key_passphrase_file, "source.assign", OFFICER)
+        actor, private = acting(gate, person, key, key_passphrase_file, "source.assign")
         digest = assign_source(gate, source, unit, since=since.replace(tzinfo=UTC), actor=actor, key=private)
     report(
         {"source": source, "unit": unit, "paper": digest},
@@ -215,7 +215,7 @@ def recipient_add(
 ) -> None:
     """Register an organisation that may receive releases."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "recipient.add", *REGISTRARS)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "recipient.add")
         register_recipient(gate, recipient, country=country, contract=contract, actor=actor)
     report({"recipient": recipient}, as_json=as_json, line=f"{recipient}: registered")
 
@@ -233,6 +233,6 @@ def purpose_add(
 ) -> None:
     """Register a purpose."""
     with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "purpose.add", *REGISTRARS)
+        actor, _ = acting(gate, person, key, key_passphrase_file, "purpose.add")
         register_purpose(gate, purpose, assessment=assessment, actor=actor)
     report({"purpose": purpose}, as_json=as_json, line=f"{purpose}: registered")

@@ -48,7 +48,7 @@ def zones_install(
 ) -> None:
     """Install a restricted-zone file under a compliance officer's signature."""
     with opened() as gate:
-        actor, private = acting(gate, person, key, key_passphrase_file, "zones.install", "compliance_officer")
+        actor, private = acting(gate, person, key, key_passphrase_file, "zones.install")
         zones = install_zones(gate, file.read_bytes(), actor=actor, key=private)
     report(
         {"digest": zones.digest, "version": zones.version},

@@ -11,9 +11,10 @@ from audit.verify_assertion import is_assertion
 from gateway.database import ReadSession
 from gateway.errors import EvidenceError
 from gateway.flow.approve import statement_digest, verify_approval
-from gateway.flow.deciding import certificate_facts, delegation_facts, instant
+from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
+from gateway.flow.licensed import certificate_facts, delegation_facts
 from gateway.flow.recording import Judged, Released, ReleaseTerms
 from gateway.flow.records import ApprovalRow
 from gateway.people.delegations import certificate_for, delegations, unit_of

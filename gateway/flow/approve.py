@@ -28,6 +28,7 @@ from gateway.flow.gate import Gate
 from gateway.flow.judge import load_judged
 from gateway.flow.law import approval_days
 from gateway.flow.looks import evidence_seen, has_sheet
+from gateway.flow.permitted import permit_on_release
 from gateway.flow.recording import Judged, ReleaseState
 from gateway.flow.records import ApprovalRow, ReleaseRow
 from gateway.flow.request import known_release
@@ -119,31 +120,27 @@ def _offered(
     return payload
 
 
-def require_approvable(gate: Gate, release: str, *, actor: Actor) -> Judged:
-    """A candidate that this person may approve now.
+def require_approvable(gate: Gate, release: str) -> Judged:
+    """A candidate that can be approved now; whether by this person, policy says.
 
     Raises:
         NotFoundError: There is no such release.
         StageOrderError: It is not judged, somebody closed it, or it is past its time.
-        InvalidRequestError: The person may not approve it.
-        UnauthenticatedError: No active person has this id.
     """
     with gate.database.read() as session:
         row = known_release(session, release)
         if row.state not in _OPEN:
             raise StageOrderError(f"release cannot be approved (got state {row.state!r})")
         judged = load_judged(gate, session, release)
-        person = session.get(PersonRow, actor.id)
     require_open(gate, judged.built, now=gate.clock())
-    _approver(judged, person, actor)
     return judged
 
 
 def approve(gate: Gate, release: str, statement: str, *, actor: Actor, asserted: bool = False) -> None:
     """Record an operator's approval; the same person's earlier one of this digest is kept while it holds.
 
-    1. The candidate is judged, nobody closed it, and it is not past its time. 2. The person is an active operator
-    who did not submit it (law 8). 3. The statement is theirs and for these terms, and its time is now. 4. They
+    1. Policy permits: an active operator who did not submit it (law 8). 2. The candidate is judged, nobody closed
+    it, and it is not past its time. 3. The statement is theirs and for these terms, and its time is now. 4. They
     opened the evidence of this digest before.
 
     Args:
@@ -154,14 +151,15 @@ def approve(gate: Gate, release: str, statement: str, *, actor: Actor, asserted:
         asserted: Whether it is an answer to a challenge that was spent for it (:mod:`gateway.flow.asserted`).
 
     Raises:
-        StageOrderError: Step 1.
-        InvalidRequestError: Step 2; the attempt is in the ledger, as it is for the steps below.
+        ActDeniedError: Step 1; the attempt is in the ledger.
+        StageOrderError: Step 2; the attempt is in the ledger where there is a candidate, as for the steps below.
         ApprovalInvalidError: Step 3.
         EvidenceUnseenError: Step 4.
     """
+    permit_on_release(gate, actor, "release.approve", release)  # step 1
     with gate.database.read() as session:
         row = session.get(ReleaseRow, release)
-        if row is None or row.state not in _OPEN:  # step 1
+        if row is None or row.state not in _OPEN:  # step 2
             raise StageOrderError(
                 f"release cannot be approved (got state {row.state if row else 'unknown'!r})"
             )
@@ -171,7 +169,7 @@ def approve(gate: Gate, release: str, statement: str, *, actor: Actor, asserted:
         present = session.get(ApprovalRow, (release, actor.id))
     try:
         require_open(gate, judged.built, now=gate.clock())
-        payload = _offered(gate, judged, statement, _approver(judged, person, actor), asserted=asserted)
+        payload = _offered(gate, judged, statement, _active(person, actor), asserted=asserted)
         if not evidence_seen(gate, judged.built, actor.id, sheet=sheet):  # step 4
             raise EvidenceUnseenError(
                 f"open the release{' and its contact sheet' if sheet else ''} before you sign (got {release!r})"
@@ -190,13 +188,9 @@ def approve(gate: Gate, release: str, statement: str, *, actor: Actor, asserted:
     _record(gate, judged, present.jws if kept and present else statement, payload, kept=kept, actor=actor)
 
 
-def _approver(judged: Judged, person: PersonRow | None, actor: Actor) -> PersonRow:
+def _active(person: PersonRow | None, actor: Actor) -> PersonRow:
     if person is None or person.suspended_at is not None:
         raise UnauthenticatedError(f"no active person has this id (got {actor.id!r})")
-    if "operator" not in person.roles:
-        raise InvalidRequestError(f"only an operator approves (got roles {person.roles})")
-    if person.id == judged.built.terms.submitter:
-        raise InvalidRequestError(f"the submitter cannot approve (got {person.id!r})")
     return person
 
 
@@ -254,9 +248,11 @@ def withdraw_approval(gate: Gate, release: str, *, actor: Actor) -> None:
     """Take one's own approval back before the release goes out.
 
     Raises:
+        ActDeniedError: Policy refuses.
         NotFoundError: There is no approval of this person.
         StageOrderError: The release is out or closed.
     """
+    permit_on_release(gate, actor, "release.unapprove", release)
     with recorded(
         gate,
         EventType.APPROVE_RELEASE_WITHDRAW,

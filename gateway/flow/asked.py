@@ -2,8 +2,8 @@
 
 The entry comes first and carries two digests: that of the question, and that of the kept document (question,
 answer, salt). The document lies under the key of the release, or of the recording that was announced; under the
-gate's where that key is to be destroyed. A crash between the two leaves an entry without a document, never a
-document that no entry attests.
+gate's where that key is to be destroyed or a person's act was judged. A crash between the two leaves an entry
+without a document, never a document that no entry attests.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from typing import Any
 import rfc8785
 import sqlalchemy as sa
 
+from audit.events import EventType
 from audit.leaf import Entry
 from gateway.database import ReadSession, WriteSession
 from gateway.errors import EvidenceError
@@ -51,7 +52,7 @@ class AskedDocument:
     """A question with its answer, before it is sealed.
 
     Attributes:
-        owner: Release or recording whose key seals it.
+        owner: What it is about: a release or recording, whose key seals it, or what a person would act on.
         kek_id: That key.
         point: Decision point.
         content: Header and question, as they are sealed.
@@ -72,7 +73,7 @@ class Asked:
     Attributes:
         entry: The ledger's entry.
         point: Decision point.
-        owner: Release or recording.
+        owner: Release or recording, or what a person would act on.
         kept: What became of the question; only a ``kept`` one has the rest.
         question: The question that was asked.
         decision: The answer, as ``Decision.as_dict`` gave it.
@@ -98,40 +99,18 @@ class Asked:
         return self.entry.time
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Destroys:
-    """What a question at ``destroy`` is about (``of``), and the key (``kek_id``) under which it outlives that."""
-
-    of: str
-    kek_id: str
-
-
 def document_of(
-    question: Question,
-    decision: Decision,
-    *,
-    release: str | None,
-    recording: str | None,
-    unmet: list[str],
-    destroys: Destroys | None = None,
+    question: Question, decision: Decision, *, owner: str, kek_id: str, unmet: list[str]
 ) -> AskedDocument:
     """Put a question and its answer into the form that is kept.
 
     Args:
         question: What was asked.
         decision: The answer.
-        release: The release that it is about.
-        recording: The recording that it is about.
+        owner: What it is about.
+        kek_id: The key that seals it.
         unmet: Kinds of duties that were not performed.
-        destroys: Whose destruction was asked for, and the key that seals the question in place of the one to go.
-
-    Raises:
-        EvidenceError: The question is about nothing.
     """
-    owner = release or recording or (destroys and destroys.of)
-    if not owner:
-        raise EvidenceError(f"a question about no release or recording (got point {question.point.value!r})")
-    kek = f"rel-{release}" if release else f"rec-{recording}"
     header = rfc8785.dumps(
         {
             "decision": decision.as_dict(),
@@ -145,7 +124,7 @@ def document_of(
     content = header + b"\n" + question.canonical
     return AskedDocument(
         owner=owner,
-        kek_id=destroys.kek_id if destroys else kek,
+        kek_id=kek_id,
         point=question.point,
         content=content,
         digest=hashlib.sha256(content).hexdigest(),
@@ -200,20 +179,27 @@ def load_asked(gate: Gate, session: ReadSession | WriteSession, index: int) -> A
     area, point, action = entry.event.type.value.split(":")
     if (area, action) != ("judge", "decide") or point not in set(Point):  # step 1
         raise EvidenceError(f"entry {index} is no decision (got {entry.event.type.value!r})")
-    owner = entry.event.release or entry.event.recording or entry.event.object
+    owner, kek = _owner_of(gate, entry)
     attested = entry.event.digests.get("asked")
     base = Asked(entry=entry, point=Point(point), owner=owner, kept=Kept.DIGEST_ONLY)
     if attested is None:
         return base
     row = session.get(AskedQuestionRow, index)
-    kek = f"rel-{owner}" if entry.event.release else f"rec-{owner}"
-    if base.point is Point.DESTROY:
-        kek = gate.gate_kek
     if gate.keystore.is_destroyed(kek):
         return Asked(entry=entry, point=base.point, owner=owner, kept=Kept.ERASED)
     if row is None:
         return Asked(entry=entry, point=base.point, owner=owner, kept=Kept.LOST)
     return _opened(gate, row, base, kek=kek, attested=attested)
+
+
+def _owner_of(gate: Gate, entry: Entry) -> tuple[str, str]:
+    event = entry.event
+    if event.type is EventType.JUDGE_ACT_DECIDE:
+        return event.object, gate.gate_kek
+    owner = event.release or event.recording or event.object
+    if event.type is EventType.JUDGE_DESTROY_DECIDE:
+        return owner, gate.gate_kek
+    return owner, f"rel-{owner}" if event.release else f"rec-{owner}"
 
 
 def _opened(gate: Gate, row: AskedQuestionRow, base: Asked, *, kek: str, attested: str) -> Asked:

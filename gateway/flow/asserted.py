@@ -13,6 +13,7 @@ from gateway.flow.acts import refused
 from gateway.flow.approve import approval_payload, approve, require_approvable
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
+from gateway.flow.permitted import permit_on_release
 from gateway.people.challenges import issue_challenge, place_of, spend_challenge
 from gateway.people.registry import Actor
 from gateway.people.security_keys import SecurityKey, advance_counter, credentials_of, load_security_key
@@ -35,10 +36,11 @@ def begin_approval(gate: Gate, release: str, *, actor: Actor) -> dict[str, Any]:
         SecurityKeysOffError: The settings name no place.
         NotFoundError: The person has no security key in use.
         StageOrderError: The release cannot be approved.
-        InvalidRequestError: The person may not approve it.
+        ActDeniedError: The person may not approve it.
     """
+    permit_on_release(gate, actor, "release.approve", release)
     place = place_of(gate)
-    judged = require_approvable(gate, release, actor=actor)
+    judged = require_approvable(gate, release)
     with gate.database.read() as session:
         credentials = credentials_of(session, actor.id)
     if not credentials:
@@ -69,11 +71,13 @@ def approve_by_assertion(gate: Gate, release: str, response: Mapping[str, Any], 
         actor: Who approves.
 
     Raises:
+        ActDeniedError: The person may not approve it.
         SecurityKeysOffError: The settings name no place.
         InvalidRequestError: Step 1 fails.
         ApprovalInvalidError: Step 2 or 3 fails, or what it signed is for other terms.
         StageOrderError: As of ``approve``.
     """
+    permit_on_release(gate, actor, "release.approve", release)  # before a challenge is spent
     place = place_of(gate)
     try:
         assertion = read_assertion_response(response)

@@ -15,18 +15,18 @@ from gateway.database import ReadSession, WriteSession
 from gateway.errors import (
     CandidateClosedError,
     CandidateExpiredError,
-    ForbiddenError,
     InvalidRequestError,
     StageOrderError,
 )
-from gateway.flow.acts import intended, recorded, refused
+from gateway.flow.acts import intended, recorded
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
 from gateway.flow.law import candidate_days
+from gateway.flow.permitted import permit_on_release
 from gateway.flow.recording import Built, ReleaseState
 from gateway.flow.records import EvidenceRow, ReleaseRow
 from gateway.flow.request import known_release
-from gateway.people.registry import GATE_ACTOR, Actor, require_role
+from gateway.people.registry import GATE_ACTOR, Actor
 
 OPEN: Final = (ReleaseState.REQUESTED, ReleaseState.BUILT, ReleaseState.JUDGED, ReleaseState.APPROVED)
 MAX_REASON_LENGTH: Final = 4000
@@ -73,15 +73,12 @@ def reject(gate: Gate, release: str, rejection: Rejection, *, actor: Actor) -> N
     The words are sealed as the entry's detail, under a key of the release; the leaf has the code.
 
     Raises:
-        ForbiddenError: The person approves nothing, or submitted the release themselves.
+        ActDeniedError: The person approves nothing, or submitted the release themselves.
         StageOrderError: The candidate was not judged, or is no longer open.
     """
-    require_role(gate, actor, "release.reject", "operator")
+    permit_on_release(gate, actor, "release.reject", release)
     with gate.database.read() as session:
         row = session.get(ReleaseRow, release)
-    if row is not None and row.submitter == actor.id:
-        _refused(gate, EventType.APPROVE_RELEASE_REJECT, release, actor)
-        raise ForbiddenError(f"the submitter withdraws and does not reject (got {actor.id!r})")
     event = intended(
         EventType.APPROVE_RELEASE_REJECT,
         actor=actor.id,
@@ -101,14 +98,12 @@ def withdraw(gate: Gate, release: str, *, actor: Actor) -> None:
 
     Raises:
         NotFoundError: There is no such release.
-        ForbiddenError: The person did not submit it.
+        ActDeniedError: The person did not submit it.
         StageOrderError: It is no longer open.
     """
+    permit_on_release(gate, actor, "release.withdraw", release)
     with gate.database.read() as session:
-        row = known_release(session, release)
-    if row.submitter != actor.id:
-        _refused(gate, EventType.RELEASE_RELEASE_WITHDRAW, release, actor)
-        raise ForbiddenError(f"only who submitted a release withdraws it (got {actor.id!r})")
+        known_release(session, release)
     with recorded(
         gate,
         EventType.RELEASE_RELEASE_WITHDRAW,
@@ -118,18 +113,6 @@ def withdraw(gate: Gate, release: str, *, actor: Actor) -> None:
         digests=actor.digests,
     ) as session:
         _closed(session, release, ReleaseState.WITHDRAWN, OPEN)
-
-
-def _refused(gate: Gate, event_type: EventType, release: str, actor: Actor) -> None:
-    refused(
-        gate,
-        event_type,
-        actor=actor.id,
-        object_id=release,
-        release=release,
-        reason=ForbiddenError.reason,
-        digests=actor.digests,
-    )
 
 
 def _close(gate: Gate, release: str, state: ReleaseState, from_states: tuple[ReleaseState, ...]) -> None:

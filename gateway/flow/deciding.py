@@ -1,21 +1,19 @@
 """Asking policy: the facts of the deployment that every question carries, and the record of each answer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from audit.events import Event, EventType, Outcome
-from gateway.database import ReadSession, WriteSession
 from gateway.errors import DeniedError, ObligationError
 from gateway.flow.acts import entered, rule_facts
-from gateway.flow.asked import Destroys, document_of, keep
+from gateway.flow.asked import document_of, keep
 from gateway.flow.gate import Gate
-from gateway.people.certificates import Certificate
-from gateway.people.delegations import Delegation, certificate_for, delegations, unit_of
-from gateway.people.registry import Actor
-from gateway.vehicles.manifest import Manifest
 from policies.decision import Decision, Obligation, ObligationKind
 from policies.question import Point, Question
+
+if TYPE_CHECKING:
+    from gateway.people.registry import Actor
 
 # ``quarantine_as``: a reader that does not know the CRS holds the item. ``approvals``: publish counts them.
 # ``show_unverified``: the evidence that approvers see lists them. ``retain_record`` and ``record_access``: the
@@ -42,62 +40,6 @@ def policy_facts(gate: Gate) -> dict[str, Any]:
     return gate.bundle.facts()
 
 
-def surveyed_facts(gate: Gate, manifest: Manifest) -> dict[str, Any]:
-    """For whom, by what, where and when a recording was surveyed, as rule 7 asks of it."""
-    return {
-        "unit": unit_of(gate, manifest.vehicle, manifest.started_at),
-        "vehicle": manifest.vehicle,
-        "region": manifest.region,
-        "started_at": instant(manifest.started_at),
-        "ended_at": instant(manifest.ended_at),
-    }
-
-
-def licence_facts(
-    gate: Gate, session: ReadSession | WriteSession, surveyed: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """The certificate that recordings are judged by, None without any, and the delegations of their units."""
-    units = [each["unit"] for each in surveyed]
-    certificate = certificate_for(gate, session, units, surveyed[0]["region"], gate.clock())
-    return {
-        "certificate": None if certificate is None else certificate_facts(certificate),
-        "delegations": [delegation_facts(each) for each in delegations(gate) if each.delegator in units],
-    }
-
-
-def certificate_facts(certificate: Certificate) -> dict[str, Any]:
-    """What policy is told of a surveying certificate (rule 7)."""
-    return {
-        "number": certificate.number,
-        "kinds": list(certificate.kinds),
-        "grade": certificate.grade,
-        "holder": certificate.holder,
-        "regions": list(certificate.regions),
-        "since": instant(certificate.since),
-        "valid_from": instant(certificate.valid_from),
-        "valid_to": instant(certificate.valid_to),
-        "interruptions": [
-            {"kind": each.kind, "from": instant(each.start), "to": instant(each.end)}
-            for each in certificate.interruptions
-        ],
-        "unverified": certificate.unverified,
-    }
-
-
-def delegation_facts(delegation: Delegation) -> dict[str, Any]:
-    """What policy is told of a delegation (A6)."""
-    return {
-        "id": delegation.id,
-        "delegator": delegation.delegator,
-        "certificate": delegation.certificate,
-        "vehicles": list(delegation.sources),
-        "kinds": list(delegation.kinds),
-        "regions": list(delegation.regions),
-        "valid_from": instant(delegation.valid_from),
-        "valid_to": instant(delegation.valid_to),
-    }
-
-
 def profile_facts(gate: Gate) -> dict[str, Any]:
     """The treatment profile in force."""
     profile = gate.profile
@@ -113,9 +55,11 @@ def decide(
     event_type: EventType,
     question: Mapping[str, Any],
     *,
-    actor: Actor,
+    actor: "Actor",
     object_id: str,
     performs: Callable[[Obligation], bool] = lambda _: False,
+    digests: Mapping[str, str] | None = None,
+    facts: Mapping[str, str | int | bool] | None = None,
     **fields: Any,
 ) -> Decision:
     """Ask policy and put the answer into the ledger, allowed or not; question and answer are kept, sealed.
@@ -130,6 +74,8 @@ def decide(
         actor: Who asks.
         object_id: What is asked about.
         performs: Whether an obligation that the gate does not perform by itself was performed for this object.
+        digests: Further digests of the entry.
+        facts: Further facts of the entry.
         fields: Further fields of the event.
 
     Raises:
@@ -150,14 +96,8 @@ def decide(
     refusal = "denied" if not decision.allowed else "obligation_unmet" if unmet else ""
     kept = None
     if refusal or _is_kept(gate, asked):
-        kept = document_of(
-            asked,
-            decision,
-            release=fields.get("release"),
-            recording=fields.get("recording"),
-            unmet=unmet,
-            destroys=Destroys(of=object_id, kek_id=gate.gate_kek) if asked.point is Point.DESTROY else None,
-        )
+        owner, kek_id = _keeper(gate, asked.point, object_id, fields)
+        kept = document_of(asked, decision, owner=owner, kek_id=kek_id, unmet=unmet)
     receipt = gate.ledger.append(
         Event(
             type=event_type,
@@ -166,11 +106,13 @@ def decide(
             object=object_id,
             rule=decision.violations[0].rule if decision.violations else None,
             digests={
+                **(digests or {}),
                 "bundle": decision.bundle_digest,
                 "question": decision.question_digest,
                 **({"asked": kept.digest} if kept else {}),
             },
             facts={
+                **(facts or {}),
                 "allowed": decision.allowed,
                 **({"reason": refusal} if refusal else {}),
                 **({"level": decision.level.value} if decision.level else {}),
@@ -179,7 +121,8 @@ def decide(
             **fields,
         )
     )
-    entered()
+    if refusal or asked.point is not Point.ACT:
+        entered()  # that an act was allowed says nothing of how the attempt ended
     if kept is not None:
         keep(gate, kept, ledger_index=receipt.index)
     if not decision.allowed:
@@ -187,6 +130,20 @@ def decide(
     if unmet:
         raise ObligationError(unmet)
     return decision
+
+
+def _keeper(gate: Gate, point: Point, object_id: str, fields: Mapping[str, Any]) -> tuple[str, str]:
+    """What a question is about, and the key that seals it.
+
+    The gate's own where a person's act was judged, or where the key of what it is about is to be destroyed.
+    """
+    if point is Point.ACT:
+        return object_id, gate.gate_kek
+    release, recording = fields.get("release"), fields.get("recording")
+    owner = release or recording or object_id
+    if point is Point.DESTROY:
+        return owner, gate.gate_kek
+    return owner, f"rel-{owner}" if release else f"rec-{owner}"
 
 
 def _is_kept(gate: Gate, question: Question) -> bool:

@@ -18,18 +18,19 @@ from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
 from gateway.flow.judge import cumulative_of, load_judged
 from gateway.flow.kinds.handling import has_pixels
+from gateway.flow.permitted import permit_on_release
 from gateway.flow.recording import Cleansed, RecordingState, ReleaseState, Stage
 from gateway.flow.records import ApprovalRow, GrantRow, ItemRow, RecordingRow
 from gateway.flow.request import known_release
 from gateway.models.evaluations import quality_of
-from gateway.people.registry import Actor, require_role
+from gateway.people.permission import permit
+from gateway.people.registry import Actor
 from gateway.review.attack_report import attack_report_of, attack_runs_of
 from gateway.review.quality_report import quality_report_of
 from gateway.review.slope_evidence import review_summary
 from gateway.vault.values import open_value
 from gateway.workers import hold_context
 
-REVIEWERS = ("operator", "compliance_officer", "auditor")
 _ATTESTED = ("secrecy_tech_id", "attestation", "checks", "positions")
 
 
@@ -37,9 +38,9 @@ def review_release(gate: Gate, release: str, *, actor: Actor) -> dict[str, Any]:
     """``release_summary`` for a person; looking is itself an entry.
 
     Raises:
-        ForbiddenError: The person holds none of the roles that review.
+        ActDeniedError: Policy refuses.
     """
-    require_role(gate, actor, "release.review", *REVIEWERS)
+    permit_on_release(gate, actor, "release.review", release)
     event = intended(
         EventType.REVIEW_RELEASE_READ,
         actor=actor.id,
@@ -58,9 +59,9 @@ def review_recording(gate: Gate, recording: str, *, actor: Actor) -> dict[str, A
     """``recording_summary`` for a person; looking is itself an entry.
 
     Raises:
-        ForbiddenError: The person holds none of the roles that review.
+        ActDeniedError: Policy refuses.
     """
-    require_role(gate, actor, "recording.review", *REVIEWERS)
+    permit(gate, actor, "recording.review", on=recording)
     event = intended(
         EventType.REVIEW_RECORDING_READ,
         actor=actor.id,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from audit.events import EventType
-from gateway.errors import InvalidRequestError, NotFoundError
+from gateway.errors import NotFoundError
 from gateway.flow.acts import intended
 from gateway.flow.asked import is_asked_about
 from gateway.flow.deciding import decide
@@ -21,6 +21,7 @@ from gateway.flow.records import (
     ReleaseRow,
 )
 from gateway.flow.retention import Seals, destroy_key, destroy_question
+from gateway.people.permission import permit
 from gateway.people.registry import GATE_ACTOR, Actor
 from policies.question import Question
 
@@ -35,10 +36,9 @@ def erase_recording(gate: Gate, recording: str, *, actor: Actor) -> None:
 
     Raises:
         NotFoundError: There is no such recording.
-        InvalidRequestError: The person is no compliance officer.
+        ActDeniedError: Policy refuses.
     """
-    if "compliance_officer" not in actor.roles:
-        raise InvalidRequestError(f"only a compliance officer erases (got roles {actor.roles})")
+    permit(gate, actor, "recording.erase", on=recording)
     with gate.database.read() as session:
         row = session.get(RecordingRow, recording)
         refused_one = row is None and is_asked_about(session, recording)

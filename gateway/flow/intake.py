@@ -24,9 +24,10 @@ from gateway.errors import (
 )
 from gateway.flow import evidence
 from gateway.flow.acts import intended, recorded, refused
-from gateway.flow.deciding import decide, instant, licence_facts, policy_facts, profile_facts, surveyed_facts
+from gateway.flow.deciding import decide, instant, policy_facts, profile_facts
 from gateway.flow.disk import require_disk
 from gateway.flow.gate import Gate
+from gateway.flow.licensed import licence_facts, surveyed_facts
 from gateway.flow.recording import (
     DataClass,
     ItemId,

@@ -20,11 +20,12 @@ from gateway.flow.acts import intended
 from gateway.flow.area import united_km2
 from gateway.flow.build import SUBJECTS, built_payload, load_built, subjects_of
 from gateway.flow.cleanse import load_cleansed
-from gateway.flow.deciding import decide, instant, licence_facts, policy_facts, profile_facts, surveyed_facts
+from gateway.flow.deciding import decide, instant, policy_facts, profile_facts
 from gateway.flow.duties import is_performed
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
 from gateway.flow.kinds.handling import has_pixels
+from gateway.flow.licensed import licence_facts, surveyed_facts
 from gateway.flow.recording import (
     Built,
     BuiltItem,

@@ -15,20 +15,22 @@ from gateway.flow.acts import intended, recorded
 from gateway.flow.approve import verified_approvals
 from gateway.flow.artefacts import descendants_of, mark_revoked, told_of
 from gateway.flow.closing import built_at, require_open
-from gateway.flow.deciding import decide, instant, licence_facts, policy_facts, profile_facts, surveyed_facts
+from gateway.flow.deciding import decide, instant, policy_facts, profile_facts
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
 from gateway.flow.judge import ask, holdings_of, load_judged, prior_live_releases
+from gateway.flow.licensed import licence_facts, surveyed_facts
+from gateway.flow.permitted import permit_on_release
 from gateway.flow.received import received_of
 from gateway.flow.recording import Approved, GrantId, Judged, Level, Released, ReleaseId, ReleaseState
 from gateway.flow.records import GrantRow, RecordingRow, ReleaseRow
+from gateway.people.permission import permit
 from gateway.people.records import GateSecretRow, PersonRow
-from gateway.people.registry import Actor, actor_of, require_person, require_role
+from gateway.people.registry import Actor, actor_of, require_person
 from gateway.vault.errors import StatementError
 from gateway.vault.jws import read_unverified_algorithm, sign_statement, thumbprint, verify_statement
 
 MANIFEST_TYPE = "fleetgate-release+jwt"
-REVOKERS = ("operator", "compliance_officer")
 NOT_UNDONE: Final[Mapping[str, str]] = {
     "zh": "已下载的数据、由其得到的索引与标注、以及已训练的模型权重无法由网关收回或撤销；"
     "须依合同要求接收方删除并书面确认。",
@@ -49,6 +51,7 @@ def load_approved(gate: Gate, release: str, *, actor: Actor) -> Approved:
         CandidateExpiredError: It is past its time.
         EvidenceError: The candidate, the decision or a signature does not verify.
     """
+    permit_on_release(gate, actor, "release.publish", release)
     with gate.database.read() as session:
         row = session.get(ReleaseRow, release)
         if row is None or row.state not in (ReleaseState.JUDGED, ReleaseState.APPROVED):
@@ -244,12 +247,12 @@ def revoke_release(gate: Gate, release_id: str, *, actor: Actor) -> Revocation:
     opens nothing for readers any more; it lives on with the records under it until their term is over.
 
     Raises:
-        ForbiddenError: The person is neither operator nor compliance officer.
+        ActDeniedError: Policy refuses.
         StageOrderError: The release is not out.
         EvidenceError: An artefact on record does not verify, or one is missing. The release and its grants are
             revoked before that is asked.
     """
-    require_role(gate, actor, "release.revoke", *REVOKERS)
+    permit_on_release(gate, actor, "release.revoke", release_id)
     event = intended(
         EventType.RELEASE_RELEASE_REVOKE,
         actor=actor.id,
@@ -312,12 +315,11 @@ def issue_grant(gate: Gate, terms: GrantTerms, *, actor: Actor) -> GrantId:
     """Give a principal of the recipient a time-boxed right to read a release for its purpose.
 
     Raises:
-        InvalidRequestError: The issuer is no operator, the principal belongs to another recipient, or the
-            grant would outlive the release.
+        ActDeniedError: Policy refuses.
+        InvalidRequestError: The principal belongs to another recipient, or the grant would outlive the release.
         StageOrderError: The release is not out.
     """
-    if "operator" not in actor.roles:
-        raise InvalidRequestError(f"only an operator issues grants (got roles {actor.roles})")
+    permit_on_release(gate, actor, "grant.issue", terms.release)
     with gate.database.read() as session:
         row = session.get(ReleaseRow, terms.release)
         if row is None or row.state != ReleaseState.RELEASED:
@@ -362,10 +364,10 @@ def revoke_grant(gate: Gate, grant: str, *, actor: Actor) -> None:
     """End a grant now.
 
     Raises:
-        ForbiddenError: The person is neither operator nor compliance officer.
+        ActDeniedError: Policy refuses.
         NotFoundError: There is no such grant.
     """
-    require_role(gate, actor, "grant.revoke", *REVOKERS)
+    permit(gate, actor, "grant.revoke", on=grant)
     with recorded(
         gate,
         EventType.GRANT_GRANT_REVOKE,

@@ -27,6 +27,7 @@ from gateway.flow.records import (
     ReleaseRecordingRow,
     ReleaseRow,
 )
+from gateway.people.permission import permit
 from gateway.people.records import PurposeRow, RecipientRow
 from gateway.people.registry import Actor
 from gateway.vault.values import seal_value
@@ -57,10 +58,12 @@ def request_release(gate: Gate, request: ReleaseRequest, *, actor: Actor) -> Rel
     """Record a request for a release; nothing is built yet.
 
     Raises:
+        ActDeniedError: Policy refuses.
         InvalidRequestError: No recordings, an unknown destination, or an expiry in the past.
         NotFoundError: A recording, purpose or recipient does not exist.
         StageOrderError: A recording is not cleansed.
     """
+    permit(gate, actor, "release.request")
     if not request.recordings or len(set(request.recordings)) != len(request.recordings):
         raise InvalidRequestError(f"name each recording once (got {list(request.recordings)})")
     if request.destination_zone not in _DESTINATIONS:

@@ -31,6 +31,7 @@ from gateway.flow.deciding import decide, instant, policy_facts, profile_facts
 from gateway.flow.gate import Gate
 from gateway.flow.law import term_of_record
 from gateway.flow.records import AskedQuestionRow, RecordingRow, ReleaseRow
+from gateway.people.permission import permit
 from gateway.people.registry import Actor
 from gateway.vault.errors import KeyUnavailableError
 from gateway.vault.keys import Destruction
@@ -99,7 +100,6 @@ class Kind(StrEnum):
 
 
 PREFIXES: Final = {Kind.RELEASE: "rel-", Kind.DETAIL: "sub-"}
-KEEPERS: Final = ("compliance_officer",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,13 +147,13 @@ def destroy_record_key(gate: Gate, kek_id: str, *, actor: Actor) -> Destruction:
     durable. 4. The key is destroyed, and its fingerprint completes the intent.
 
     Raises:
-        InvalidRequestError: It is another key, or the person is no compliance officer.
+        ActDeniedError: Policy refuses.
+        InvalidRequestError: It is another key.
         RetainedError: Its term is not over; the attempt is in the ledger.
         KeyUnavailableError: There never was such a key.
         StorageError: A step failed; call again.
     """
-    if not set(KEEPERS) & set(actor.roles):
-        raise InvalidRequestError(f"only a compliance officer destroys keys (got roles {actor.roles})")
+    permit(gate, actor, "retention.destroy", on=kek_id)
     kind, of = subject_of(kek_id)  # 1
     _refuse_early(gate, kek_id, actor=actor)  # 2
     if not gate.keystore.has_kek(kek_id) and not gate.keystore.is_destroyed(kek_id):

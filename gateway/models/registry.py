@@ -17,12 +17,12 @@ from gateway.flow.gate import Gate
 from gateway.models.records import ModelRow
 from gateway.models.statements import card_text, digest_of, verified
 from gateway.models.weights import store_weights
-from gateway.people.registry import ACT_TYPE, Actor, require_role
+from gateway.people.permission import permit
+from gateway.people.registry import ACT_TYPE, Actor
 from gateway.vault.jws import PrivateKey, sign_statement, thumbprint
 
 Use = Literal["masking", "residual", "both"]
 USES: Final[tuple[str, ...]] = get_args(Use)
-KEEPERS: Final = ("compliance_officer",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ def add_model(
         ModelError: The content is not the file that the card describes.
         ConflictError: The name is taken by another, an embedded or a retired model.
     """
-    require_role(gate, actor, "models.add", *KEEPERS)
+    permit(gate, actor, "models.add", on=card.name)
     if use not in USES or card.package is not None:
         raise InvalidRequestError(
             f"a registered model has a use and no package (got {use!r}, {card.package!r}, expected one of {USES})"
@@ -126,7 +126,7 @@ def retire_model(gate: Gate, name: str, *, actor: Actor, key: PrivateKey) -> Reg
         ConflictError: It is retired already.
         EvidenceError: Its registration does not verify.
     """
-    require_role(gate, actor, "models.retire", *KEEPERS)
+    permit(gate, actor, "models.retire", on=name)
     with gate.database.read() as session:
         model = require_model(session, name)
     if model.retired_at is not None:

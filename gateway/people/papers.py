@@ -20,12 +20,12 @@ from gateway.errors import EvidenceError, InvalidRequestError, NotFoundError
 from gateway.flow.acts import recorded
 from gateway.flow.gate import Gate
 from gateway.models.statements import digest_of, verified
+from gateway.people.permission import permit
 from gateway.people.records import PaperRow
-from gateway.people.registry import ACT_TYPE, LEDGER_READERS, Actor, require_person, require_role
+from gateway.people.registry import ACT_TYPE, Actor, require_person
 from gateway.vault.jws import PrivateKey, sign_statement, thumbprint
 from gateway.vault.values import open_value, seal_value
 
-OFFICER = "compliance_officer"
 MAX_DOCUMENT_BYTES = 32 * 1024 * 1024
 _MAX_TEXT = 200
 
@@ -107,11 +107,11 @@ def sign_paper(
     3. ``admit`` finds nothing against it.
 
     Raises:
-        ForbiddenError: Step 1; the attempt is in the ledger, as it is for the others.
+        ActDeniedError: Step 1: policy refuses; the attempt is in the ledger, as it is for the others.
         EvidenceError: The key is not theirs.
         InvalidRequestError: Step 2, or whatever ``admit`` raises.
     """
-    require_role(gate, actor, paper.act, OFFICER)  # 1
+    permit(gate, actor, paper.act.value, on=paper.subject)  # 1
     now = gate.clock()
     document = None if paper.document is None else digest_of(paper.document)
     payload = {
@@ -242,12 +242,12 @@ def read_document(gate: Gate, digest: str, *, actor: Actor) -> bytes:
     """The document behind a paper, opened and verified; reading it is an entry.
 
     Raises:
-        ForbiddenError: The person is neither auditor nor compliance officer.
+        ActDeniedError: Policy refuses.
         NotFoundError: There is no such paper, or it has no document.
         EvidenceError: The document is not the one that was signed.
         SealBrokenError: It was altered.
     """
-    require_role(gate, actor, "document.read", *LEDGER_READERS)
+    permit(gate, actor, "document.read", on=digest)
     with recorded(
         gate,
         EventType.PEOPLE_DOCUMENT_READ,

@@ -8,13 +8,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from audit.events import EventType
-from gateway.errors import ConflictError, EvidenceError, ForbiddenError, InvalidRequestError, NotFoundError
-from gateway.flow.acts import recorded, refused
+from gateway.errors import ConflictError, EvidenceError, InvalidRequestError, NotFoundError
+from gateway.flow.acts import recorded
 from gateway.flow.gate import Gate
 from gateway.models.statements import digest_of, verified
+from gateway.people.permission import done_by, permit
 from gateway.people.policy_in_force import load_files, store_files
-from gateway.people.records import PersonRow, PolicyProposalRow, PolicyStatementRow
-from gateway.people.registry import ACT_TYPE, REGISTRARS, Actor, require_role
+from gateway.people.records import PolicyProposalRow, PolicyStatementRow
+from gateway.people.registry import ACT_TYPE, Actor
 from gateway.vault.jws import PrivateKey, sign_statement, thumbprint
 from policies.bundle import VerifiedBundle, sign_bundle
 from policies.difference import VectorChange, changed_vectors
@@ -22,8 +23,6 @@ from policies.drafts import Draft, draft_of, require_same_questions, shipped_dra
 from policies.embedded import EmbeddedEngine
 from policies.errors import BundleError, VectorMismatchError
 from policies.trial import missing_rules, try_vectors
-
-_OFFICER = "compliance_officer"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +89,12 @@ def propose_bundle(
         key: Their private key.
 
     Raises:
-        ForbiddenError: They are neither administrator nor compliance officer; the attempt is in the ledger.
+        ActDeniedError: Policy refuses; the attempt is in the ledger.
         BundleError: The draft may not be signed.
         VectorMismatchError: It fails its own vectors.
         InvalidRequestError: The period is empty or over, or golden vectors change and that was not accepted.
     """
-    require_role(gate, actor, "policy.sign", *REGISTRARS)
+    permit(gate, actor, "policy.sign")
     if period.not_after <= max(period.not_before, gate.clock()):
         raise InvalidRequestError(f"period is empty or over (got {period.stated()})")
     examined = examine(files)
@@ -148,14 +147,13 @@ def install_bundle(gate: Gate, bundle_digest: str, *, actor: Actor, key: Private
     it started with; its next start takes this one up.
 
     Raises:
-        ForbiddenError: The person may not, proposed it themselves, or neither of the two is a compliance officer.
+        ActDeniedError: The person may not, proposed it themselves, or neither of the two is a compliance officer.
         NotFoundError: Nobody proposed it.
         ConflictError: This proposal was put into force already.
         EvidenceError: The proposal does not verify, or the examination no longer finds what was signed.
     """
-    require_role(gate, actor, "policy.install", *REGISTRARS)
+    _permit_install(gate, bundle_digest, actor)
     proposal, said, files = _proposed(gate, bundle_digest)
-    _require_two(gate, proposal, actor)
     examined, period = examine(files), _period_of(said)
     if dict(said) != {**_proposal(examined, period), "person": proposal.proposed_by}:
         raise EvidenceError(f"the examination finds something else than was signed (got {bundle_digest!r})")
@@ -195,12 +193,7 @@ def _proposed(
 ) -> tuple[PolicyProposalRow, Mapping[str, Any], dict[str, bytes]]:
     """The newest proposal of a bundle, verified, with what it says and the files that it is about."""
     with gate.database.read() as session:
-        proposal = session.scalar(
-            sa.select(PolicyProposalRow)
-            .where(PolicyProposalRow.bundle_digest == bundle_digest)
-            .order_by(PolicyProposalRow.proposed_at.desc())
-            .limit(1)
-        )
+        proposal = session.scalar(_newest_proposal(bundle_digest))
         if proposal is None:
             raise NotFoundError(f"nobody proposed this bundle (got {bundle_digest!r})")
         expected = {"act": "policy.sign", "bundle": bundle_digest}
@@ -210,24 +203,22 @@ def _proposed(
         return proposal, said, load_files(session, gate.keystore, bundle_digest, kek=gate.gate_kek)
 
 
-def _require_two(gate: Gate, proposal: PolicyProposalRow, actor: Actor) -> None:
-    """Two distinct persons, one of them a compliance officer; a refused attempt is an entry."""
+def _permit_install(gate: Gate, bundle_digest: str, actor: Actor) -> None:
+    """Two distinct persons, of roles that policy demands of the two; it is told who proposed last."""
     with gate.database.read() as session:
-        proposer = session.get_one(PersonRow, proposal.proposed_by)
-    roles = {*proposer.roles, *actor.roles}
-    if proposal.proposed_by != actor.id and _OFFICER in roles:
-        return
-    refused(
-        gate,
-        EventType.POLICY_BUNDLE_INSTALL,
-        actor=actor.id,
-        object_id=proposal.bundle_digest,
-        reason=ForbiddenError.reason,
-        digests=actor.digests,
-    )
-    raise ForbiddenError(
-        f"two persons put a bundle into force, one of them a compliance officer (got {proposal.proposed_by!r} "
-        f"and {actor.id!r} with roles {sorted(roles)})"
+        proposer = session.scalar(
+            _newest_proposal(bundle_digest).with_only_columns(PolicyProposalRow.proposed_by)
+        )
+        done = () if proposer is None else (done_by(session, "policy.sign", proposer),)
+    permit(gate, actor, "policy.install", on=bundle_digest, exists=proposer is not None, done=done)
+
+
+def _newest_proposal(bundle_digest: str) -> sa.Select[PolicyProposalRow]:
+    return (
+        sa.select(PolicyProposalRow)
+        .where(PolicyProposalRow.bundle_digest == bundle_digest)
+        .order_by(PolicyProposalRow.proposed_at.desc())
+        .limit(1)
     )
 
 

@@ -12,14 +12,15 @@ from audit.events import EventType, Outcome
 from audit.query import EntryFilter, find_page
 from audit.verify_assertion import REGISTER
 from gateway.database import ReadSession, WriteSession
-from gateway.errors import ConflictError, EvidenceError, ForbiddenError, InvalidRequestError, NotFoundError
+from gateway.errors import ConflictError, EvidenceError, InvalidRequestError, NotFoundError
 from gateway.flow.acts import recorded, refused
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
 from gateway.models.statements import digest_of, verified
 from gateway.people.challenges import REGISTRATION, issue_challenge, place_of, spend_challenge
+from gateway.people.permission import permit
 from gateway.people.records import CredentialRow
-from gateway.people.registry import REGISTRARS, Actor
+from gateway.people.registry import Actor
 from gateway.vault.errors import StatementError
 from gateway.vault.webauthn import (
     RegisteredKey,
@@ -70,8 +71,10 @@ def begin_registration(gate: Gate, *, actor: Actor) -> dict[str, Any]:
     """Options for ``navigator.credentials.create``, and until when they may be answered.
 
     Raises:
+        ActDeniedError: Policy refuses.
         SecurityKeysOffError: The settings name no place.
     """
+    permit(gate, actor, "security-key.add")
     place = place_of(gate)
     made = issue_challenge(gate, REGISTRATION, None, actor=actor)
     with gate.database.read() as session:
@@ -99,12 +102,14 @@ def register_security_key(
         actor: Who registers.
 
     Raises:
+        ActDeniedError: Policy refuses.
         SecurityKeysOffError: The settings name no place.
         InvalidRequestError: Step 1 fails.
         StatementError: Step 2 fails.
         EvidenceError: Step 3 fails.
         ConflictError: Step 4 fails.
     """
+    permit(gate, actor, "security-key.add")
     place = place_of(gate)
     challenge = registration_challenge(response)
     spend_challenge(gate, challenge, REGISTRATION, actor=actor)  # 1
@@ -239,24 +244,20 @@ def revoke_security_key(gate: Gate, credential: str, *, actor: Actor) -> None:
 
     Raises:
         NotFoundError: There is no such security key.
-        ForbiddenError: The person is none of these.
+        ActDeniedError: The person is none of these.
     """
     with gate.database.read() as session:
         row = session.get(CredentialRow, credential)
+    own = row is None or row.person_id == actor.id
+    permit(
+        gate,
+        actor,
+        "security-key.revoke" if own else "security-key.revoke-other",
+        on=object_of(credential),
+        exists=row is not None,
+    )
     if row is None:
         raise NotFoundError(f"no such security key (got {credential[:64]!r})")
-    if actor.id != row.person_id and not set(REGISTRARS) & set(actor.roles):
-        refused(
-            gate,
-            EventType.PEOPLE_CREDENTIAL_REVOKE,
-            actor=actor.id,
-            object_id=object_of(credential),
-            reason=ForbiddenError.reason,
-            digests=actor.digests,
-        )
-        raise ForbiddenError(
-            f"its holder, {' or '.join(REGISTRARS)} revokes a security key (got {actor.id!r})"
-        )
     with recorded(
         gate,
         EventType.PEOPLE_CREDENTIAL_REVOKE,

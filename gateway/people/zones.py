@@ -13,6 +13,7 @@ from gateway.database import ReadSession, WriteSession
 from gateway.errors import ConflictError, EvidenceError, InvalidRequestError
 from gateway.flow.acts import recorded
 from gateway.flow.gate import Gate
+from gateway.people.permission import permit
 from gateway.people.records import PersonRow, ZoneFileRow
 from gateway.people.registry import ACT_TYPE, Actor
 from gateway.signed_files import completed
@@ -41,12 +42,12 @@ def install_zones(gate: Gate, content: bytes, *, actor: Actor, key: PrivateKey) 
 
     Raises:
         ZoneFileError: The file is malformed.
-        InvalidRequestError: The person is no compliance officer, or the file's name says that it is a draft.
+        ActDeniedError: Policy refuses.
+        InvalidRequestError: The file's name says that it is a draft.
         EvidenceError: The key is not the person's.
         ConflictError: Another file of this or a higher version is installed.
     """
-    if "compliance_officer" not in actor.roles:
-        raise InvalidRequestError(f"only a compliance officer installs zones (got roles {actor.roles})")
+    permit(gate, actor, "zones.install")
     zones = ZoneSet.from_geojson(content)
     if is_draft(zones.name):
         raise InvalidRequestError(

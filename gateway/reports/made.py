@@ -22,7 +22,8 @@ from gateway.dossier.rendered import digests_of
 from gateway.errors import EvidenceError
 from gateway.flow.acts import intended
 from gateway.flow.gate import Gate
-from gateway.people.registry import LEDGER_READERS, Actor, require_role
+from gateway.people.permission import permit
+from gateway.people.registry import Actor
 from gateway.reports.annual import annual
 from gateway.reports.compose import compose_report
 from gateway.reports.provisions import counts, provisions
@@ -70,7 +71,7 @@ def report_of(gate: Gate, wanted: Wanted, *, actor: Actor) -> dict[str, Any]:
         SignatureError: The checkpoint is none of this ledger.
         ValueError: An annual report without a year.
     """
-    require_role(gate, actor, f"report.{wanted.kind.value}", *LEDGER_READERS)
+    permit(gate, actor, f"report.{wanted.kind.value}")
     event = intended(
         EventType.REPORT_LEDGER_MAKE, actor=actor.id, object_id=wanted.kind.value, digests=actor.digests
     )

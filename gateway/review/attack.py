@@ -19,9 +19,10 @@ from gateway.flow import evidence
 from gateway.flow.acts import intended
 from gateway.flow.build import load_built
 from gateway.flow.gate import Gate
+from gateway.flow.permitted import permit_on_release
 from gateway.flow.recording import Built, RecordingId, Stage
 from gateway.flow.records import ReleaseRow
-from gateway.people.registry import Actor, require_role
+from gateway.people.registry import Actor
 from gateway.review.shown_drives import (
     ATTACKED_MODES,
     Piece,
@@ -34,7 +35,6 @@ from gateway.review.shown_drives import (
     track_of,
 )
 
-ATTACKERS = ("operator", "compliance_officer")
 """Who may attack a release."""
 
 _MOST_CLIPS = 200
@@ -76,7 +76,7 @@ def attack_release(
         InvalidRequestError: It shows no drive, or its mode is not attacked here.
         AnonymizeError: The extract is none.
     """
-    require_role(gate, actor, "release.attack", *ATTACKERS)
+    permit_on_release(gate, actor, "release.attack", release)
     with gate.database.read() as session:
         row = session.get(ReleaseRow, release)
         if row is None:

@@ -18,13 +18,13 @@ from gateway.errors import NotFoundError
 from gateway.flow.acts import intended
 from gateway.flow.build import load_built
 from gateway.flow.cleanse import load_cleansed, open_treated
-from gateway.flow.dossier import REVIEWERS
 from gateway.flow.gate import Gate
 from gateway.flow.kinds.images import image_kind
 from gateway.flow.looks import SHEET_KINDS
 from gateway.flow.recording import Built, Cleansed, ItemState
 from gateway.flow.records import ItemRow, RecordingRow, ReleaseRow
-from gateway.people.registry import Actor, require_role
+from gateway.people.permission import permit
+from gateway.people.registry import Actor
 
 
 def review_sheets(gate: Gate, subject: str, *, actor: Actor, page: int | None = None) -> Iterator[bytes]:
@@ -44,7 +44,7 @@ def review_sheets(gate: Gate, subject: str, *, actor: Actor, page: int | None = 
         StageOrderError: The release was not built.
         EvidenceError: What it rests on does not verify.
     """
-    require_role(gate, actor, "sheet.review", *REVIEWERS)
+    permit(gate, actor, "release.sheet", on=subject)
     is_release = _is_release(gate, subject)
     event = intended(
         EventType.REVIEW_SHEET_READ,

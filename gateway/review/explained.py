@@ -13,21 +13,23 @@ from gateway.flow.acts import intended, rules_of
 from gateway.flow.asked import Asked, Kept, load_asked
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
+from gateway.people.permission import permit
 from gateway.people.policy_in_force import load_files
-from gateway.people.registry import Actor, require_role
+from gateway.people.registry import Actor
 from policies.counterfactual import Change, Limit, changes_of, limits_of
 from policies.drafts import Draft, draft_of
 from policies.embedded import EmbeddedEngine
 from policies.errors import PolicyError
 
-EXPLAINED_TO = ("operator", "compliance_officer", "auditor")
 DECISIONS = (
     EventType.JUDGE_INTAKE_DECIDE,
     EventType.JUDGE_RELEASE_DECIDE,
     EventType.JUDGE_PUBLISH_DECIDE,
     EventType.JUDGE_SERVE_DECIDE,
     EventType.JUDGE_DESTROY_DECIDE,
+    EventType.JUDGE_ACT_DECIDE,
 )
+_REFUSED_ONLY = (EventType.JUDGE_SERVE_DECIDE, EventType.JUDGE_ACT_DECIDE)
 _PAGE = 200
 
 
@@ -36,11 +38,11 @@ def explain(
 ) -> list[dict[str, Any]]:
     """Explain a decision by its entry, or the newest decisions about a release or recording.
 
-    Of reads only refused ones are listed. The look is itself an entry.
+    Of reads and of acts of persons only refused ones are listed. The look is itself an entry.
 
     Args:
         gate: The gate.
-        subject: Index of a ledger entry, or id of a release or recording.
+        subject: Index of a ledger entry, or id of a release, a recording or what a person would act on.
         actor: Who asks.
         most: How many decisions at most, the newest first.
         hints: Whether to look for what would have to change.
@@ -50,7 +52,7 @@ def explain(
         NotFoundError: Nothing was decided about it.
         EvidenceError: What was kept does not verify.
     """
-    require_role(gate, actor, "policy.explain", *EXPLAINED_TO)
+    permit(gate, actor, "policy.explain")
     event = intended(
         EventType.POLICY_DECISION_EXPLAIN, actor=actor.id, object_id=subject, digests=actor.digests
     )
@@ -78,6 +80,7 @@ def _indices(gate: Gate, subject: str, most: int) -> list[int]:
     for wanted in (
         EntryFilter(release=subject, types=DECISIONS),
         EntryFilter(recording=subject, types=DECISIONS),
+        EntryFilter(object=subject, types=(EventType.JUDGE_ACT_DECIDE,)),
     ):
         after: int | None = None
         while len(found) < most:
@@ -86,8 +89,8 @@ def _indices(gate: Gate, subject: str, most: int) -> list[int]:
             found += [
                 entry.index
                 for entry in page.entries
-                if entry.event.type is not EventType.JUDGE_SERVE_DECIDE
-                or entry.event.outcome is Outcome.REFUSED
+                if entry.index not in found
+                and (entry.event.type not in _REFUSED_ONLY or entry.event.outcome is Outcome.REFUSED)
             ]
             after = page.cursor
             if after is None:

@@ -21,6 +21,7 @@ from gateway.errors import EvidenceError
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.gate import Gate
 from gateway.flow.kinds.handling import has_pixels
+from gateway.flow.permitted import standing_fault
 from gateway.flow.recording import Built, Cleansed
 from gateway.flow.records import QualityRecordRow, ReleaseItemRow, ReleaseRow
 from gateway.people.records import PersonRow
@@ -29,7 +30,6 @@ from gateway.review.quality_sample import Sample, load_sample
 from gateway.vault.errors import VaultError
 from gateway.vault.values import open_value
 
-COUNTERS = ("operator", "compliance_officer")
 """Who may count."""
 
 _CHUNK = 500
@@ -178,17 +178,6 @@ def looked_at(gate: Gate, session: ReadSession | WriteSession, built: Built) -> 
     return Looked(sample=sample, counts=counts, records=records, corrected=corrected)
 
 
-def counter_fault(person: PersonRow | None, built: Built) -> str:
-    """Why a person cannot count in a candidate's sample now; empty where they can (law 8)."""
-    if person is None or person.suspended_at is not None:
-        return "the reviewer is not an active person"
-    if not set(COUNTERS) & set(person.roles):
-        return f"only {' or '.join(COUNTERS)} counts (got roles {person.roles})"
-    if person.id == built.terms.submitter:
-        return f"the submitter cannot review (got {person.id!r})"
-    return ""
-
-
 def _records(
     gate: Gate, session: ReadSession | WriteSession, built: Built, sample: Sample
 ) -> Iterator[Record]:
@@ -197,7 +186,7 @@ def _records(
             continue
         statement = _statement(gate, session, built, event)
         person = session.get(PersonRow, event.actor)
-        fault, signed_at = counter_fault(person, built), ""
+        fault, signed_at = standing_fault(gate, person, "quality.record", built.terms.submitter), ""
         counts: tuple[PictureCount, ...] = ()
         if person is not None and not fault:
             try:

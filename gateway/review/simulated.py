@@ -20,14 +20,15 @@ from policies.embedded import EmbeddedEngine
 from policies.errors import PolicyError
 from policies.question import Point, Question
 
-SIMULATED_BY = ("compliance_officer", "auditor", "administrator")
 _TYPES = {
     Point.INTAKE: EventType.JUDGE_INTAKE_DECIDE,
     Point.RELEASE: EventType.JUDGE_RELEASE_DECIDE,
     Point.PUBLISH: EventType.JUDGE_PUBLISH_DECIDE,
     Point.SERVE: EventType.JUDGE_SERVE_DECIDE,
     Point.DESTROY: EventType.JUDGE_DESTROY_DECIDE,
+    Point.ACT: EventType.JUDGE_ACT_DECIDE,
 }
+_EVERY = (Point.SERVE, Point.ACT)
 _PAGE = 500
 
 
@@ -80,7 +81,7 @@ class Simulation:
 
 
 def past_decisions(gate: Gate, point: Point, *, most: int, before: int | None) -> list[int]:
-    """Entries of the newest decisions at a point, one for each release or recording; of reads every one.
+    """Entries of the newest decisions at a point, one for each release or recording; of reads and acts every one.
 
     What was asked about the form of the ledger (point ``log``) is no entry of it: there are none.
 
@@ -98,7 +99,7 @@ def past_decisions(gate: Gate, point: Point, *, most: int, before: int | None) -
             page = find_page(snapshot, EntryFilter(types=(_TYPES[point],)), limit=_PAGE, after=after)
         for entry in page.entries:
             owner = entry.event.release or entry.event.recording or entry.event.object
-            wanted = "asked" in entry.event.digests if point is Point.SERVE else owner not in seen
+            wanted = "asked" in entry.event.digests if point in _EVERY else owner not in seen
             seen.add(owner)
             if wanted and (before is None or entry.index < before):
                 found.append(entry.index)

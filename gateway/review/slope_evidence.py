@@ -19,6 +19,7 @@ from gateway.errors import EvidenceError
 from gateway.flow.cleanse import load_cleansed
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
+from gateway.flow.permitted import standing_fault
 from gateway.flow.recording import Built, Cleansed
 from gateway.flow.records import ReleaseRow, SlopeReviewRow
 from gateway.people.records import PersonRow
@@ -28,7 +29,6 @@ from gateway.vault.values import open_value
 
 REVIEW_TYPE = "fleetgate-slope-review+jwt"
 SLOPE_TAG = "SLOPE_CURV"
-DECIDER = "compliance_officer"
 
 
 class Verdict(StrEnum):
@@ -196,17 +196,6 @@ def verify_review(built: Built, waiting: Waiting, statement: str, person: Person
     return payload
 
 
-def person_fault(person: PersonRow | None, built: Built) -> str:
-    """Why a person cannot decide about a candidate now; empty where they can (law 8)."""
-    if person is None or person.suspended_at is not None:
-        return "the reviewer is not an active person"
-    if DECIDER not in person.roles:
-        return f"only a {DECIDER} reviews slopes (got roles {person.roles})"
-    if person.id == built.terms.submitter:
-        return f"the submitter cannot review (got {person.id!r})"
-    return ""
-
-
 def decisions_on(
     gate: Gate, session: ReadSession | WriteSession, built: Built, waiting: Waiting
 ) -> list[Decided]:
@@ -267,7 +256,7 @@ def _held(
     payload = verify_review(built, waiting, statement.decode(), person)  # step 2
     if payload["verdict"] != event.facts["verdict"]:
         raise EvidenceError("the signed statement has another verdict than the ledger attests")
-    if fault := person_fault(person, built):  # step 3
+    if fault := standing_fault(gate, person, "maps.decide", built.terms.submitter):  # step 3
         raise EvidenceError(fault)
     return payload
 

@@ -12,16 +12,15 @@ from gateway.flow.acts import intended, refused
 from gateway.flow.build import load_built
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
+from gateway.flow.permitted import permit_on_release
 from gateway.flow.recording import Built, ReleaseState
 from gateway.flow.records import ReleaseRow, SlopeReviewRow
 from gateway.people.records import PersonRow
-from gateway.people.registry import Actor, require_role
+from gateway.people.registry import Actor
 from gateway.review.slope_evidence import (
-    DECIDER,
     REVIEW_TYPE,
     Verdict,
     Waiting,
-    person_fault,
     review_context,
     review_payload,
     review_summary,
@@ -32,7 +31,6 @@ from gateway.review.slope_evidence import (
 from gateway.vault.jws import PrivateKey, sign_statement, thumbprint
 from gateway.vault.values import seal_value
 
-READERS = ("operator", DECIDER, "auditor")
 _OPEN = (ReleaseState.BUILT, ReleaseState.JUDGED, ReleaseState.APPROVED)
 _LONGEST_REASON = 500
 
@@ -45,7 +43,7 @@ def list_waiting(gate: Gate, release: str, *, actor: Actor) -> dict[str, Any]:
         StageOrderError: The release was not built.
         EvidenceError: What it rests on does not verify.
     """
-    require_role(gate, actor, "maps.review", *READERS)
+    permit_on_release(gate, actor, "maps.review", release)
     event = intended(
         EventType.REVIEW_SLOPES_READ,
         actor=actor.id,
@@ -97,7 +95,7 @@ def decide_slopes(gate: Gate, release: str, statement: str, *, actor: Actor) -> 
         ApprovalInvalidError: The signature or its terms do not verify; the attempt is in the ledger.
         InvalidRequestError: The person submitted the release (law 8); the attempt is in the ledger.
     """
-    require_role(gate, actor, "maps.review", DECIDER)
+    permit_on_release(gate, actor, "maps.decide", release)
     with gate.database.read() as session:
         found = session.get(ReleaseRow, release)
         if found is None or found.state not in _OPEN:
@@ -108,10 +106,8 @@ def decide_slopes(gate: Gate, release: str, statement: str, *, actor: Actor) -> 
         waiting = waiting_in(built, sources_of(gate, session, built))
         person, kek = session.get_one(PersonRow, actor.id), found.kek_id
     try:
-        if fault := person_fault(person, built):
-            raise InvalidRequestError(fault)
         payload = _offered(built, waiting, statement, person)
-    except (ApprovalInvalidError, InvalidRequestError) as error:
+    except ApprovalInvalidError as error:
         refused(
             gate,
             EventType.REVIEW_SLOPES_DECIDE,

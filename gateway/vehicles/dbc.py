@@ -14,12 +14,12 @@ from gateway.errors import ConflictError, EvidenceError, InvalidRequestError
 from gateway.flow.acts import recorded
 from gateway.flow.gate import Gate
 from gateway.models.statements import digest_of
-from gateway.people.registry import Actor, require_role
+from gateway.people.permission import permit
+from gateway.people.registry import Actor
 from gateway.signed_files import SignedFile, completed, open_file, sign_file
 from gateway.vault.jws import PrivateKey
 from gateway.vehicles.records import DbcRow
 
-KEEPERS: Final = ("compliance_officer",)
 INSTALL: Final = "dbc.install"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 _LARGEST_VERSION = 2**31 - 1
@@ -60,7 +60,7 @@ def install_dbc(
         ProfileError: It is no DBC.
         ConflictError: Another file of this version, or one of a higher version, is installed.
     """
-    require_role(gate, actor, INSTALL, *KEEPERS)
+    permit(gate, actor, INSTALL, on=name)
     if not _NAME.fullmatch(name):
         raise InvalidRequestError(
             f"a DBC has a name of letters, digits and _.- (got {name!r}, expected 1 to 64 characters)"

@@ -48,7 +48,8 @@ def offer(
 
 
 def refusals(commons: Commons, release: str) -> int:
-    wanted = EntryFilter(release=release, types=(EventType.APPROVE_RELEASE_SIGN,), outcome=Outcome.REFUSED)
+    types = (EventType.APPROVE_RELEASE_SIGN, EventType.JUDGE_ACT_DECIDE)
+    wanted = EntryFilter(release=release, types=types, outcome=Outcome.REFUSED)
     with commons.gate.ledger.snapshot() as snapshot:
         return len(list(find_all(snapshot, wanted)))
 
@@ -73,7 +74,7 @@ def test_two_distinct_operators_suffice(commons: Commons):
 
 def test_the_submitter_cannot_approve(commons: Commons, candidate_id: str):
     before = refusals(commons, candidate_id)
-    with pytest.raises(GatewayError, match="submitter"):
+    with pytest.raises(GatewayError, match="duties_separated"):
         offer(commons, candidate_id, "submitter")
     assert (approvals(commons, candidate_id), refusals(commons, candidate_id)) == (0, before + 1)
 
@@ -81,7 +82,7 @@ def test_the_submitter_cannot_approve(commons: Commons, candidate_id: str):
 @pytest.mark.parametrize("person", ["engineer", "auditor", "officer", "admin"])
 def test_nobody_but_an_operator_approves(commons: Commons, candidate_id: str, person: str):
     before = refusals(commons, candidate_id)
-    with pytest.raises(GatewayError, match="operator"):
+    with pytest.raises(GatewayError, match="role_permitted"):
         offer(commons, candidate_id, person)
     assert (approvals(commons, candidate_id), refusals(commons, candidate_id)) == (0, before + 1)
 

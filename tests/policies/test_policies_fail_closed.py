@@ -74,6 +74,10 @@ _UNJUDGED = {
         "action", "action.name", "context.grant.id", "context.profile.digest", "context.profile.name",
         "point", "resource.item",
     },
+    Point.ACT: {
+        "context.break_glass.id", "context.break_glass.objects.*", "context.profile.digest",
+        "context.profile.name", "point", "resource.done",
+    },
 }  # fmt: skip
 
 

@@ -282,10 +282,10 @@ def test_role_that_does_not_fit_is_refused(forbidden, name):
 def test_each_refusal_is_in_the_ledger_and_nothing_else(forbidden):
     """Law 10; and law 2's other half: a refused attempt has no effect."""
     _, events = forbidden
-    assert {(e.type, e.outcome) for e in events} == {(EventType.AUTH_REQUEST_REFUSE, Outcome.REFUSED)}
+    assert {(e.type, e.outcome) for e in events} == {(EventType.JUDGE_ACT_DECIDE, Outcome.REFUSED)}
     assert [e.actor for e in events] == [who for who, _ in FORBIDDEN.values()]
     acts = {" ".join(arguments[:2]) for _, arguments in FORBIDDEN.values()}
-    assert len({e.object for e in events}) >= len(acts) - 3
+    assert len({e.facts["act"] for e in events}) >= len(acts) - 3
 
 
 PROOFS = {

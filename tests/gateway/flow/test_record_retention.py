@@ -16,7 +16,7 @@ from audit.verify import BadExportError
 from audit.verify_destruction import verify_destruction
 from gateway.app import release_public_jwk
 from gateway.destruction import DESTRUCTION_TYPE, certify_record_key
-from gateway.errors import DeniedError, InvalidRequestError, RetainedError
+from gateway.errors import ActDeniedError, DeniedError, InvalidRequestError, RetainedError
 from gateway.flow.acts import rule_facts, rules_of
 from gateway.flow.build import build_release
 from gateway.flow.erase import erase_recording
@@ -231,7 +231,7 @@ def test_keys_whose_term_is_over_are_destroyed_with_a_certificate(kept: Kept, tm
         assert moment is not None
         late = at(gate, moment)
         assert found[kek].is_over(moment)
-        with pytest.raises(InvalidRequestError, match="compliance officer"):
+        with pytest.raises(ActDeniedError, match="role_permitted"):
             destroy_record_key(late, kek, actor=kept.house.people["first"].actor)
         destroy_record_key(late, kek, actor=officer)
         entries = [gate.ledger.entry(gate.ledger.size - n).event for n in (2, 1)]

@@ -196,7 +196,7 @@ def test_only_compliance_officers_add_retire_and_store(world):
             retire_model(gate, "my-plates", actor=who.actor, key=who.key)
         with pytest.raises(ForbiddenError):
             store_evaluation(gate, quality(gate), actor=who.actor, key=who.key)
-    assert outcomes(gate, EventType.AUTH_REQUEST_REFUSE) == [Outcome.REFUSED] * 9
+    assert outcomes(gate, EventType.JUDGE_ACT_DECIDE)[-9:] == [Outcome.REFUSED] * 9
 
 
 def test_what_cannot_be_registered(world):

@@ -80,7 +80,7 @@ def test_a_bundle_comes_into_force_by_two_persons_and_goes_by_its_date(house: Ho
     with house.opened() as gate:
         now = gate.clock()
         digest = propose(house, gate, files, "officer").draft.bundle.digest
-        with pytest.raises(ForbiddenError, match="two persons"):
+        with pytest.raises(ForbiddenError, match="duties_separated"):
             install(house, gate, digest, "officer")
         with pytest.raises(ForbiddenError):
             install(house, gate, digest, "first")
@@ -88,10 +88,15 @@ def test_a_bundle_comes_into_force_by_two_persons_and_goes_by_its_date(house: Ho
         with pytest.raises(ConflictError, match="already"):
             install(house, gate, digest, "admin")
         with gate.ledger.snapshot() as snapshot:
-            wanted = EntryFilter(types=(EventType.POLICY_BUNDLE_INSTALL,), object=digest)
-            outcomes = [entry.event.outcome for entry in find_all(snapshot, wanted)]
-        assert outcomes[0] is Outcome.REFUSED
-        assert Outcome.COMPLETED in outcomes
+            types = (EventType.JUDGE_ACT_DECIDE, EventType.POLICY_BUNDLE_INSTALL)
+            found = [entry.event for entry in find_all(snapshot, EntryFilter(types=types, object=digest))]
+        assert [(e.actor, e.outcome) for e in found if e.type is EventType.JUDGE_ACT_DECIDE][:3] == [
+            ("officer", Outcome.REFUSED),
+            ("first", Outcome.REFUSED),
+            ("admin", Outcome.COMPLETED),
+        ]
+        installed = [e.outcome for e in found if e.type is EventType.POLICY_BUNDLE_INSTALL]
+        assert Outcome.COMPLETED in installed
         assert gate.bundle.bundle.digest == shipped_bundle().digest, "a running gate keeps its bundle"
     with house.opened() as gate:
         assert gate.bundle.bundle.digest == digest == gate.engine.bundle.digest

@@ -1,0 +1,67 @@
+"""Facts about surveying certificates and delegations, as every question about recordings carries them (rule 7)."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gateway.database import ReadSession, WriteSession
+from gateway.flow.deciding import instant
+from gateway.flow.gate import Gate
+from gateway.people.certificates import Certificate
+from gateway.people.delegations import Delegation, certificate_for, delegations, unit_of
+from gateway.vehicles.manifest import Manifest
+
+
+def surveyed_facts(gate: Gate, manifest: Manifest) -> dict[str, Any]:
+    """For whom, by what, where and when a recording was surveyed, as rule 7 asks of it."""
+    return {
+        "unit": unit_of(gate, manifest.vehicle, manifest.started_at),
+        "vehicle": manifest.vehicle,
+        "region": manifest.region,
+        "started_at": instant(manifest.started_at),
+        "ended_at": instant(manifest.ended_at),
+    }
+
+
+def licence_facts(
+    gate: Gate, session: ReadSession | WriteSession, surveyed: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """The certificate that recordings are judged by, None without any, and the delegations of their units."""
+    units = [each["unit"] for each in surveyed]
+    certificate = certificate_for(gate, session, units, surveyed[0]["region"], gate.clock())
+    return {
+        "certificate": None if certificate is None else certificate_facts(certificate),
+        "delegations": [delegation_facts(each) for each in delegations(gate) if each.delegator in units],
+    }
+
+
+def certificate_facts(certificate: Certificate) -> dict[str, Any]:
+    """What policy is told of a surveying certificate (rule 7)."""
+    return {
+        "number": certificate.number,
+        "kinds": list(certificate.kinds),
+        "grade": certificate.grade,
+        "holder": certificate.holder,
+        "regions": list(certificate.regions),
+        "since": instant(certificate.since),
+        "valid_from": instant(certificate.valid_from),
+        "valid_to": instant(certificate.valid_to),
+        "interruptions": [
+            {"kind": each.kind, "from": instant(each.start), "to": instant(each.end)}
+            for each in certificate.interruptions
+        ],
+        "unverified": certificate.unverified,
+    }
+
+
+def delegation_facts(delegation: Delegation) -> dict[str, Any]:
+    """What policy is told of a delegation (A6)."""
+    return {
+        "id": delegation.id,
+        "delegator": delegation.delegator,
+        "certificate": delegation.certificate,
+        "vehicles": list(delegation.sources),
+        "kinds": list(delegation.kinds),
+        "regions": list(delegation.regions),
+        "valid_from": instant(delegation.valid_from),
+        "valid_to": instant(delegation.valid_to),
+    }
