@@ -241,6 +241,11 @@ class Ledger:
         return self._engine
 
     @property
+    def sequenced(self) -> bool:
+        """Whether entries go through another process, which signs the checkpoints as well."""
+        return self._sequencer is not None
+
+    @property
     def own_writer(self) -> GroupCommitWriter:
         """The writer of this process.
 

@@ -20,7 +20,7 @@ from sqlalchemy import create_engine
 from audit.checkpoint import CheckpointSigner
 from audit.events import Event, EventType, Outcome
 from audit.ledger import Ledger, create_tables
-from gateway.app import KeystoreSealer
+from gateway.ledger import KeystoreSealer
 from gateway.vault.keys import Keystore
 
 DETAIL = b"whoever it was that looked at it, and from where"

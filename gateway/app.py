@@ -2,22 +2,17 @@
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import rfc8785
 import sqlalchemy as sa
 
 from anonymize.profile import shipped_profile
-from audit.checkpoint import CheckpointSigner
 from audit.events import Event, EventType, Outcome
 from audit.ledger import Ledger
-from audit.reserve import SpaceReserve
-from audit.tables import create_tables
 from gateway.api.nonces import begin_epoch
 from gateway.database import Database, WriteSession, create_engine
 from gateway.dossier import records as _dossier_tables  # noqa: F401 (registers tables)
@@ -26,8 +21,8 @@ from gateway.flow import records as _flow_tables  # noqa: F401 (registers tables
 from gateway.flow.gate import Gate, Instruments
 from gateway.flow.logged import require_admitted_log
 from gateway.key_provider import provider_of
+from gateway.ledger import Through, opened_ledger
 from gateway.models.in_use import ModelsInUse
-from gateway.opa import opa_engine
 from gateway.people.policy_in_force import InForce, bundle_in_force, shipped_files, store_files
 from gateway.people.records import GateSecretRow, PolicyStatementRow
 from gateway.settings import Settings
@@ -36,13 +31,13 @@ from gateway.vault.jws import public_jwk, read_unverified_algorithm, thumbprint
 from gateway.vault.keys import Keystore
 from gateway.vault.store import Vault
 from gateway.vault.suites import suite_by_name
-from gateway.vault.values import open_value, seal_value
-from gateway.witnessing import cosigning_of
+from gateway.witnessing import witnessed
 from policies.bundle import VerifiedBundle, is_in_force, shipped_bundle, sign_bundle
 from policies.drafts import shipped_draft
 from policies.embedded import EmbeddedEngine
 from policies.engine import Engine, start_engine
 from policies.errors import PolicyError
+from policies.opa_server import OpaServerEngine
 
 GATE_KEK = "gate"
 POLICY_PERIOD = timedelta(days=365)
@@ -53,28 +48,6 @@ Clock = Callable[[], datetime]
 def utc_now() -> datetime:
     """Aware UTC time."""
     return datetime.now(UTC)
-
-
-class KeystoreSealer:
-    """Seals ledger detail per subject, each under a key of its own (law 9)."""
-
-    def __init__(self, keystore: Keystore) -> None:
-        self._keystore = keystore
-
-    def _context(self, subject: str) -> bytes:
-        return rfc8785.dumps({"owner": subject, "role": "ledger-detail"})
-
-    def seal(self, subject: str, plaintext: bytes) -> bytes:
-        """Seal detail of a subject."""
-        kek = f"sub-{subject}"
-        self._keystore.ensure_kek(kek)
-        return seal_value(self._keystore, kek_id=kek, context=self._context(subject), plaintext=plaintext)
-
-    def open(self, subject: str, sealed: bytes) -> bytes:
-        """Open detail of a subject."""
-        return open_value(
-            self._keystore, kek_id=f"sub-{subject}", context=self._context(subject), sealed=sealed
-        )
 
 
 def keystore_path(settings: Settings) -> Path:
@@ -106,9 +79,7 @@ def initialise(settings: Settings, *, keystore: Keystore | None = None, clock: C
     database = Database(create_engine(settings.state_url))
     database.migrate()
     keystore.ensure_kek(GATE_KEK)
-    ledger_engine = sa.create_engine(settings.audit_url)
-    create_tables(ledger_engine)
-    with _ledger(settings, keystore, ledger_engine, clock) as ledger, database.transaction() as session:
+    with opened_ledger(settings, keystore, clock) as ledger, database.transaction() as session:
         if session.get(GateSecretRow, 1) is None:
             ledger.append(
                 Event(
@@ -123,7 +94,6 @@ def initialise(settings: Settings, *, keystore: Keystore | None = None, clock: C
         _put_shipped_bundle_into_force(session, ledger, keystore, clock())
         # From the first checkpoint on, another key in the ledger key's place stops the next start (law 5).
         ledger.checkpoint()
-    ledger_engine.dispose()
     database.dispose()
 
 
@@ -153,19 +123,17 @@ def _put_shipped_bundle_into_force(
     session.add(PolicyStatementRow(bundle_digest=bundle.digest, statement=statement, installed_at=now))
 
 
-@contextmanager
-def _ledger(settings: Settings, keystore: Keystore, engine: sa.Engine, clock: Clock) -> Iterator[Ledger]:
-    signer = CheckpointSigner(keystore.seed("ledger"), settings.origin)
-    reserve = None
-    if engine.dialect.name == "sqlite":
-        reserve = SpaceReserve(Path(f"{engine.url.database}.reserve"), settings.disk_reserve_bytes)
-        if shutil.disk_usage(reserve.path.parent).free >= settings.disk_low_bytes:
-            reserve.hold()
-    ledger = Ledger(engine, signer=signer, sealer=KeystoreSealer(keystore), clock=clock, reserve=reserve)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
+def open_keystore(settings: Settings) -> Keystore:
+    """The keystore of a gate that was made.
+
+    Raises:
+        NotInitialisedError: ``fleetgate init`` was not run.
+        KeyUnavailableError: The key provider refuses.
+        PassphraseError: The passphrase does not open it.
+    """
+    if not keystore_path(settings).is_dir():
+        raise NotInitialisedError(f"no gate in {settings.home} (run: fleetgate init)")
+    return Keystore.open(keystore_path(settings), provider_of(settings), suite=suite_by_name(settings.suite))
 
 
 @contextmanager
@@ -175,11 +143,12 @@ def open_gate(
     keystore: Keystore | None = None,
     clock: Clock = utc_now,
     repairing_policy: bool = False,
+    through: Through = Through.EITHER,
 ) -> Iterator[Gate]:
     """Open a gate and close it again.
 
     1. The keystore opens. 2. The databases are there at the newest schema. 3. The ledger has entries, its tail
-    verifies, and its witnesses have seen no other tree and none that is larger.
+    verifies, and its witnesses have seen no other tree and none that is larger: through a sequencer it asks them.
     4. A signed statement puts the installed policy bundle into force now. 5. The engine answers every golden
     vector as written. 6. Policy admits the form of the ledger's entries (rule 28). Any failure stops start-up; but
     with ``repairing_policy`` a failure of step 4 opens a gate that denies everything (rule 1), so that a bundle
@@ -190,28 +159,22 @@ def open_gate(
         ConfigurationError: The keystore was opened in another suite than the setting's.
         KeyUnavailableError: The key provider refuses.
         LedgerCorruptError: The ledger's tail does not verify, or it was rolled back.
+        LedgerUnavailableError: Entries must go through a sequencer, and there is none that takes them.
         WitnessError: No quorum of witnesses cosigned within the grace.
         BundleError: No statement, or none in force, for the installed bundle.
         VectorMismatchError: The engine judges a golden vector differently.
         DeniedError: Entries could hold what policy keeps out of logs.
     """
     if keystore is None:
-        if not keystore_path(settings).is_dir():
-            raise NotInitialisedError(f"no gate in {settings.home} (run: fleetgate init)")
-        suite = suite_by_name(settings.suite)
-        keystore = Keystore.open(keystore_path(settings), provider_of(settings), suite=suite)  # step 1
+        keystore = open_keystore(settings)  # step 1
     _check_suite(settings, keystore)
     database = Database(create_engine(settings.state_url))
-    ledger_engine = sa.create_engine(settings.audit_url)
     try:
         database.migrate()  # step 2
-        create_tables(ledger_engine)
-        with _ledger(settings, keystore, ledger_engine, clock) as ledger:  # step 3
+        with opened_ledger(settings, keystore, clock, through) as ledger:  # step 3
             if not ledger.size:
                 raise NotInitialisedError(f"the ledger is empty (got 0 entries in {settings.origin})")
-            cosigning = cosigning_of(settings, ledger, clock)
-            if cosigning is not None:
-                cosigning.collect()
+            cosigning = witnessed(settings, ledger, clock)
             standing = _bundle_in_force(  # step 4
                 database, ledger, keystore, clock, repairing=repairing_policy
             )
@@ -238,7 +201,6 @@ def open_gate(
             finally:
                 engine.close()
     finally:
-        ledger_engine.dispose()
         database.dispose()
 
 
@@ -267,7 +229,8 @@ def _start_engine(settings: Settings, standing: InForce, *, repairing: bool) -> 
     bundle, vectors = standing.draft.bundle, standing.draft.vectors()
     if settings.opa_url is None or repairing:
         return start_engine(EmbeddedEngine(bundle), vectors)
-    return start_engine(opa_engine(settings, settings.opa_url, bundle), vectors)
+    server = OpaServerEngine(settings.opa_url, bundle, settings.opa_timeout_s, settings.opa_ca_file)
+    return start_engine(server, vectors)
 
 
 def open_blobs(settings: Settings) -> Blobs:

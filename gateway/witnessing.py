@@ -45,6 +45,24 @@ def cosigning_of(settings: Settings, ledger: Ledger, clock: Callable[[], datetim
         raise ConfigurationError(f"witnesses: {error}") from error
 
 
+def witnessed(settings: Settings, ledger: Ledger, clock: Callable[[], datetime]) -> Cosigning | None:
+    """Have the ledger's witnesses cosign it as it stands; a sequencer asks them itself, before it signs.
+
+    Raises:
+        ConfigurationError: An address, a key or the quorum is impossible.
+        LedgerCorruptError: A witness has seen another tree, or a larger one.
+        WitnessError: No quorum cosigned within the grace.
+    """
+    cosigning = cosigning_of(settings, ledger, clock)
+    if cosigning is None:
+        return None
+    if ledger.sequenced:
+        ledger.checkpoint()
+        return None
+    cosigning.collect()
+    return cosigning
+
+
 def _trusting(settings: Settings) -> ssl.SSLContext:
     if settings.witness_ca_file is None:
         return ssl.create_default_context()
