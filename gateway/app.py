@@ -23,6 +23,7 @@ from gateway.flow.logged import require_admitted_log
 from gateway.key_provider import provider_of
 from gateway.ledger import Through, opened_ledger
 from gateway.models.in_use import ModelsInUse
+from gateway.opa import opa_engine
 from gateway.people.policy_in_force import InForce, bundle_in_force, shipped_files, store_files
 from gateway.people.records import GateSecretRow, PolicyStatementRow
 from gateway.settings import Settings
@@ -37,7 +38,6 @@ from policies.drafts import shipped_draft
 from policies.embedded import EmbeddedEngine
 from policies.engine import Engine, start_engine
 from policies.errors import PolicyError
-from policies.opa_server import OpaServerEngine
 
 GATE_KEK = "gate"
 POLICY_PERIOD = timedelta(days=365)
@@ -229,8 +229,7 @@ def _start_engine(settings: Settings, standing: InForce, *, repairing: bool) -> 
     bundle, vectors = standing.draft.bundle, standing.draft.vectors()
     if settings.opa_url is None or repairing:
         return start_engine(EmbeddedEngine(bundle), vectors)
-    server = OpaServerEngine(settings.opa_url, bundle, settings.opa_timeout_s, settings.opa_ca_file)
-    return start_engine(server, vectors)
+    return start_engine(opa_engine(settings, settings.opa_url, bundle), vectors)
 
 
 def open_blobs(settings: Settings) -> Blobs:

@@ -56,6 +56,7 @@ class Settings(BaseSettings):
         profile: Treatment profile that recordings are cleansed under.
         opa_url: OPA server that judges instead of the embedded engine.
         opa_ca_file: CA certificates for ``opa_url``.
+        opa_token_file: File whose first line is the token for `opa_url`, which must then serve the guard.
         opa_timeout_s: Longest wait for one decision, in seconds.
         serve_questions_kept_every: One question in so many of allowed reads is kept for simulation; 0 for none.
         inference: Engine that runs detection models: ``openvino`` or ``onnxruntime``.
@@ -117,6 +118,7 @@ class Settings(BaseSettings):
     profile: str = "cn-2026"
     opa_url: str | None = None
     opa_ca_file: Path | None = None
+    opa_token_file: Path | None = None
     opa_timeout_s: float = Field(default=2.0, gt=0)
     serve_questions_kept_every: int = Field(default=64, ge=0)
     inference: Literal["openvino", "onnxruntime"] = "openvino"

@@ -139,15 +139,21 @@ def bundle_in(root: Traversable) -> Bundle:
     return bundle_of(files)
 
 
-def write_bundle(bundle: Bundle, directory: Path) -> None:
+def write_bundle(bundle: Bundle, directory: Path, *, guard: str | None = None) -> None:
     """Write a bundle so that ``opa run --server --bundle DIRECTORY`` serves it.
+
+    Args:
+        bundle: What is to be served.
+        directory: Where; a new or empty folder.
+        guard: Module ``system.authz``, by which the server admits requests (``policies.opa_server.guard``).
 
     Raises:
         BundleError: The directory exists and is not empty; old rules left beside new ones would judge too.
     """
     if directory.exists() and any(directory.iterdir()):
         raise BundleError(f"directory is not empty (got {str(directory)!r})")
-    for path, source in bundle.modules().items():
+    guards = {} if guard is None else {"system/authz.rego": guard}
+    for path, source in {**bundle.modules(), **guards}.items():
         target = directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(source, "utf-8")

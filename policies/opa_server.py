@@ -1,6 +1,8 @@
 """The production engine: an Open Policy Agent server that an operator starts with the same bundle."""
 
+import hashlib
 import threading
+from importlib import resources
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -25,17 +27,27 @@ class OpaServerEngine:
         url: ``https://host[:port]``, or ``http://`` on the loopback interface only.
         bundle: The bundle that the server must serve.
         timeout_s: Longest wait for one answer in seconds; there are no retries.
-        ca_file: Certificates to trust for ``https``; None trusts the system's.
+        ca_file: Certificates to trust for ``https``; None trusts the public ones that certifi lists.
+        token: What a guarded server knows this gate by; it must then serve ``guard()``, and no other.
 
     Raises:
         EngineError: The URL is not admissible, the server is unreachable or it serves other policies.
     """
 
-    def __init__(self, url: str, bundle: Bundle, timeout_s: float, ca_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        bundle: Bundle,
+        timeout_s: float,
+        ca_file: Path | None = None,
+        *,
+        token: str | None = None,
+    ) -> None:
         self.name = "opa"
         self.bundle = bundle
         self._where = _checked(url, ca_file)
         self._timeout_s = timeout_s
+        self._token = token
         self._local = threading.local()
         self._closed = False
         self._verify_server()
@@ -57,7 +69,8 @@ class OpaServerEngine:
         """Make sure that the server holds the bundle and nothing else.
 
         1. Its data carries the bundle's digest.
-        2. Its modules are the bundle's modules, byte for byte, none more and none less.
+        2. Its modules are the bundle's modules, byte for byte, none more and none less; where it is asked with a
+           token, the guard as well.
         """
         # 1.
         digest = self._ask("fleetgate_bundle", "digest", {})
@@ -67,7 +80,8 @@ class OpaServerEngine:
             )
         # 2.
         served = sorted(self._modules())
-        expected = sorted(self.bundle.modules().values())
+        guards = [] if self._token is None else [guard()]
+        expected = sorted([*self.bundle.modules().values(), *guards])
         if served != expected:
             strange = len([source for source in served if source not in set(expected)])
             raise EngineError(
@@ -101,19 +115,48 @@ class OpaServerEngine:
             raise EngineError(f"{self.name} is closed")
         if not hasattr(self._local, "client"):
             host, port, tls = self._where
-            self._local.client = OpaClient(host=host, port=port, ssl=tls, retries=0, timeout=self._timeout_s)
+            client = OpaClient(
+                host=host, port=port, ssl=tls, retries=0, timeout=self._timeout_s, token=self._token
+            )
+            # Variables of the environment would replace the CA file and the token, or name a proxy that answers.
+            client._session.trust_env = False  # noqa: SLF001 (the library has no way to say so)
+            self._local.client = client
         return self._local.client
 
 
-def opa_command(directory: Path, address: str, opa: Path = Path("opa")) -> list[str]:
+def guard() -> str:
+    """The module ``system.authz`` that ships with Fleetgate: the gate asks, and nobody writes."""
+    return (resources.files("policies") / "opa" / "authz.rego").read_text("utf-8")
+
+
+def guard_environment(token: str) -> dict[str, str]:
+    """What a guarded server is told of the gate's token: never the token itself."""
+    return {"OPA_GATE_TOKEN_SHA256": hashlib.sha256(token.encode()).hexdigest()}
+
+
+def opa_command(
+    directory: Path,
+    address: str,
+    opa: Path = Path("opa"),
+    *,
+    guarded: bool = False,
+    tls: tuple[Path, Path] | None = None,
+) -> list[str]:
     """Return the command by which an operator serves a bundle written by ``write_bundle``.
 
     Args:
         directory: What ``write_bundle`` wrote.
         address: ``host:port`` to listen on.
         opa: The OPA binary.
+        guarded: Whether the folder holds the guard, so that requests need the gate's token.
+        tls: Certificate chain and private key, both PEM.
     """
-    return [str(opa), "run", "--server", "--disable-telemetry", "--addr", address, "--bundle", str(directory)]
+    command = [str(opa), "run", "--server", "--disable-telemetry", "--addr", address]
+    if tls is not None:
+        command += ["--tls-cert-file", str(tls[0]), "--tls-private-key-file", str(tls[1])]
+    if guarded:
+        command += ["--authentication", "token", "--authorization", "basic"]
+    return [*command, "--bundle", str(directory)]
 
 
 def _checked(url: str, ca_file: Path | None) -> tuple[str, int, str | bool]:

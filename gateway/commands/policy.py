@@ -23,6 +23,7 @@ from policies.bundle import write_bundle
 from policies.drafts import draft_in, packed_files, require_same_questions
 from policies.embedded import EmbeddedEngine
 from policies.errors import BundleError
+from policies.opa_server import guard
 from policies.question import Point
 from policies.trial import try_rule_tests
 
@@ -46,6 +47,10 @@ def policy_export(
         str | None,
         typer.Option(help="Folder of a draft, or `shipped`, instead of the bundle in force."),
     ] = None,
+    guarded: Annotated[
+        bool,
+        typer.Option("--guarded", help="With the module by which the server admits the gate's token only."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write the policy bundle in force, or a draft, for an OPA server."""
@@ -54,7 +59,7 @@ def policy_export(
     else:
         with opened() as gate:
             chosen = gate.bundle.bundle
-    write_bundle(chosen, directory)
+    write_bundle(chosen, directory, guard=guard() if guarded else None)
     report({"directory": str(directory), "digest": chosen.digest}, as_json=as_json)
 
 

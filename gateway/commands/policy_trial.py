@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from gateway.commands.session import EXIT_REFUSED, Json, report, reporting, settings
+from gateway.opa import opa_engine
 from policies.difference import Difference, ParameterChange, difference
 from policies.drafts import Draft, draft_in, require_same_questions, shipped_draft
 from policies.embedded import EmbeddedEngine
-from policies.opa_server import OpaServerEngine
 from policies.trial import Trial, missing_rules, try_rule_tests, try_vectors
 
 Bundle = Annotated[
@@ -48,8 +48,7 @@ def policy_test(
     with EmbeddedEngine(draft.bundle) as engine:
         trials = [try_vectors(draft, engine), try_rule_tests(draft, engine.name)]
     if opa is not None:
-        chosen = settings()
-        server = OpaServerEngine(opa, draft.bundle, chosen.opa_timeout_s, chosen.opa_ca_file)
+        server = opa_engine(settings(), opa, draft.bundle)
         try:
             trials.append(try_vectors(draft, server))
         finally:

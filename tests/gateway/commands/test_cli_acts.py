@@ -57,7 +57,7 @@ ARGUMENTS = {
     "release approve": [RELEASE],
     "release contact-sheet": [RELEASE, "--out", FILE],
     "release dossier": [RELEASE, "--out", FOLDER],
-    "release lineage": [RELEASE],
+    "lineage": [RELEASE],
     "release publish": [RELEASE],
     "release reject": [RELEASE, "--code", "other", "--en", "no"],
     "release request": ["r", "--purpose", "p", "--recipient", "r"],
