@@ -139,6 +139,15 @@ class GatewayClient:
             )
         return self._manifests[release]
 
+    def confirm(self, release: str) -> ReleaseManifest:
+        """Ask the gate anew whether the release may be read now.
+
+        Raises:
+            TamperedReleaseError, RefusedError, UnreachableError: As ``manifest``.
+        """
+        self._manifests.pop(release, None)
+        return self.manifest(release)
+
     @contextmanager
     def open(self, release: str, name: str) -> Iterator[ItemReader]:
         """Stream one item. Its bytes are proved only once the reader came to its end without an error.

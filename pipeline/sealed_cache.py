@@ -127,7 +127,7 @@ class SealedCache:
                 self._fetch(release, item, path)
         with self._opened(item, path) as file:
             os.utime(path)
-            sealed = open_sealed(file, self._key(release), item.sha256)
+            sealed = open_sealed(file, self.key_of(release), item.sha256)
             reader = ItemReader(self._whole(sealed, item, path), item)
             try:
                 yield reader
@@ -143,9 +143,20 @@ class SealedCache:
         with self.open(release, name) as reader:
             return reader.readall()
 
+    def derived(self, release: str) -> "DerivedStore":
+        """What was derived of a release, once the gate said that it may be read now.
+
+        Raises:
+            RefusedError: The gate refuses; what the folder held of the release is gone.
+            TamperedReleaseError, UnreachableError: As ``GatewayClient.manifest``.
+        """
+        with self._wiping(release):
+            self._client.confirm(release)
+        return DerivedStore(self, release)
+
     def wipe(self, release: str) -> None:
         """Make what is kept of a release unreadable, then remove it."""
-        folder = self._of(release)
+        folder = self.folder_of(release)
         with _told(folder):
             if not folder.is_dir():
                 return
@@ -162,15 +173,16 @@ class SealedCache:
                 self.wipe(release)
             raise
 
-    def _of(self, release: str) -> Path:
+    def folder_of(self, release: str) -> Path:
+        """Where copies of a release lie."""
         return self._folder / sha256(release.encode()).hexdigest()[:32]
 
     def _entry(self, release: str, item: ReleaseItem) -> Path:
-        return self._of(release) / f"{item.sha256}{_SEALED}"
+        return self.folder_of(release) / f"{item.sha256}{_SEALED}"
 
-    def _key(self, release: str) -> bytes:
+    def key_of(self, release: str) -> bytes:
         """The key of a release's entries; its salt is made where it is missing, by whoever is first."""
-        path = self._of(release) / _SALT
+        path = self.folder_of(release) / _SALT
         if not path.exists():
             made = path.with_name(f"{secrets.token_hex(8)}{_PARTIAL}")
             made.write_bytes(secrets.token_bytes(KEY_BYTES))
@@ -190,7 +202,7 @@ class SealedCache:
             partial = path.with_name(f"{secrets.token_hex(8)}{_PARTIAL}")
             try:
                 with self._client.open(release, item.name) as reader, partial.open("xb") as file:
-                    writer = SealedWriter(file, self._key(release), item.sha256)
+                    writer = SealedWriter(file, self.key_of(release), item.sha256)
                     while content := reader.read(COPY_BYTES):
                         writer.write(content)
                     writer.finish()
@@ -236,6 +248,54 @@ class SealedCache:
             for path in self._folder.glob(f"*/*{_PARTIAL}"):
                 path.unlink(missing_ok=True)
         fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+
+class DerivedStore:
+    """Small values that were derived of a release, sealed beside its items and wiped with them.
+
+    It is for one run: a new one asks the gate anew.
+    """
+
+    def __init__(self, cache: SealedCache, release: str) -> None:
+        """Of ``SealedCache.derived`` only."""
+        self._cache, self._release = cache, release
+
+    def get(self, name: str) -> bytes | None:
+        """A value that was put before; None where there is none.
+
+        Raises:
+            CacheError: It was altered; it is removed.
+        """
+        path = self._path(name)
+        try:
+            with path.open("rb") as file:
+                return b"".join(open_sealed(file, self._cache.key_of(self._release), name))
+        except FileNotFoundError:
+            return None
+        except BrokenSealError as error:
+            path.unlink(missing_ok=True)
+            raise CacheError(
+                f"sealed value {name!r}: {error}; it is removed, repeat to make it anew"
+            ) from error
+
+    def put(self, name: str, content: bytes) -> None:
+        """Keep a value.
+
+        Raises:
+            CacheError: It cannot be written.
+        """
+        path = self._path(name)
+        with _told(path):
+            path.parent.mkdir(exist_ok=True, mode=0o700)
+            partial = path.with_name(f"{secrets.token_hex(8)}{_PARTIAL}")
+            with partial.open("xb") as file:
+                writer = SealedWriter(file, self._cache.key_of(self._release), name)
+                writer.write(content)
+                writer.finish()
+            partial.replace(path)
+
+    def _path(self, name: str) -> Path:
+        return self._cache.folder_of(self._release) / f"{sha256(name.encode()).hexdigest()}{_SEALED}"
 
 
 @contextmanager

@@ -25,3 +25,15 @@ class UnreadableItemError(PipelineError):
     """A released item is not what its name says."""
 
     reason = "item_unreadable"
+
+
+class OntologyError(PipelineError):
+    """A vocabulary of tags is malformed."""
+
+    reason = "ontology_invalid"
+
+
+class TagFileError(PipelineError):
+    """A file of tags is malformed, or names pictures or tags that are not there."""
+
+    reason = "tag_file_invalid"

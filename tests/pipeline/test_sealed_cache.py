@@ -283,3 +283,47 @@ def test_wrong_arguments_are_named(client: GatewayClient, principal_key: OKPKey,
 def test_an_unknown_item_is_an_error_of_the_caller(cache: SealedCache):
     with pytest.raises(KeyError):
         cache.read(RELEASE, "other.jpg")
+
+
+def test_what_is_derived_is_sealed_beside_the_items_and_wiped_with_them(
+    cache: SealedCache, peer: Any, folder: Path
+):
+    cache.read(RELEASE, IMAGE)
+    derived = cache.derived(RELEASE)
+    assert derived.get("index") is None
+    derived.put("index", b"plain words of an index")
+
+    assert cache.derived(RELEASE).get("index") == b"plain words of an index"
+    assert len(entries(folder)) == 2
+    assert b"plain words" not in b"".join(path.read_bytes() for path in entries(folder))
+
+    peer.keys.clear()
+    with pytest.raises(RefusedError, match="401"):
+        cache.derived(RELEASE)
+    assert len(entries(folder)) == 2  # an unknown key is no end of a grant
+    cache.wipe(RELEASE)
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
+
+
+def test_an_altered_derived_value_is_never_used(cache: SealedCache, folder: Path):
+    derived = cache.derived(RELEASE)
+    derived.put("index", b"one")
+    derived.put("other", b"two")
+    one, other = entries(folder)
+    one.write_bytes(other.read_bytes())
+
+    results = []
+    for name in ("index", "other"):
+        try:
+            results.append(derived.get(name))
+        except CacheError:
+            results.append(None)
+    assert results.count(None) == 1
+    assert len(entries(folder)) == 1
+
+
+def test_the_gate_is_asked_anew_before_derived_values_are_used(cache: SealedCache, peer: Any):
+    cache.derived(RELEASE)
+    before = len(peer.requests)
+    cache.derived(RELEASE)
+    assert len(peer.requests) == before + 1

@@ -1,0 +1,72 @@
+"""The pictures of a release, looked at one by one and tagged."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from pipeline.manifest import ReleaseItem
+from pipeline.mining.descriptors import LOOK_VERSION, Look, look_at, look_from_json, look_to_json
+from pipeline.mining.load import ReleaseSource
+from pipeline.mining.tags import Tag, event_tags, picture_tags
+from pipeline.mining.triggers import Event
+from pipeline.sealed_cache import DerivedStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture of a release.
+
+    Attributes:
+        item: As the manifest has it.
+        look: What it looks like.
+        tags: What is said about it.
+    """
+
+    item: ReleaseItem
+    look: Look
+    tags: tuple[Tag, ...]
+
+
+def look_over(
+    source: ReleaseSource,
+    release: str,
+    *,
+    events: Iterable[Event] = (),
+    said: Callable[[ReleaseItem], tuple[Tag, ...]] = lambda _: (),
+    looked: DerivedStore | None = None,
+    progress: Callable[[ReleaseItem, int, int], None] = lambda *_: None,
+) -> Mapping[str, Picture]:
+    """Look at every picture of a release, one in memory at a time.
+
+    Args:
+        source: Where items are read.
+        release: Id of the release.
+        events: What triggers found in it.
+        said: Tags of people.
+        looked: Where looks are kept, so that a run that broke off goes on, and another needs no picture at all.
+        progress: Called before each picture with its number from 1 and how many there are.
+
+    Raises:
+        UnreadableItemError: An item of a picture's media type is none.
+        PipelineError: The gate refuses, or what arrives is not what was signed.
+    """
+    happened = tuple(events)
+    items = [item for item in source.manifest(release).items if item.media_type.startswith("image/")]
+    found = {}
+    for number, item in enumerate(items, start=1):
+        progress(item, number, len(items))
+        look = _look(source, release, item, looked)
+        tags = (*said(item), *event_tags(item, happened), *picture_tags(look))
+        found[item.name] = Picture(item=item, look=look, tags=tags)
+    return found
+
+
+def _look(source: ReleaseSource, release: str, item: ReleaseItem, looked: DerivedStore | None) -> Look:
+    key = f"look {LOOK_VERSION} {item.sha256} {item.mask.sha256 if item.mask else 'without mask'}"
+    known = looked.get(key) if looked else None
+    if known is not None:
+        return look_from_json(known)
+    mask = source.read(release, item.mask.name) if item.mask else None
+    look = look_at(source.read(release, item.name), mask, item=item.name)
+    if looked:
+        looked.put(key, look_to_json(look))
+    return look
