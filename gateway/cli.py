@@ -25,7 +25,7 @@ from gateway.commands import (
     setup,
     witness,
 )
-from pipeline.commands import fetch, mine_app
+from pipeline.commands import fetch, mine_app, simulate_app
 
 app = typer.Typer(
     name="fleetgate",
@@ -65,6 +65,7 @@ app.add_typer(retention.app, name="retention")
 app.add_typer(witness.app, name="witness")
 app.command("fetch")(fetch)
 app.add_typer(mine_app, name="mine")
+app.add_typer(simulate_app, name="simulate")
 
 
 def main() -> None:

@@ -43,3 +43,9 @@ class SettingsError(SimulationError):
     """Settings of a method contradict one another or the scenario."""
 
     reason = "settings_impossible"
+
+
+class OutputError(SimulationError):
+    """A file of results cannot be written."""
+
+    reason = "output_unwritable"

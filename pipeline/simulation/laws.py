@@ -21,23 +21,18 @@ class Family:
 
     parameters: tuple[str, ...]
     law: Callable[..., Any]
-    factory: Callable[[], Any]
 
 
 FAMILIES: Final[Mapping[str, Family]] = {
-    "normal": Family(parameters=("mean", "deviation"), law=ot.Normal, factory=ot.NormalFactory),
-    "lognormal": Family(
-        parameters=("log_mean", "log_deviation", "shift"), law=ot.LogNormal, factory=ot.LogNormalFactory
-    ),
-    "uniform": Family(parameters=("from", "to"), law=ot.Uniform, factory=ot.UniformFactory),
-    "exponential": Family(parameters=("rate", "shift"), law=ot.Exponential, factory=ot.ExponentialFactory),
-    "gamma": Family(parameters=("shape", "rate", "shift"), law=ot.Gamma, factory=ot.GammaFactory),
-    "weibull": Family(
-        parameters=("scale", "shape", "shift"), law=ot.WeibullMin, factory=ot.WeibullMinFactory
-    ),
-    "gumbel": Family(parameters=("scale", "mode"), law=ot.Gumbel, factory=ot.GumbelFactory),
-    "logistic": Family(parameters=("mean", "scale"), law=ot.Logistic, factory=ot.LogisticFactory),
-    "beta": Family(parameters=("alpha", "beta", "from", "to"), law=ot.Beta, factory=ot.BetaFactory),
+    "normal": Family(parameters=("mean", "deviation"), law=ot.Normal),
+    "lognormal": Family(parameters=("log_mean", "log_deviation", "shift"), law=ot.LogNormal),
+    "uniform": Family(parameters=("from", "to"), law=ot.Uniform),
+    "exponential": Family(parameters=("rate", "shift"), law=ot.Exponential),
+    "gamma": Family(parameters=("shape", "rate", "shift"), law=ot.Gamma),
+    "weibull": Family(parameters=("scale", "shape", "shift"), law=ot.WeibullMin),
+    "gumbel": Family(parameters=("scale", "mode"), law=ot.Gumbel),
+    "logistic": Family(parameters=("mean", "scale"), law=ot.Logistic),
+    "beta": Family(parameters=("alpha", "beta", "from", "to"), law=ot.Beta),
 }
 
 

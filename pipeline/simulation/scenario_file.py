@@ -1,6 +1,5 @@
 """Scenario files: YAML read strictly, every complaint with the place it is about, and written back."""
 
-import math
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +9,7 @@ import yaml
 
 from pipeline.simulation.errors import ScenarioError
 from pipeline.simulation.laws import FAMILIES, JointLaw
+from pipeline.simulation.reading_yaml import load, mapping, number, text
 from pipeline.simulation.scenario import FailRule, Fails, Input, Kpi, LogicalScenario
 
 FORMAT: Final = "fleetgate-scenario/1"
@@ -33,40 +33,36 @@ def read_scenario(path: Path) -> LogicalScenario:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise ScenarioError(f"{path.name} has {size} bytes (expected at most {MAX_BYTES})")
-        text = path.read_text(encoding="utf-8")
+        source = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ScenarioError(f"{path.name} cannot be read as text: {error}") from error
-    return parse_scenario(text)
+    return parse_scenario(source)
 
 
-def parse_scenario(text: str) -> LogicalScenario:
+def parse_scenario(source: str) -> LogicalScenario:
     """Read a scenario from YAML and make sure that its laws exist.
 
     Raises:
         ScenarioError: It says something that cannot be run.
     """
-    try:
-        stated = yaml.load(text, Loader=_NoDuplicates)  # noqa: S506 - a SafeLoader that refuses repeated keys
-    except yaml.YAMLError as error:
-        raise ScenarioError(f"no YAML: {error}") from error
-    root = _mapping(stated, "scenario", _ALLOWED, _REQUIRED)
+    root = mapping(load(source), "scenario", _ALLOWED, _REQUIRED)
     if root["format"] != FORMAT:
         raise ScenarioError(f"format (got {root['format']!r}, expected {FORMAT!r})")
     inputs = tuple(
-        _input(str(name), each) for name, each in _mapping(root["inputs"], "inputs", None, set()).items()
+        _input(str(name), each) for name, each in mapping(root["inputs"], "inputs", None, set()).items()
     )
     if not inputs:
         raise ScenarioError("inputs (got none, expected at least one)")
     scenario = LogicalScenario(
-        name=_text(root["name"], "name"),
+        name=text(root["name"], "name"),
         inputs=inputs,
         spearman=_spearman(root.get("dependence"), [each.name for each in inputs]),
         constants={
-            str(name): _number(value, f"constants.{name}")
-            for name, value in _mapping(root.get("constants", {}), "constants", None, set()).items()
+            str(name): number(value, f"constants.{name}")
+            for name, value in mapping(root.get("constants", {}), "constants", None, set()).items()
         },
         fail=_fail(root["fail"]),
-        back_end=dict(_mapping(root["back_end"], "back_end", None, {"kind"})),
+        back_end=dict(mapping(root["back_end"], "back_end", None, {"kind"})),
         sources=_sources(root.get("sources", [])),
     )
     JointLaw(scenario.inputs, scenario.spearman)
@@ -106,71 +102,28 @@ def write_scenario(scenario: LogicalScenario) -> str:
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
 
 
-class _NoDuplicates(yaml.SafeLoader):
-    """Refuses a key that is given twice, of which YAML would silently keep the last."""
-
-
-def _unique(loader: _NoDuplicates, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if not isinstance(key, str):
-            raise ScenarioError(f"line {key_node.start_mark.line + 1}: key {key!r} (expected text)")
-        if key in seen:
-            raise ScenarioError(f"line {key_node.start_mark.line + 1}: {key!r} is given twice")
-        seen.add(key)
-    return loader.construct_mapping(node, deep=True)
-
-
-_NoDuplicates.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique)
-
-
-def _mapping(value: Any, where: str, allowed: set[str] | None, required: set[str]) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ScenarioError(f"{where} (got {type(value).__name__}, expected a mapping)")
-    if missing := sorted(required - value.keys()):
-        raise ScenarioError(f"{where} lacks {', '.join(missing)}")
-    if allowed is not None and (unknown := sorted(value.keys() - allowed)):
-        raise ScenarioError(
-            f"{where} has unknown {', '.join(unknown)} (expected only {', '.join(sorted(allowed))})"
-        )
-    return value
-
-
-def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ScenarioError(f"{where} (got {value!r}, expected a finite number)")
-    return float(value)
-
-
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ScenarioError(f"{where} (got {value!r}, expected text)")
-    return value
-
-
 def _input(name: str, stated: Any) -> Input:
     where = f"inputs.{name}"
-    entry = _mapping(stated, where, {"unit", "bounds", "law"}, {"unit", "bounds", "law"})
+    entry = mapping(stated, where, {"unit", "bounds", "law"}, {"unit", "bounds", "law"})
     bounds = entry["bounds"]
     if not isinstance(bounds, list) or len(bounds) != 2:  # noqa: PLR2004 - said in the message
         raise ScenarioError(f"{where}.bounds (got {bounds!r}, expected [least, greatest])")
-    lower, upper = (_number(each, f"{where}.bounds") for each in bounds)
+    lower, upper = (number(each, f"{where}.bounds") for each in bounds)
     if not lower < upper:
         raise ScenarioError(f"{where}.bounds (got {bounds!r}, expected the least first)")
-    law = _mapping(entry["law"], f"{where}.law", set(FAMILIES), set())
+    law = mapping(entry["law"], f"{where}.law", set(FAMILIES), set())
     if len(law) != 1:
         raise ScenarioError(f"{where}.law (got {len(law)} laws, expected one of {', '.join(FAMILIES)})")
     ((family, stated_law),) = law.items()
     wanted = set(FAMILIES[family].parameters)
-    parameters = _mapping(stated_law, f"{where}.law.{family}", wanted, wanted)
+    parameters = mapping(stated_law, f"{where}.law.{family}", wanted, wanted)
     return Input(
         name=name,
-        unit=_text(entry["unit"], f"{where}.unit"),
+        unit=text(entry["unit"], f"{where}.unit"),
         lower=lower,
         upper=upper,
         family=family,
-        law={key: _number(value, f"{where}.law.{family}.{key}") for key, value in parameters.items()},
+        law={key: number(value, f"{where}.law.{family}.{key}") for key, value in parameters.items()},
     )
 
 
@@ -178,7 +131,7 @@ def _spearman(stated: Any, names: list[str]) -> tuple[tuple[float, ...], ...] | 
     if stated is None:
         return None
     key = "normal_copula_spearman"
-    pairs = _mapping(stated, "dependence", {key}, {key})[key]
+    pairs = mapping(stated, "dependence", {key}, {key})[key]
     if not isinstance(pairs, list):
         raise ScenarioError(
             f"dependence.{key} (got {pairs!r}, expected a list of [input, input, correlation])"
@@ -198,7 +151,7 @@ def _spearman(stated: Any, names: list[str]) -> tuple[tuple[float, ...], ...] | 
         if len(pair) == 1 or pair in seen:
             raise ScenarioError(f"dependence.{key}: {each!r} (expected two different inputs, each pair once)")
         seen.add(pair)
-        correlation = _number(value, f"dependence.{key}.{first}.{second}")
+        correlation = number(value, f"dependence.{key}.{first}.{second}")
         if not -1.0 < correlation < 1.0:
             raise ScenarioError(f"dependence.{key}: {each!r} (expected a correlation between -1 and 1)")
         i, j = names.index(first), names.index(second)
@@ -207,19 +160,19 @@ def _spearman(stated: Any, names: list[str]) -> tuple[tuple[float, ...], ...] | 
 
 
 def _fail(stated: Any) -> FailRule:
-    entry = _mapping(stated, "fail", {"kpi", *Fails}, {"kpi"})
+    entry = mapping(stated, "fail", {"kpi", *Fails}, {"kpi"})
     kpi = entry["kpi"]
     if kpi not in set(Kpi):
         raise ScenarioError(f"fail.kpi (got {kpi!r}, expected one of {', '.join(Kpi)})")
     sides = [side for side in Fails if side in entry]
     if len(sides) != 1:
         raise ScenarioError("fail (expected exactly one of at_most and at_least)")
-    return FailRule(kpi=Kpi(kpi), fails=sides[0], threshold=_number(entry[sides[0]], f"fail.{sides[0]}"))
+    return FailRule(kpi=Kpi(kpi), fails=sides[0], threshold=number(entry[sides[0]], f"fail.{sides[0]}"))
 
 
 def _sources(stated: Any) -> tuple[Mapping[str, str], ...]:
     if not isinstance(stated, list):
         raise ScenarioError(f"sources (got {stated!r}, expected a list of releases)")
     wanted = {"release", "digest"}
-    entries = (_mapping(each, f"sources[{i}]", wanted, wanted) for i, each in enumerate(stated))
-    return tuple({k: _text(v, f"sources.{k}") for k, v in each.items()} for each in entries)
+    entries = (mapping(each, f"sources[{i}]", wanted, wanted) for i, each in enumerate(stated))
+    return tuple({k: text(v, f"sources.{k}") for k, v in each.items()} for each in entries)

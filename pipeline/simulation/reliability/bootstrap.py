@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy.special import logsumexp  # type: ignore[import-untyped]
 
 from pipeline.simulation.backend import Floats
 from pipeline.simulation.errors import FitError, ScenarioError, SettingsError
@@ -39,8 +38,8 @@ class Band:
 
     @property
     def factor(self) -> float:
-        """Upper end over lower end."""
-        return self.high / self.low
+        """Upper end over lower end; infinite where the lower end is 0."""
+        return self.high / self.low if self.low > 0.0 else float("inf")
 
 
 def bootstrap_band(
@@ -88,9 +87,10 @@ def bootstrap_band(
             unfitted += 1
             continue
         moved = log_weights + new.log_density(physical) - before
-        total = float(logsumexp(moved))
-        thin += float(np.exp(2.0 * total - logsumexp(2.0 * moved))) < LEAST_EFFECTIVE
-        probabilities.append(float(np.exp(total)))
+        weights = np.exp(moved)
+        squares = float((weights**2).sum())
+        thin += squares == 0.0 or float(weights.sum()) ** 2 / squares < LEAST_EFFECTIVE
+        probabilities.append(float(weights.sum()))
     if len(probabilities) < 0.8 * replicates:
         raise SettingsError(
             f"{unfitted} of {replicates} replicates could not be fitted (expected at most a fifth)"

@@ -1,0 +1,234 @@
+"""What the commands do: files in, files out, and a record of what each result rests on."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from filelock import FileLock, Timeout
+
+from pipeline.simulation.back_ends import open_back_end
+from pipeline.simulation.backend import Floats
+from pipeline.simulation.cut_in_events import cut_ins
+from pipeline.simulation.errors import OutputError, RunFolderError, SettingsError, TracksError
+from pipeline.simulation.fitting import Fit, fit
+from pipeline.simulation.limit_state import LimitState
+from pipeline.simulation.recorded import RecordedRuns
+from pipeline.simulation.reliability.bootstrap import Band, bootstrap_band
+from pipeline.simulation.reliability.estimate import Settings, estimate
+from pipeline.simulation.reliability.study import Study, StudySettings, study
+from pipeline.simulation.scenario import LogicalScenario
+from pipeline.simulation.scenario_file import read_scenario, write_scenario
+from pipeline.simulation.sensitivity import Held, Influence, bulk, hold_each
+from pipeline.simulation.tracks import read_tracks
+
+STUDY_FILE: Final = "study.json"
+BATCH: Final = 250
+
+Told = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestsOn:
+    """What a result rests on: enough to repeat it.
+
+    Attributes:
+        scenario: Name of the scenario.
+        scenario_sha256: Digest of its canonical file.
+        back_end: Identity of the simulator.
+        sources: Releases that its laws were fitted on.
+        version: Version of Fleetgate.
+        seed: Seed.
+    """
+
+    scenario: str
+    scenario_sha256: str
+    back_end: str
+    sources: tuple[Mapping[str, str], ...]
+    version: str
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A scenario ready to run, its answers kept in a folder."""
+
+    limit_state: LimitState
+    rests_on: RestsOn
+    runs: RecordedRuns
+
+
+def extract(tracks: Path, out: Path, ego: str) -> int:
+    """Write the cut-ins of a table of tracks; how many there are.
+
+    Raises:
+        TracksError: The table is unusable or holds no cut-in.
+        OutputError: The file cannot be written.
+    """
+    found = cut_ins(read_tracks(tracks), ego)
+    _write_table(found, out)
+    return found.height
+
+
+def read_events(path: Path) -> dict[str, Floats]:
+    """Columns of numbers of a table of events.
+
+    Raises:
+        TracksError: It is no such table, or holds no event.
+    """
+    table = read_tracks(path)
+    if table.is_empty():
+        raise TracksError(f"{path.name} holds no events")
+    return {
+        name: table[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        for name in table.columns
+        if table.schema[name].is_numeric()
+    }
+
+
+def fit_scenario(
+    template: Path, events: Path, out: Path, sources: Sequence[Mapping[str, str]], seed: int
+) -> Fit:
+    """Fit a template on events and write the scenario.
+
+    Raises:
+        ScenarioError: The template is none.
+        TracksError: The events are none.
+        FitError: They carry no laws.
+        OutputError: The file cannot be written.
+    """
+    fitted = fit(read_scenario(template), read_events(events), seed)
+    scenario = _with_sources(fitted.scenario, sources)
+    try:
+        out.write_text(write_scenario(scenario), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written: {error.strerror}") from error
+    return fitted
+
+
+@contextmanager
+def opened(scenario: Path, folder: Path, *, seed: int, run_command: bool) -> Iterator[Opened]:
+    """Open a scenario with a folder of its own for its answers; one process at a time.
+
+    Raises:
+        ScenarioError: The scenario cannot be run.
+        RunFolderError: The folder belongs to another scenario, cannot be used, or is in use.
+    """
+    read = read_scenario(scenario)
+    back_end = open_back_end(read.back_end, run_command=run_command)
+    runs = RecordedRuns(back_end, folder / "runs", batch=BATCH)
+    rests_on = RestsOn(
+        scenario=read.name,
+        scenario_sha256=sha256(write_scenario(read).encode()).hexdigest(),
+        back_end=back_end.digest,
+        sources=read.sources,
+        version=version("fleetgate"),
+        seed=seed,
+    )
+    lock = FileLock(folder / "lock")
+    try:
+        with lock.acquire(blocking=False):
+            _require_own(folder, rests_on)
+            yield Opened(limit_state=LimitState(read, runs), rests_on=rests_on, runs=runs)
+    except Timeout as error:
+        raise RunFolderError(f"{folder} is in use by another process") from error
+
+
+def reliability(
+    opened_: Opened, *, runs: int, events: Mapping[str, Floats] | None, replicates: int, told: Told
+) -> tuple[Study, Band | None]:
+    """A study, and the band of its fitted laws where the events are given and a probability may be stated.
+
+    Raises:
+        SimulationError: Whatever stops it; answers so far are kept.
+    """
+    settings = StudySettings(each=Settings(runs=runs))
+    result = study(opened_.limit_state, settings, opened_.rests_on.seed, told)
+    if events is None or result.judgement.probability is None:
+        return result, None
+    scenario = opened_.limit_state.scenario
+    observed = {each.name: events[each.name] for each in scenario.inputs if each.name in events}
+    if not observed:
+        raise SettingsError("the events hold none of the scenario's inputs")
+    band = bootstrap_band(
+        scenario,
+        opened_.limit_state.law,
+        observed,
+        result.estimates,
+        replicates=replicates,
+        seed=opened_.rests_on.seed,
+    )
+    return result, band
+
+
+def sensitivity(opened_: Opened, *, runs: int, told: Told) -> tuple[tuple[Influence, ...], tuple[Held, ...]]:
+    """Influence in the bulk, and the probability with each input held.
+
+    Raises:
+        SimulationError: Whatever stops it; answers so far are kept.
+    """
+    state, seed = opened_.limit_state, opened_.rests_on.seed
+    influences = bulk(state, trajectories=40, base=512, seed=seed)
+    told("bulk", state.runs)
+    settings = Settings(runs=runs)
+    free = estimate(state, settings, seed)
+    told("all inputs free", state.runs)
+    return influences, hold_each(state, free, settings, seed + 1, told)
+
+
+def sample(opened_: Opened, out: Path, *, runs: int) -> int:
+    """Write concrete scenarios drawn from the laws, their figures of merit and whether they fail; how many do.
+
+    Raises:
+        SimulationError: Whatever stops it; answers so far are kept.
+    """
+    state = opened_.limit_state
+    points = np.random.default_rng(opened_.rests_on.seed).standard_normal((runs, state.dimension))
+    done = state.run(state.law.to_physical(points))
+    columns = {each.name: done.physical[:, i] for i, each in enumerate(state.law.inputs)}
+    figures = {name: getattr(done.outcomes, name) for name in ("min_gap", "min_ttc", "impact_speed")}
+    _write_table(pl.DataFrame({**columns, **figures, "failed": done.failed}), out)
+    return int(done.failed.sum())
+
+
+def _write_table(table: pl.DataFrame, out: Path) -> None:
+    try:
+        table.write_csv(out)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise OutputError(f"{out} cannot be written: {error}") from error
+
+
+def _with_sources(scenario: LogicalScenario, sources: Sequence[Mapping[str, str]]) -> LogicalScenario:
+    return replace(scenario, sources=tuple(sources)) if sources else scenario
+
+
+def _require_own(folder: Path, rests_on: RestsOn) -> None:
+    """Claim a fresh folder, or make sure that it is this scenario's: its file names what it was made for."""
+    path = folder / STUDY_FILE
+    mine = {"scenario_sha256": rests_on.scenario_sha256, "back_end": rests_on.back_end}
+    if path.exists():
+        try:
+            stated: Any = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"{path} cannot be read: {error}") from error
+        if stated != mine:
+            raise RunFolderError(f"{folder} belongs to another scenario or simulator (give another folder)")
+        return
+    with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".part", delete=False, encoding="utf-8") as file:
+        json.dump(mine, file)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(file.name).rename(path)
+
+
+def as_document(value: Any) -> Any:
+    """Dataclasses and arrays as what JSON can hold."""
+    return json.loads(json.dumps(asdict(value), default=lambda each: np.asarray(each).tolist()))
