@@ -18,7 +18,7 @@ from audit.tiles import archive_tiles
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
 from gateway.flow.acts import intended
 from gateway.flow.gate import Gate
-from gateway.flow.law import raw_retention_days
+from gateway.flow.law import is_unverified, parameter, raw_retention_days
 from gateway.people.permission import permit
 from gateway.people.registry import Actor
 
@@ -246,7 +246,8 @@ def bundle(
 
 def _document(gate: Gate, question: Question) -> bytes:
     answer = _answered(gate, question, since=None, until=None)
-    return json.dumps(_as_document(answer), ensure_ascii=False, indent=1).encode()
+    document = _as_document(answer, _term(gate, question))
+    return json.dumps(document, ensure_ascii=False, indent=1).encode()
 
 
 def _answered(gate: Gate, question: Question, *, since: datetime | None, until: datetime | None) -> Answer:
@@ -261,9 +262,18 @@ def _answered(gate: Gate, question: Question, *, since: datetime | None, until: 
         )
 
 
-def _as_document(answer: Answer) -> dict[str, Any]:
+def _term(gate: Gate, question: Question) -> dict[str, Any] | None:
+    """The dated number that an answer rests on, with its source and whether nobody confirmed it."""
+    if question is not Question.RETENTION:
+        return None
+    told = parameter(gate, "retention", "raw_days", gate.clock().date())
+    return {**told, "unverified": is_unverified(gate, "retention", "raw_days")}
+
+
+def _as_document(answer: Answer, term: dict[str, Any] | None) -> dict[str, Any]:
     title_zh, title_en = TITLES[answer.question]
     return {
+        **({"term": term} if term else {}),
         "question": answer.question.value,
         "title": {"zh": title_zh, "en": title_en},
         "rows": list(answer.rows),
@@ -293,10 +303,13 @@ def ask(
             EventType.AUDIT_LEDGER_QUERY, actor=auditor.id, object_id="ledger", digests=auditor.digests
         )
         with gate.ledger.intent(event) as intent:
-            answer = _answered(gate, question, since=since, until=until)
+            answer, term = _answered(gate, question, since=since, until=until), _term(gate, question)
             intent.complete(facts={"question": question.value, "rows": len(answer.rows)})
     title_zh, title_en = TITLES[question]
     lines = [f"{title_zh} / {title_en} ({answer.size} entries)"]
+    if term is not None:
+        mark = ", 未核实 / unverified" if term["unverified"] else ""
+        lines.append(f"期限 / term {term['value']} {term['unit']} ({term['source']}{mark})")
     lines += ["  ".join(f"{name}={value}" for name, value in row.items()) for row in answer.rows]
     lines += [f"finding: {finding}" for finding in answer.findings]
-    report(_as_document(answer), as_json=as_json, line="\n".join(lines))
+    report(_as_document(answer, term), as_json=as_json, line="\n".join(lines))

@@ -205,6 +205,10 @@ def test_auditor_asks_what_regulators_ask(furnished, released, question):
         assert row["releases"] == [released["release"]]
         assert row["area_m2"] > 0
         assert answer["findings"] == []
+    # The term rests on a number that no primary text confirmed, and says so.
+    term = answer.get("term", {})
+    expected = (14, "m", True) if question == "retention" else (None, None, None)
+    assert (term.get("value"), term.get("confidence"), term.get("unverified")) == expected
     entry = furnished.entries()[-1].event
     assert (entry.type.value, entry.facts["question"]) == ("audit:ledger:query", question)
 
