@@ -156,11 +156,18 @@ def closure(requirements: Iterable[Requirement]) -> Iterator[metadata.Distributi
 
 
 def licence_of(distribution: metadata.Distribution) -> str:
-    """The licence that a distribution states: expression, classifiers, or the first line of its text."""
+    """The licence that a distribution states: expression, classifiers, the first line of its text or its file."""
     stated = distribution.metadata
     classifiers = [c for c in stated.get_all("Classifier") or () if c.startswith("License ::")]
     first_line = (stated.get("License") or "").strip().partition("\n")[0]
-    return str(stated.get("License-Expression") or " / ".join(classifiers) or first_line)
+    said = stated.get("License-Expression") or " / ".join(classifiers) or first_line
+    return str(said or " / ".join(first_lines_of_licence_files(distribution)))
+
+
+def first_lines_of_licence_files(distribution: metadata.Distribution) -> list[str]:
+    stated = set(distribution.metadata.get_all("License-File") or ())
+    files = [file for file in distribution.files or () if file.name in stated and ".dist-info" in str(file)]
+    return [file.read_text(encoding="utf-8").strip().partition("\n")[0] for file in files]
 
 
 def objection(name: str, licence: str) -> str | None:

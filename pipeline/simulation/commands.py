@@ -122,6 +122,9 @@ def reliability(
             help="The events that the laws were fitted on, to tell how far they move the probability."
         ),
     ] = None,
+    design_points: Annotated[
+        Path | None, typer.Option(help="CSV file to write for the likeliest failures, to `export` them.")
+    ] = None,
     replicates: Annotated[int, typer.Option(min=20, help="How often the events are drawn anew.")] = 200,
     seed: Seed = 1,
     run_command: RunCommand = False,  # noqa: FBT002 - a command-line flag
@@ -145,6 +148,8 @@ def reliability(
             study, band = tasks.reliability(
                 opened, runs=runs, events=observed, replicates=replicates, told=told
             )
+        if design_points is not None:
+            tasks.write_design_points(opened, study, design_points)
         document = answers.study_document(opened, study, band)
         _say(document, answers.study_lines(study, band), as_json=as_json)
     if document["verdict"] == "not_converged":
@@ -173,6 +178,30 @@ def sensitivity(
             influences, held = tasks.sensitivity(opened, runs=runs, told=told)
         document = answers.sensitivity_document(opened, influences, held)
         _say(document, answers.sensitivity_lines(influences, held), as_json=as_json)
+
+
+@app.command()
+def export(
+    scenario: Scenario,
+    concrete: Annotated[
+        Path,
+        typer.Option(help="Table of concrete scenarios, of `sample` or of `reliability --design-points`."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the files; it is made where it is missing.")],
+    failed_only: Annotated[bool, typer.Option("--failed-only", help="Only those that failed.")] = False,  # noqa: FBT002 - a command-line flag
+    most: Annotated[int, typer.Option(min=1, help="Most scenarios to write.")] = 100,
+    as_json: AsJson = False,  # noqa: FBT002 - a command-line flag
+) -> None:
+    """Write concrete cut-ins as ASAM OpenSCENARIO XML 1.2, each with its road as OpenDRIVE 1.5.
+
+    Exit status: 0 written, 1 there is nothing to write or it cannot be written, 2 wrong usage.
+    """
+    with _reported(as_json=as_json):
+        written = _module("tasks").export_concrete(
+            scenario, concrete, out, failed_only=failed_only, most=most
+        )
+        files = [str(each) for each in written]
+        _say({"scenarios": files}, [f"{out}: {len(files)} scenarios with their roads"], as_json=as_json)
 
 
 def _module(name: str) -> Any:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -17,8 +18,10 @@ from filelock import FileLock, Timeout
 
 from pipeline.simulation.back_ends import open_back_end
 from pipeline.simulation.backend import Floats
+from pipeline.simulation.cut_in import PARAMETERS
 from pipeline.simulation.cut_in_events import cut_ins
-from pipeline.simulation.errors import OutputError, RunFolderError, SettingsError, TracksError
+from pipeline.simulation.errors import OutputError, RunFolderError, ScenarioError, SettingsError, TracksError
+from pipeline.simulation.export import export_cut_in
 from pipeline.simulation.fitting import Fit, fit
 from pipeline.simulation.limit_state import LimitState
 from pipeline.simulation.recorded import RecordedRuns
@@ -197,6 +200,55 @@ def sample(opened_: Opened, out: Path, *, runs: int) -> int:
     figures = {name: getattr(done.outcomes, name) for name in ("min_gap", "min_ttc", "impact_speed")}
     _write_table(pl.DataFrame({**columns, **figures, "failed": done.failed}), out)
     return int(done.failed.sum())
+
+
+def export_concrete(
+    scenario: Path, concrete: Path, folder: Path, *, failed_only: bool, most: int
+) -> tuple[Path, ...]:
+    """Write rows of a table of concrete scenarios as OpenSCENARIO, each with its road; the scenarios' files.
+
+    Raises:
+        ScenarioError: The scenario is none of the cut-in, or a row lacks one of its inputs.
+        TracksError: The table is none, or holds no row to export.
+        OutputError: A file cannot be written.
+    """
+    read = read_scenario(scenario)
+    if read.back_end.get("kind") != "cut_in":
+        raise ScenarioError(f"back_end.kind (got {read.back_end.get('kind')!r}, expected 'cut_in')")
+    table = read_tracks(concrete)
+    columns = {each.name for each in PARAMETERS} & set(table.columns)
+    if missing := sorted({each.name for each in read.inputs} - columns):
+        raise ScenarioError(f"{concrete.name} lacks the inputs {', '.join(missing)}")
+    if failed_only:
+        if table.schema.get("failed") != pl.Boolean:
+            raise TracksError(f"{concrete.name} has no column 'failed' of true and false")
+        table = table.filter(pl.col("failed"))
+    if table.is_empty():
+        raise TracksError(f"{concrete.name} holds no row to export")
+    made_at = datetime.now(UTC)
+    return tuple(
+        export_cut_in(
+            f"cut-in-{number:04}",
+            {**read.constants, **{name: row[name] for name in columns}},
+            folder,
+            made_at,
+        )[0]
+        for number, row in enumerate(table.head(most).iter_rows(named=True), 1)
+    )
+
+
+def write_design_points(opened_: Opened, result: Study, out: Path) -> None:
+    """Write the design points of both seeds as concrete scenarios, nearest to the origin first.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    law = opened_.limit_state.law
+    points = np.concatenate([each.design_points for each in result.estimates])
+    points = points[np.argsort(np.linalg.norm(points, axis=1))]
+    physical = law.to_physical(points) if len(points) else np.empty((0, law.dimension))
+    columns = {each.name: physical[:, i] for i, each in enumerate(law.inputs)}
+    _write_table(pl.DataFrame({**columns, "distance": np.linalg.norm(points, axis=1)}), out)
 
 
 def _write_table(table: pl.DataFrame, out: Path) -> None:

@@ -136,6 +136,25 @@ def test_concrete_scenarios_are_drawn_and_run(scenario: Path, tmp_path: Path):
     assert int(table["failed"].sum()) == result["failed"]
 
 
+def test_likeliest_failures_are_exported_for_other_simulators(scenario: Path, tmp_path: Path):
+    points, out = tmp_path / "points.csv", tmp_path / "export"
+    answer("reliability", scenario, "--dir", tmp_path / "runs", "--design-points", points)
+    table = pl.read_csv(points)
+    assert table["distance"].is_sorted()
+    written = answer("export", scenario, "--concrete", points, "--out", out, "--most", 1)["scenarios"]
+    assert [Path(each).name for each in written] == ["cut-in-0001.xosc"]
+    assert (out / "cut-in-0001.xodr").is_file()
+    assert f'value="{table["braking"][0]}"' in Path(written[0]).read_text(encoding="utf-8")
+    assert answer("export", scenario, "--concrete", points, "--out", out, "--failed-only", status=1)
+    none = tmp_path / "none.csv"
+    table.with_columns(pl.lit(value=False).alias("failed")).write_csv(none)
+    refused = answer("export", scenario, "--concrete", none, "--out", out, "--failed-only", status=1)
+    assert "holds no row to export" in refused["detail"]
+    table.drop("gap").write_csv(none)
+    refused = answer("export", scenario, "--concrete", none, "--out", out, status=1)
+    assert "lacks the inputs gap" in refused["detail"]
+
+
 def test_a_command_runs_only_when_it_is_allowed_to(tmp_path: Path):
     simulator = (
         "import csv, sys; rows = list(csv.DictReader(sys.stdin)); out = csv.writer(sys.stdout);"
