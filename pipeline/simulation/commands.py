@@ -11,6 +11,15 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from pipeline.connecting import (
+    KeyOption,
+    PassphraseOption,
+    PrincipalOption,
+    PurposeOption,
+    ReleaseKeyOption,
+    UrlOption,
+    connect,
+)
 from pipeline.errors import PipelineError
 from pipeline.failing import EXIT_REFUSED, report_failure
 from pipeline.simulation.errors import BackEndError
@@ -178,6 +187,40 @@ def sensitivity(
             influences, held = tasks.sensitivity(opened, runs=runs, told=told)
         document = answers.sensitivity_document(opened, influences, held)
         _say(document, answers.sensitivity_lines(influences, held), as_json=as_json)
+
+
+@app.command()
+def register(
+    scenario: Scenario,
+    url: UrlOption,
+    key: KeyOption,
+    principal: PrincipalOption,
+    purpose: PurposeOption,
+    release_key: ReleaseKeyOption,
+    passphrase_file: PassphraseOption = None,
+    as_json: AsJson = False,  # noqa: FBT002 - a command-line flag
+) -> None:
+    """Register a fitted scenario at the gateway, so that whoever revokes its releases learns of it.
+
+    Its sources must be what the gateway's signed manifests are, and your grants on them live.
+
+    Exit status: 0 registered, 1 refused, unreachable or no fitted scenario, 2 wrong usage.
+    """
+    client, _ = connect(
+        url,
+        key=key,
+        principal=principal,
+        purpose=purpose,
+        release_key=release_key,
+        passphrase_file=passphrase_file,
+    )
+    with _reported(as_json=as_json), client:
+        artefact, releases = _module("tasks").register(client, scenario)
+        _say(
+            {"artefact": artefact, "releases": list(releases)},
+            [f"{artefact}: registered as derived from {', '.join(releases)}"],
+            as_json=as_json,
+        )
 
 
 @app.command()

@@ -16,6 +16,8 @@ import numpy as np
 import polars as pl
 from filelock import FileLock, Timeout
 
+from pipeline.artefacts import ArtefactKind, DerivedArtefact
+from pipeline.client import GatewayClient
 from pipeline.simulation.back_ends import open_back_end
 from pipeline.simulation.backend import Floats
 from pipeline.simulation.cut_in import PARAMETERS
@@ -235,6 +237,37 @@ def export_concrete(
         )[0]
         for number, row in enumerate(table.head(most).iter_rows(named=True), 1)
     )
+
+
+def register(client: GatewayClient, scenario: Path) -> tuple[str, tuple[str, ...]]:
+    """Register a scenario at the gateway as derived from its sources; its id there, and the releases.
+
+    Raises:
+        ScenarioError: The scenario is none, names no source, or a source is not what the gateway's manifest is.
+        RefusedError: The gateway refuses: no live grant on a release, or it is revoked.
+        UnreachableError: It cannot be reached.
+    """
+    read = read_scenario(scenario)
+    if not read.sources:
+        raise ScenarioError("sources (got none, expected the releases that the laws were fitted on)")
+    for each in read.sources:
+        digest = client.manifest(each["release"]).digest
+        if digest != each["digest"]:
+            raise ScenarioError(f"source {each['release']}: digest (got {each['digest']}, expected {digest})")
+    releases = tuple(each["release"] for each in read.sources)
+    artefact = DerivedArtefact(
+        kind=ArtefactKind.SCENARIO,
+        name=read.name,
+        sha256=sha256(scenario.read_bytes()).hexdigest(),
+        code=f"fleetgate {version('fleetgate')}",
+        parameters={
+            "inputs": {each.name: each.family for each in read.inputs},
+            "dependence": "independent" if read.spearman is None else "normal copula",
+            "simulator": str(read.back_end["kind"]),
+        },
+        releases=releases,
+    )
+    return client.register(artefact), releases
 
 
 def write_design_points(opened_: Opened, result: Study, out: Path) -> None:
