@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 from pipeline.mining.signals import Clip, SignalTable, signal_table
 
@@ -131,3 +132,21 @@ def reference_spans(
             spans.append([float(t[row]), float(t[row])])
         last_row = row
     return [(begin, end) for begin, end in spans if end - begin >= duration_s - 1e-6]
+
+
+def scene(seed: int) -> Image.Image:
+    """A street that was never driven: sky, ground, houses, lane marks, in colours of its own."""
+    rng = np.random.default_rng(seed)
+    picture = Image.new("RGB", (640, 400))
+    draw = ImageDraw.Draw(picture)
+    horizon = int(rng.integers(120, 240))
+    colours = [tuple(int(c) for c in rng.integers(30, 226, 3)) for _ in range(14)]
+    draw.rectangle((0, 0, 640, horizon), fill=colours[0])
+    draw.rectangle((0, horizon, 640, 400), fill=colours[1])
+    for colour in colours[2:]:
+        x, y = int(rng.integers(0, 560)), int(rng.integers(20, 320))
+        w, h = int(rng.integers(20, 200)), int(rng.integers(20, 160))
+        shape = draw.ellipse if rng.random() < 0.4 else draw.rectangle
+        shape((x, y, x + w, y + h), fill=colour)
+    noise = rng.normal(0, 4, (400, 640, 3))
+    return Image.fromarray((np.asarray(picture) + noise).clip(0, 255).astype(np.uint8))

@@ -1,18 +1,13 @@
 """``fleetgate mine``: commands over released data. Libraries of the extra ``mining`` are loaded when one runs."""
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from importlib.metadata import version
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from joserfc.jwk import OKPKey
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from pipeline.client import GatewayClient
+from pipeline.artefacts import ArtefactKind
 from pipeline.connecting import (
     JsonOption,
     KeyOption,
@@ -22,18 +17,15 @@ from pipeline.connecting import (
     ReleaseArgument,
     ReleaseKeyOption,
     UrlOption,
-    connect,
 )
-from pipeline.errors import PipelineError
-from pipeline.failing import EXIT_REFUSED, report_failure
-from pipeline.manifest import ReleaseItem, ReleaseManifest
+from pipeline.mining.run import Connecting, Run, connected, content_of, told
 from pipeline.sealed_cache import SealedCache
 
 if TYPE_CHECKING:
-    from pipeline.mining.load import Loaded
+    from pipeline.mining.ontology import Ontology
+    from pipeline.mining.pictures import Picture
     from pipeline.mining.signal_file import CanSignals
     from pipeline.mining.trigger_file import TriggerFile
-    from pipeline.mining.triggers import Event, Mined
 
 app = typer.Typer(help="Find scenes in released data.", no_args_is_help=True)
 
@@ -45,6 +37,20 @@ CacheOption = Annotated[
 ]
 TriggersOption = Annotated[
     Path | None, typer.Option(help="File of triggers (YAML); by default the six that come with Fleetgate.")
+]
+EventsOption = Annotated[
+    bool, typer.Option("--events", help="Look for events in tracks and recordings, and tag pictures by them.")
+]
+TagsOption = Annotated[Path | None, typer.Option(help="File (YAML) of tags that people gave.")]
+OntologyOption = Annotated[
+    Path | None, typer.Option(help="Vocabulary of tags (YAML); by default the one that comes with Fleetgate.")
+]
+RegisterOption = Annotated[
+    str | None,
+    typer.Option(help="Register the result at the gate under this name, so that revocations mark it."),
+]
+ThumbnailsOption = Annotated[
+    bool, typer.Option("--thumbnails", help="With --json: small pictures marked with your id and the time.")
 ]
 
 
@@ -62,10 +68,12 @@ def triggers(
 
     Exit status: 0 the file is valid, 1 it is not, with the member that is wrong, 2 wrong usage.
     """
-    with _told(as_json=as_json), _libraries():
+    with told(as_json=as_json):
+        from pipeline.mining.answers import triggers_answer  # noqa: PLC0415 - an extra
+
         read = _triggers(triggers)
         if as_json:
-            typer.echo(json.dumps(_triggers_as_json(read), ensure_ascii=False))
+            typer.echo(json.dumps(triggers_answer(read), ensure_ascii=False))
             return
         typer.echo(f"version {read.version}, {len(read.triggers)} triggers, sha256 {read.digest}")
         for t in sorted(read.triggers.values(), key=lambda t: -t.priority):
@@ -90,6 +98,7 @@ def events(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
     ] = None,
     dbc: Annotated[Path | None, typer.Option(help="DBC of the CAN frames; needs --signals.")] = None,
     cache: CacheOption = None,
+    register: RegisterOption = None,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - a command-line flag
 ) -> None:
@@ -103,165 +112,175 @@ def events(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
     """
     if (signals is None) is not (dbc is None):
         raise typer.BadParameter("--signals and --dbc come together")
-    client, private = connect(
-        url,
-        key=key,
-        principal=principal,
-        purpose=purpose,
-        release_key=release_key,
-        passphrase_file=passphrase_file,
-    )
-    with _told(as_json=as_json), _libraries(), client:
-        read = _triggers(triggers)
-        mapped = _signals(signals, dbc)
-        loaded, mined, manifest = _mined(
-            client, private, release, cache, read, mapped, tuple(only or ()), quiet=as_json
-        )
-        answer = _events_as_json(manifest, loaded, mined, read, mapped)
-        typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else _shown(answer))
+    connecting = Connecting(url, key, principal, purpose, release_key, passphrase_file)
+    with told(as_json=as_json), connected(connecting, cache, quiet=as_json) as run:
+        from pipeline.mining.answers import events_answer, shown_events  # noqa: PLC0415 - an extra
+        from pipeline.mining.load import load_signals  # noqa: PLC0415 - an extra
+        from pipeline.mining.triggers import find_events  # noqa: PLC0415 - an extra
+
+        read, mapped = _triggers(triggers), _signals(signals, dbc)
+        loaded = load_signals(run.source, release, signals=mapped, progress=run.progress)
+        mined = find_events(loaded.table, read, only=only or ())
+        used = {"triggers": read.digest, "only": sorted(only or ())} | dict(mapped.digests if mapped else {})
+        answer = events_answer(run.client.manifest(release), loaded, mined, used)
+        _print(run, answer, shown_events, ArtefactKind.INDEX, register, as_json=as_json)
 
 
-@contextmanager
-def _told(*, as_json: bool) -> Iterator[None]:
-    try:
-        yield
-    except PipelineError as error:
-        report_failure(error, as_json=as_json)
-        raise typer.Exit(EXIT_REFUSED) from error
+@app.command()
+def pictures(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
+    release: ReleaseArgument,
+    url: UrlOption,
+    key: KeyOption,
+    principal: PrincipalOption,
+    purpose: PurposeOption,
+    release_key: ReleaseKeyOption,
+    events: EventsOption = False,  # noqa: FBT002 - a command-line flag
+    triggers: TriggersOption = None,
+    tags: TagsOption = None,
+    ontology: OntologyOption = None,
+    select: Annotated[
+        int | None, typer.Option(min=1, help="Select so many pictures that cover much, without duplicates.")
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Group of tags, such as weather, whose values share the selection; repeat for more."
+        ),
+    ] = None,
+    cache: CacheOption = None,
+    register: RegisterOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a command-line flag
+) -> None:
+    """Tag the pictures of a release, find near-duplicates among them, and select.
+
+    Tags come from the picture and its mask, from people, and with --events from what happened at its time.
+
+    Exit status: 0 done, also where there are no pictures; 1 refused, unreachable, tampered with, or a file is not
+    valid; 2 wrong usage.
+    """
+    connecting = Connecting(url, key, principal, purpose, release_key, passphrase_file)
+    with told(as_json=as_json), connected(connecting, cache, quiet=as_json) as run:
+        from pipeline.mining.answers import pictures_answer, shown_pictures  # noqa: PLC0415 - an extra
+        from pipeline.mining.duplicates import near_duplicates  # noqa: PLC0415 - an extra
+        from pipeline.mining.selection import by_quota  # noqa: PLC0415 - an extra
+        from pipeline.mining.tags import stratum  # noqa: PLC0415 - an extra
+
+        words = _ontology(ontology)
+        unknown = sorted(set(by or ()) - {tag.partition(":")[0] for tag in words.tags})
+        if unknown:
+            raise typer.BadParameter(f"--by {unknown} (expected groups of the ontology)")
+        found, used = _pictures(run, release, words, tags, triggers, events=events)
+        groups = near_duplicates({name: picture.look for name, picture in found.items()})
+        again = {name for group in groups for name in group.others}
+        kept = {name: picture for name, picture in found.items() if name not in again}
+        selection = None
+        if select is not None:
+            strata = {name: stratum(picture.tags, by or ()) for name, picture in kept.items()}
+            selection = by_quota({n: p.look.descriptor for n, p in kept.items()}, strata, select)
+            used |= {"select": select, "by": list(by or ())}
+        answer = pictures_answer(run.client.manifest(release), found, groups, selection, used)
+        kind = ArtefactKind.INDEX if select is None else ArtefactKind.DATA_SET
+        _print(run, answer, shown_pictures, kind, register, as_json=as_json)
 
 
-@contextmanager
-def _libraries() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise typer.BadParameter(f"{error.name} is not installed: pip install 'fleetgate[mining]'") from error
+@app.command()
+def search(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
+    release: ReleaseArgument,
+    url: UrlOption,
+    key: KeyOption,
+    principal: PrincipalOption,
+    purpose: PurposeOption,
+    release_key: ReleaseKeyOption,
+    text: Annotated[str | None, typer.Option(help="Words in Chinese or English.")] = None,
+    like: Annotated[str | None, typer.Option(help="Name of a picture of the release.")] = None,
+    image: Annotated[Path | None, typer.Option(help="A picture of your own.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many results at most.")] = 10,
+    thumbnails: ThumbnailsOption = False,  # noqa: FBT002 - a command-line flag
+    events: EventsOption = False,  # noqa: FBT002 - a command-line flag
+    triggers: TriggersOption = None,
+    tags: TagsOption = None,
+    ontology: OntologyOption = None,
+    cache: CacheOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a command-line flag
+) -> None:
+    """Find pictures of a release by words or by another picture; the answer says which way it took.
+
+    Exit status: 0 done, also where nothing was found; 1 refused, unreachable, tampered with, or a file is not
+    valid; 2 wrong usage.
+    """
+    if [text, like, image].count(None) != 2:  # noqa: PLR2004 - one of three
+        raise typer.BadParameter("one of --text, --like and --image is needed")
+    if thumbnails and not as_json:
+        raise typer.BadParameter("--thumbnails needs --json")
+    connecting = Connecting(url, key, principal, purpose, release_key, passphrase_file)
+    with told(as_json=as_json), connected(connecting, cache, quiet=as_json) as run:
+        from pipeline.mining.answers import shown_results  # noqa: PLC0415 - an extra
+        from pipeline.mining.asking import ask_like, ask_words, with_thumbnails  # noqa: PLC0415 - an extra
+
+        words = _ontology(ontology)
+        found, _ = _pictures(run, release, words, tags, triggers, events=events)
+        if text is not None:
+            answer = ask_words(found, words, text, count)
+        else:
+            answer = ask_like(found, like, content_of(image) if image else None, count)
+        if thumbnails:
+            with_thumbnails(answer, run.source, release, run.principal)
+        typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else shown_results(answer))
 
 
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise typer.BadParameter(f"{path}: {error.strerror}") from error
+def _print(
+    run: Run,
+    answer: dict[str, Any],
+    shown: Callable[[dict[str, Any]], str],
+    kind: ArtefactKind,
+    register: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    from pipeline.mining.answers import artefact_of  # noqa: PLC0415 - an extra
+
+    if register is not None:
+        artefact = artefact_of(kind, register, answer)
+        answer = answer | {"artefact": run.client.register(artefact), "sha256": artefact.sha256}
+    text = json.dumps(answer, ensure_ascii=False) if as_json else shown(answer)
+    typer.echo(text if as_json or register is None else f"{text}\nregistered as {answer['artefact']}")
 
 
 def _triggers(path: Path | None) -> "TriggerFile":
     from pipeline.mining.trigger_file import read_trigger_file, shipped_triggers  # noqa: PLC0415 - an extra
 
-    return shipped_triggers() if path is None else read_trigger_file(_content(path))
+    return shipped_triggers() if path is None else read_trigger_file(content_of(path))
 
 
 def _signals(path: Path | None, dbc: Path | None) -> "CanSignals | None":
     from pipeline.mining.signal_file import read_signal_file  # noqa: PLC0415 - an extra
 
-    return None if path is None or dbc is None else read_signal_file(_content(path), _content(dbc))
+    return None if path is None or dbc is None else read_signal_file(content_of(path), content_of(dbc))
 
 
-def _mined(
-    client: GatewayClient,
-    private: OKPKey,
+def _ontology(path: Path | None) -> "Ontology":
+    from pipeline.mining.ontology import read_ontology, shipped_ontology  # noqa: PLC0415 - an extra
+
+    return shipped_ontology() if path is None else read_ontology(content_of(path))
+
+
+def _pictures(
+    run: Run,
     release: str,
-    cache: Path | None,
-    triggers: "TriggerFile",
-    signals: "CanSignals | None",
-    only: tuple[str, ...],
+    ontology: "Ontology",
+    tags: Path | None,
+    triggers: Path | None,
     *,
-    quiet: bool,
-) -> "tuple[Loaded, Mined, ReleaseManifest]":
-    from pipeline.mining.load import load_signals  # noqa: PLC0415 - an extra
-    from pipeline.mining.triggers import find_events  # noqa: PLC0415 - an extra
+    events: bool,
+) -> "tuple[dict[str, Picture], dict[str, Any]]":
+    """The pictures of a release with their tags, and what these were made with."""
+    from pipeline.mining.asking import tagged_pictures  # noqa: PLC0415 - an extra
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with ExitStack() as stack:
-        source = stack.enter_context(SealedCache(client, cache, key=private)) if cache else client
-        manifest = source.manifest(release)
-        bar = stack.enter_context(
-            Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True)
-        )
-        task = bar.add_task(release, total=len(manifest.items))
-
-        def show(item: ReleaseItem, number: int, _of: int) -> None:
-            bar.update(task, completed=number - 1, description=item.name)
-
-        loaded = load_signals(source, release, signals=signals, progress=show)
-        return loaded, find_events(loaded.table, triggers, only=only), manifest
-
-
-def _triggers_as_json(read: "TriggerFile") -> dict[str, Any]:
-    return {
-        "version": read.version,
-        "sha256": read.digest,
-        "max_step_s": read.max_step_s,
-        "features": {
-            f.name: {"of": f.of.text, "take": f.take, "over_s": f.over_s} for f in read.features.values()
-        },
-        "triggers": {
-            t.name: {
-                "version": t.version,
-                "priority": t.priority,
-                "title": dict(t.title),
-                "where": t.where.text,
-                "min_duration_s": t.min_duration_s,
-                "merge_gap_s": t.merge_gap_s,
-            }
-            for t in read.triggers.values()
-        },
-    }
-
-
-def _events_as_json(
-    manifest: ReleaseManifest,
-    loaded: "Loaded",
-    mined: "Mined",
-    triggers: "TriggerFile",
-    signals: "CanSignals | None",
-) -> dict[str, Any]:
-    return {
-        "release": manifest.release,
-        "events": [_event(event) for event in mined.events],
-        "coverage": {name: {"rows": c.rows, "absent": list(c.absent)} for name, c in mined.coverage.items()},
-        "rows": mined.rows,
-        "untimed": mined.untimed,
-        "passed_over": dict(loaded.passed_over),
-        "rests_on": {
-            "release": manifest.release,
-            "release_digest": manifest.digest,
-            "items": {
-                each.item.name: {"sha256": each.item.sha256, "rows": each.rows, "sources": dict(each.sources)}
-                for each in loaded.items
-            },
-            "triggers": triggers.digest,
-            **(dict(signals.digests) if signals else {}),
-            "fleetgate": version("fleetgate"),
-        },
-    }
-
-
-def _event(event: "Event") -> dict[str, Any]:
-    return {
-        "trigger": event.trigger,
-        "version": event.version,
-        "priority": event.priority,
-        "item": event.clip.item,
-        "clip": event.clip.number,
-        "begin_s": round(event.begin_s, 6),
-        "end_s": round(event.end_s, 6),
-        "worst_s": round(event.worst_s, 6),
-        "worst": event.worst,
-        "severity": round(event.severity, 4),
-        "rows": event.rows,
-    }
-
-
-def _shown(answer: Mapping[str, Any]) -> str:
-    lines = [
-        f"{e['trigger']:14} {e['severity']:.2f}  {e['begin_s']:9.2f} to {e['end_s']:9.2f} s  "
-        f"clip {e['clip']} of {e['item']}"
-        for e in answer["events"]
-    ]
-    for name, coverage in answer["coverage"].items():
-        absent = f"; absent: {', '.join(coverage['absent'])}" if coverage["absent"] else ""
-        found = sum(e["trigger"] == name for e in answer["events"])
-        lines.append(f"{name}: {found} events in {coverage['rows']} of {answer['rows']} rows{absent}")
-    lines += [f"passed over {name}: {reason}" for name, reason in answer["passed_over"].items()]
-    return "\n".join(lines)
+    read = _triggers(triggers) if events else None
+    said = None if tags is None else content_of(tags)
+    looked = run.source.derived(release) if isinstance(run.source, SealedCache) else None
+    return tagged_pictures(
+        run.source, release, ontology, triggers=read, said=said, looked=looked, progress=run.progress
+    )

@@ -37,3 +37,9 @@ class TagFileError(PipelineError):
     """A file of tags is malformed, or names pictures or tags that are not there."""
 
     reason = "tag_file_invalid"
+
+
+class QuestionError(PipelineError):
+    """A search cannot be made as it was asked for."""
+
+    reason = "question_invalid"

@@ -1,6 +1,7 @@
 """A real gate that serves a real release of made drives: tracks, CAN logs, a recording, pictures."""
 
 import io
+import json
 import math
 import socket
 import threading
@@ -8,18 +9,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import can
 import numpy as np
 import pytest
 import uvicorn
+from PIL import Image
 
 from anonymize.containers.mcap_writer import write_mcap
 from gateway.flow.gate import Gate
 from gateway.flow.recording import ReleaseMode
 from gateway.server import create_app
 from gateway.vehicles.dbc import install_dbc
+from mining_drives import scene
 from pipeline.client import GatewayClient
 from pipeline.mining.signal_file import CanSignals, read_signal_file
 from recorded_drive import drive
@@ -59,6 +63,7 @@ class Served:
     local: str
     offset: str
     container: str
+    pictures: str
 
     def client(self, person: str = "engineer") -> GatewayClient:
         return GatewayClient(
@@ -141,6 +146,35 @@ def recording(seed: int, seconds: int) -> bytes:
     return b"".join(write_mcap(kept, profile="ros2", chunk_bytes=1 << 18))
 
 
+def photographed() -> tuple[dict[str, bytes], dict[str, datetime]]:
+    """A drive north that brakes hard at its fourth second, and pictures of its first clip with their times.
+
+    Two show the same, one is dark.
+    """
+    speeds = np.full(SECONDS * HZ, 12.0)
+    speeds[40:50] -= np.arange(10) * 0.6
+    speeds[50:] = 6.6
+    lat = ORIGIN[0] + 0.2 + np.cumsum(speeds) / HZ / 111_200
+    rows = ["time,lat,lon,speed"]
+    for i, (degrees, speed) in enumerate(zip(lat.tolist(), speeds.tolist(), strict=True)):
+        moment = (START + timedelta(seconds=i / HZ)).isoformat(timespec="milliseconds")
+        rows.append(f"{moment.replace('+00:00', 'Z')},{degrees:.8f},{ORIGIN[1] + 0.1:.8f},{speed:.3f}")
+    first, other = scene(3).resize((320, 200)), scene(4).resize((320, 200))
+    shots = {
+        "cam/0.png": first,
+        "cam/1.png": first.crop((8, 5, 312, 195)).resize((320, 200)),
+        "cam/2.png": other,
+        "cam/3.png": Image.fromarray((np.asarray(scene(5).resize((320, 200))) * 0.12).astype(np.uint8)),
+    }
+    files = {"drive.csv": ("\n".join(rows) + "\n").encode()}
+    for name, picture in shots.items():
+        out = io.BytesIO()
+        picture.save(out, "PNG")
+        files[name] = out.getvalue()
+    times = (1.0, 2.0, 4.5, 10.0)
+    return files, {n: START + timedelta(seconds=t) for n, t in zip(shots, times, strict=True)}
+
+
 @contextmanager
 def serving(gate: Gate) -> Iterator[str]:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -181,8 +215,18 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
                 gate, house, {"drive.mcap": recording(1, 700)}, captured={}, mode=ReleaseMode.OFFSET
             )
             container = released(gate, house, {"drive.mcap": recording(2, 300)}, captured={})
+            shots, captured = photographed()
+            pictures = released(gate, house, shots, captured=captured)
             with serving(gate) as url:
-                yield Served(gate=gate, house=house, url=url, local=local, offset=offset, container=container)
+                yield Served(
+                    gate=gate,
+                    house=house,
+                    url=url,
+                    local=local,
+                    offset=offset,
+                    container=container,
+                    pictures=pictures,
+                )
     time.tzset()
 
 
@@ -202,3 +246,20 @@ def can_signals() -> CanSignals:
 def bus() -> tuple[bytes, bytes]:
     """The file of signals and the DBC of ``served``."""
     return SIGNALS, DBC
+
+
+@pytest.fixture
+def options(served: Served, tmp_path: Path) -> dict[str, str]:
+    key = served.house.people["engineer"].key
+    (tmp_path / "key.pem").write_bytes(key.as_pem(private=True, password="correct horse"))
+    (tmp_path / "passphrase").write_text("correct horse\n")
+    public = served.gate.keystore.signing_key("release").as_dict(private=False)
+    (tmp_path / "release.jwk").write_text(json.dumps(public))
+    return {
+        "--url": served.url,
+        "--key": str(tmp_path / "key.pem"),
+        "--passphrase-file": str(tmp_path / "passphrase"),
+        "--principal": "engineer",
+        "--purpose": PURPOSE,
+        "--release-key": str(tmp_path / "release.jwk"),
+    }

@@ -2,32 +2,17 @@
 
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+import rfc8785
 from click.testing import Result
 from typer.testing import CliRunner
 
 from gateway.cli import app
-from simulators import PURPOSE
-
-
-@pytest.fixture
-def options(served: Any, tmp_path: Path) -> dict[str, str]:
-    key = served.house.people["engineer"].key
-    (tmp_path / "key.pem").write_bytes(key.as_pem(private=True, password="correct horse"))
-    (tmp_path / "passphrase").write_text("correct horse\n")
-    public = served.gate.keystore.signing_key("release").as_dict(private=False)
-    (tmp_path / "release.jwk").write_text(json.dumps(public))
-    return {
-        "--url": served.url,
-        "--key": str(tmp_path / "key.pem"),
-        "--passphrase-file": str(tmp_path / "passphrase"),
-        "--principal": "engineer",
-        "--purpose": PURPOSE,
-        "--release-key": str(tmp_path / "release.jwk"),
-    }
+from gateway.flow.lineage import release_lineage
 
 
 @pytest.fixture
@@ -57,7 +42,8 @@ def test_events_are_printed_with_what_they_rest_on(events: Callable[..., Result]
     for name, item in rests["items"].items():
         assert item["sha256"] == manifest.by_name[name].sha256
     assert set(rests["items"]) | set(answer["passed_over"]) == set(manifest.by_name)
-    assert len(rests["triggers"]) == 64
+    assert len(rests["parameters"]["triggers"]) == 64
+    assert rests["parameters"]["only"] == ["hard_brake", "near_miss"]
     assert rests["fleetgate"]
 
 
@@ -83,7 +69,7 @@ def test_can_logs_are_read_with_their_signals(
     answer = json.loads(result.stdout)
     assert {event["trigger"] for event in answer["events"]} >= {"near_miss", "take_over", "hard_brake"}
     assert answer["passed_over"] == {}
-    assert {"signals", "dbc"} <= answer["rests_on"].keys()
+    assert {"signals", "dbc"} <= answer["rests_on"]["parameters"].keys()
 
 
 def test_a_second_run_uses_the_sealed_copies(events: Callable[..., Result], tmp_path: Path):
@@ -150,3 +136,19 @@ def test_a_missing_library_is_told_with_what_to_install(monkeypatch: pytest.Monk
     result = CliRunner().invoke(app, ["mine", "triggers"])
     assert result.exit_code == 2
     assert "fleetgate[mining]" in result.stderr
+
+
+def test_events_are_registered_with_what_they_rest_on(served: Any, events: Callable[..., Result]):
+    result = events("--json", "--register", "braking of the drive")
+
+    assert result.exit_code == 0, result.output
+    answer = json.loads(result.stdout)
+    digest = answer.pop("sha256")
+    artefact = answer.pop("artefact")
+    assert sha256(rfc8785.dumps(answer)).hexdigest() == digest
+    with served.client() as client:
+        assert not client.standing(artefact).revoked
+        assert served.local in {each.release for each in client.releases()}
+    auditor = served.house.people["auditor"].actor
+    (listed,) = release_lineage(served.gate, served.local, actor=auditor)["artefacts"]
+    assert (listed["artefact"], listed["name"]) == (artefact, "braking of the drive")

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 
+from mining_drives import scene
 from pipeline.manifest import ClipTime, ReleaseItem
 from pipeline.mining.descriptors import Look, distance, look_at
 from pipeline.mining.duplicates import near_duplicates
@@ -18,24 +19,6 @@ from pipeline.mining.selection import by_quota, k_center
 from pipeline.mining.signals import Clip
 from pipeline.mining.tags import Tag, event_tags, picture_tags, read_tag_file, stratum
 from pipeline.mining.triggers import Event
-
-
-def scene(seed: int) -> Image.Image:
-    """A street that was never driven: sky, ground, houses, lane marks, in colours of its own."""
-    rng = np.random.default_rng(seed)
-    picture = Image.new("RGB", (640, 400))
-    draw = ImageDraw.Draw(picture)
-    horizon = int(rng.integers(120, 240))
-    colours = [tuple(int(c) for c in rng.integers(30, 226, 3)) for _ in range(14)]
-    draw.rectangle((0, 0, 640, horizon), fill=colours[0])
-    draw.rectangle((0, horizon, 640, 400), fill=colours[1])
-    for colour in colours[2:]:
-        x, y = int(rng.integers(0, 560)), int(rng.integers(20, 320))
-        w, h = int(rng.integers(20, 200)), int(rng.integers(20, 160))
-        shape = draw.ellipse if rng.random() < 0.4 else draw.rectangle
-        shape((x, y, x + w, y + h), fill=colour)
-    noise = rng.normal(0, 4, (400, 640, 3))
-    return Image.fromarray((np.asarray(picture) + noise).clip(0, 255).astype(np.uint8))
 
 
 def jpeg(picture: Image.Image, quality: int = 92) -> bytes:

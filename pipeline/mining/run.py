@@ -1,0 +1,104 @@
+"""One run of a command over released data: its connection, where items are read, and how far it is."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from pipeline.client import GatewayClient
+from pipeline.connecting import connect
+from pipeline.errors import PipelineError
+from pipeline.failing import EXIT_REFUSED, report_failure
+from pipeline.manifest import ReleaseItem
+from pipeline.sealed_cache import SealedCache
+
+
+@dataclass(frozen=True, slots=True)
+class Connecting:
+    """What a command's options say of the connection."""
+
+    url: str
+    key: Path
+    principal: str
+    purpose: str
+    release_key: Path
+    passphrase_file: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A command at work.
+
+    Attributes:
+        client: Its connection.
+        source: Where items are read: the connection, or the cache over it.
+        principal: Who runs it.
+        progress: Shows which item is at work, its number from 1 and how many there are.
+    """
+
+    client: GatewayClient
+    source: GatewayClient | SealedCache
+    principal: str
+    progress: Callable[[ReleaseItem, int, int], None]
+
+
+@contextmanager
+def told(*, as_json: bool) -> Iterator[None]:
+    """Tell refusals and missing libraries as commands do, and end.
+
+    Raises:
+        typer.Exit: Refused, with status 1.
+        typer.BadParameter: A library of the extra ``mining`` is missing.
+    """
+    try:
+        yield
+    except PipelineError as error:
+        report_failure(error, as_json=as_json)
+        raise typer.Exit(EXIT_REFUSED) from error
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(f"{error.name} is missing: pip install 'fleetgate[mining]'") from error
+
+
+@contextmanager
+def connected(connecting: Connecting, cache: Path | None, *, quiet: bool) -> Iterator[Run]:
+    """A run, with a cache where a folder is given, and progress on standard error.
+
+    Raises:
+        typer.BadParameter: An option is unusable; nothing was sent.
+    """
+    client, private = connect(
+        connecting.url,
+        key=connecting.key,
+        principal=connecting.principal,
+        purpose=connecting.purpose,
+        release_key=connecting.release_key,
+        passphrase_file=connecting.passphrase_file,
+    )
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with client, Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(item: ReleaseItem, number: int, of: int) -> None:
+            bar.update(task, completed=number - 1, total=of, description=item.name)
+
+        if cache is None:
+            yield Run(client=client, source=client, principal=connecting.principal, progress=show)
+            return
+        with SealedCache(client, cache, key=private) as source:
+            yield Run(client=client, source=source, principal=connecting.principal, progress=show)
+
+
+def content_of(path: Path) -> bytes:
+    """The content of a file that an option names.
+
+    Raises:
+        typer.BadParameter: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"{path}: {error.strerror}") from error
