@@ -14,6 +14,7 @@ from gateway.commands import (
     maps,
     model_quality,
     models,
+    oversight,
     policy,
     proofs,
     quality,
@@ -44,8 +45,8 @@ app.add_typer(setup.vehicle_app, name="vehicle")
 app.add_typer(licences.certificate_app, name="certificate")
 app.add_typer(licences.delegation_app, name="delegation")
 app.add_typer(licences.paper_app, name="paper")
-app.add_typer(setup.recipient_app, name="recipient")
-app.add_typer(setup.purpose_app, name="purpose")
+app.add_typer(oversight.recipient_app, name="recipient")
+app.add_typer(oversight.purpose_app, name="purpose")
 app.add_typer(setup.zones_app, name="zones")
 app.add_typer(policy.app, name="policy")
 app.add_typer(maps.app, name="maps")

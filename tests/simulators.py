@@ -24,11 +24,13 @@ from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, receive_item
 from gateway.flow.judge import judge_release, load_judged
 from gateway.flow.looks import has_sheet
-from gateway.flow.recording import ReleaseMode
+from gateway.flow.recording import DataClass, Level, ReleaseMode
 from gateway.flow.release import GrantTerms, issue_grant, load_approved, release
 from gateway.flow.request import ReleaseRequest, request_release
+from gateway.people.assessments import Assessment, AssessmentKind, register_assessment
 from gateway.people.certificates import NewCertificate, register_certificate
 from gateway.people.delegations import assign_source
+from gateway.people.recipients import Contract, Inspection, record_inspection, register_contract
 from gateway.people.registry import (
     Actor,
     NewPerson,
@@ -208,9 +210,12 @@ class House:
             self.enrol(gate, person, role)
         self.enrol(gate, "engineer", "engineer", recipient=RECIPIENT)
         self.enrol(gate, "stranger", "engineer", recipient=RECIPIENT)
+        officer = self.people["officer"]
         for purpose in (PURPOSE, "marketing"):
             register_purpose(gate, purpose, assessment="PIA-1", actor=admin)
-        officer = self.people["officer"]
+            for kind in AssessmentKind:
+                self.assess(gate, purpose, kind)
+        self.oversee(gate)
         register_certificate(
             gate,
             NewCertificate(
@@ -230,6 +235,36 @@ class House:
             install_zones(gate, zones or zone_file(), actor=officer.actor, key=officer.key)
         enrol_vehicle(gate, VEHICLE, public_text(self.vehicle_key), actor=officer.actor)
         assign_source(gate, VEHICLE, UNIT, actor=officer.actor, key=officer.key)
+
+    def assess(self, gate: Gate, purpose: str, kind: AssessmentKind) -> None:
+        """An assessment of everything that a purpose might use."""
+        officer = self.people["officer"]
+        assessment = Assessment(
+            purpose=purpose,
+            kind=kind,
+            reference=f"{kind.value}-1",
+            made_at=datetime(2020, 1, 1, tzinfo=UTC),
+            valid_until=datetime(2090, 1, 1, tzinfo=UTC),
+            classes=[each.value for each in DataClass],
+            levels=[each.name for each in Level],
+        )
+        register_assessment(gate, assessment, b"a report", actor=officer.actor, key=officer.key)
+
+    def oversee(self, gate: Gate) -> None:
+        """A contract with the recipient, and an inspection that found nothing."""
+        officer = self.people["officer"]
+        contract = Contract(
+            recipient=RECIPIENT,
+            number="C-1",
+            valid_from=datetime(2020, 1, 1, tzinfo=UTC),
+            valid_to=datetime(2090, 1, 1, tzinfo=UTC),
+            purposes=[PURPOSE, "marketing"],
+        )
+        register_contract(gate, contract, b"a contract", actor=officer.actor, key=officer.key)
+        inspection = Inspection(
+            recipient=RECIPIENT, inspected_at=gate.clock(), inspector="officer", finding=""
+        )
+        record_inspection(gate, inspection, b"a report", actor=officer.actor, key=officer.key)
 
 
 def vehicle_actor() -> Actor:

@@ -36,11 +36,13 @@ from gateway.flow.build import build_release, load_built
 from gateway.flow.dossier import recording_summary, release_summary, review_release
 from gateway.flow.gate import Gate
 from gateway.flow.judge import judge_release, load_judged
-from gateway.flow.recording import RecordingState, ReleaseMode
+from gateway.flow.recording import DataClass, Level, RecordingState, ReleaseMode
 from gateway.flow.release import GrantTerms, issue_grant, load_approved, release
 from gateway.flow.request import ReleaseRequest, request_release
+from gateway.people.assessments import Assessment, AssessmentKind, register_assessment
 from gateway.people.certificates import NewCertificate, register_certificate
 from gateway.people.delegations import assign_source
+from gateway.people.recipients import Contract, Inspection, record_inspection, register_contract
 from gateway.people.registry import (
     Actor,
     NewPerson,
@@ -186,8 +188,39 @@ def _set_up(gate: Gate, folder: Path, passphrase: str, zones: bytes) -> Cast:
         actor=cast.officer.actor,
         key=cast.officer.key,
     )
+    _oversee(gate, cast.officer)
     install_zones(gate, zones, actor=cast.officer.actor, key=cast.officer.key)
     return cast
+
+
+def _oversee(gate: Gate, officer: Person) -> None:
+    """Contract, inspection and assessments, all made up, under which the demonstration's releases may go out."""
+    start, end = datetime(2000, 1, 1, tzinfo=UTC), datetime(2099, 12, 31, tzinfo=UTC)
+    signer: dict[str, Any] = {"actor": officer.actor, "key": officer.key}
+    contract = Contract(
+        recipient=RECIPIENT,
+        number="DEMO-CONTRACT-1",
+        valid_from=start,
+        valid_to=end,
+        purposes=[PURPOSE, "marketing"],
+    )
+    register_contract(gate, contract, b"a made-up contract, for demonstration", **signer)
+    inspection = Inspection(
+        recipient=RECIPIENT, inspected_at=gate.clock(), inspector=officer.actor.id, finding=""
+    )
+    record_inspection(gate, inspection, b"a made-up report, for demonstration", **signer)
+    for purpose in (PURPOSE, "marketing"):
+        for kind in AssessmentKind:
+            assessment = Assessment(
+                purpose=purpose,
+                kind=kind,
+                reference=f"DEMO-{kind.value}-{purpose}",
+                made_at=start,
+                valid_until=end,
+                classes=[each.value for each in DataClass],
+                levels=[each.name for each in Level if each < Level.S4_STATE_SECRET],
+            )
+            register_assessment(gate, assessment, b"a made-up assessment, for demonstration", **signer)
 
 
 @contextmanager

@@ -49,7 +49,8 @@ def read_bytes(path: Path) -> bytes:
         raise typer.BadParameter(f"{path}: {error.strerror}") from error
 
 
-def _utc(moment: datetime) -> datetime:
+def as_utc(moment: datetime) -> datetime:
+    """A moment that the user names without a zone is of UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
@@ -85,8 +86,8 @@ def certificate_add(
                 grade=grade,
                 holder=holder,
                 regions=region,
-                valid_from=_utc(valid_from),
-                valid_to=_utc(valid_to),
+                valid_from=as_utc(valid_from),
+                valid_to=as_utc(valid_to),
                 renews=renews,
                 unverified=unverified,
             ),
@@ -116,7 +117,7 @@ def certificate_change(
     """Suspend, reinstate or withdraw a certificate from a date; nothing rests on it while it is interrupted."""
     with opened() as gate:
         actor, private = acting(gate, person, key, key_passphrase_file, "certificate.change")
-        moment = gate.clock() if since is None else _utc(since)
+        moment = gate.clock() if since is None else as_utc(since)
         made = NewChange(number=number, change=change, since=moment, reason=reason)
         content = None if document is None else read_bytes(document)
         digest = change_certificate(gate, made, content, actor=actor, key=private)
@@ -191,8 +192,8 @@ def delegation_add(
             sources=source or [ANY],
             kinds=kind,
             regions=region,
-            valid_from=_utc(valid_from),
-            valid_to=_utc(valid_to),
+            valid_from=as_utc(valid_from),
+            valid_to=as_utc(valid_to),
         )
         digest = register_delegation(gate, made, read_bytes(document), actor=actor, key=private)
     report({"delegation": delegation, "paper": digest}, as_json=as_json, line=f"{delegation}: registered")
@@ -213,7 +214,7 @@ def delegation_end(
     """End a delegation before its time."""
     with opened() as gate:
         actor, private = acting(gate, person, key, key_passphrase_file, "delegation.end")
-        moment = gate.clock() if since is None else _utc(since)
+        moment = gate.clock() if since is None else as_utc(since)
         digest = end_delegation(gate, delegation, since=moment, reason=reason, actor=actor, key=private)
     report(
         {"delegation": delegation, "since": instant(moment), "paper": digest},

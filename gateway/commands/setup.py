@@ -1,4 +1,4 @@
-"""Commands that set a gate up: init, keys, people, vehicles, recipients, purposes."""
+"""Commands that set a gate up: init, keys, people, vehicles."""
 
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -31,8 +31,6 @@ from gateway.people.registry import (
     NewPerson,
     enrol_person,
     enrol_vehicle,
-    register_purpose,
-    register_recipient,
 )
 from gateway.vault.jws import PrivateKey, generate_person_key, public_text, thumbprint
 from gateway.vault.key_files import save_private_key
@@ -42,8 +40,6 @@ app = typer.Typer(no_args_is_help=True)
 key_app = typer.Typer(help="Keys of people and vehicles.", no_args_is_help=True)
 person_app = typer.Typer(help="People and their roles.", no_args_is_help=True)
 vehicle_app = typer.Typer(help="Collection vehicles.", no_args_is_help=True)
-recipient_app = typer.Typer(help="Organisations that may receive releases.", no_args_is_help=True)
-purpose_app = typer.Typer(help="Registered purposes.", no_args_is_help=True)
 zones_app = zones.app
 
 
@@ -199,40 +195,3 @@ def vehicle_assign(
         as_json=as_json,
         line=f"{source}: collects for {unit}",
     )
-
-
-@recipient_app.command("add")
-@reporting
-def recipient_add(
-    recipient: Annotated[str, typer.Argument(help="Id of the organisation.")],
-    country: Annotated[str, typer.Option(help="ISO 3166-1 alpha-2.")],
-    contract: Annotated[str, typer.Option(help="Reference of the contract.")],
-    person: As,
-    key: Key,
-    key_passphrase_file: KeyPassphrase,
-    *,
-    as_json: Json = False,
-) -> None:
-    """Register an organisation that may receive releases."""
-    with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "recipient.add")
-        register_recipient(gate, recipient, country=country, contract=contract, actor=actor)
-    report({"recipient": recipient}, as_json=as_json, line=f"{recipient}: registered")
-
-
-@purpose_app.command("add")
-@reporting
-def purpose_add(
-    purpose: Annotated[str, typer.Argument(help="Name of the purpose.")],
-    assessment: Annotated[str, typer.Option(help="Reference of the assessment that covers it.")],
-    person: As,
-    key: Key,
-    key_passphrase_file: KeyPassphrase,
-    *,
-    as_json: Json = False,
-) -> None:
-    """Register a purpose."""
-    with opened() as gate:
-        actor, _ = acting(gate, person, key, key_passphrase_file, "purpose.add")
-        register_purpose(gate, purpose, assessment=assessment, actor=actor)
-    report({"purpose": purpose}, as_json=as_json, line=f"{purpose}: registered")

@@ -10,6 +10,7 @@ from gateway.dossier.compose_content import (
     position_section,
     treatment_section,
 )
+from gateway.dossier.compose_oversight import oversight_section
 from gateway.dossier.compose_people import (
     approvals_section,
     decision_section,
@@ -32,6 +33,7 @@ def compose(twin: Mapping[str, Any], language: Language) -> Document:
     sections = [
         _terms_section(twin, words),
         licence_section(twin, words),
+        oversight_section(twin, words),
         items_section(twin, words),
         treatment_section(twin, words),
         detection_section(twin, words),

@@ -18,6 +18,7 @@ def licence_section(twin: Mapping[str, Any], words: Words) -> Section:
     if licence is None:
         return Section(heading=words("s.licence"), blocks=(Text(text=words("licence_none"), note=True),))
     entry = words("not_attested") if licence["entry"] is None else licence["entry"]
+    full = "delegations" in licence
     return Section(
         heading=words("s.licence"),
         blocks=(
@@ -28,7 +29,7 @@ def licence_section(twin: Mapping[str, Any], words: Words) -> Section:
                     ("licence", licence["number"]),
                     ("licence_grade", words(f"grade.{licence['grade'] or 'none'}")),
                     ("licence_holder", licence["holder"] or words("none")),
-                    ("licence_units", ", ".join(licence["units"]) or words("none")),
+                    *((("licence_units", ", ".join(licence["units"]) or words("none")),) if full else ()),
                     ("licence_kinds", ", ".join(licence["kinds"])),
                     ("licence_regions", ", ".join(licence["regions"])),
                     ("licence_from", when(licence["valid_from"])),
@@ -53,7 +54,7 @@ def licence_section(twin: Mapping[str, Any], words: Words) -> Section:
                 ),
                 empty=words("interruptions_none"),
             ),
-            _delegations_table(licence, words),
+            *((_delegations_table(licence, words),) if full else ()),
         ),
     )
 

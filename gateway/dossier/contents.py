@@ -14,7 +14,7 @@ from audit.events import EventType, Outcome
 from audit.leaf import Entry, format_time
 from gateway.database import ReadSession
 from gateway.dossier.decision_part import decision_part
-from gateway.dossier.people_part import approvals_part, licence_part, parties_part
+from gateway.dossier.people_part import approvals_part, licence_part, oversight_part, parties_part
 from gateway.dossier.proofs import (
     Basis,
     basis_of,
@@ -49,7 +49,8 @@ class Edition(StrEnum):
     """For whom a dossier is.
 
     ``full`` is for the operator, auditors and regulators. ``recipient`` leaves out what joins releases (law 7):
-    recordings, sources, evidence of each stage, zone files, and what attacks found in other releases.
+    recordings, sources with units and delegations, evidence of each stage, zone files, and what attacks found
+    in other releases.
     """
 
     FULL = "full"
@@ -91,6 +92,7 @@ def gather(gate: Gate, release: str, note: str) -> dict[str, Any]:
             "release_key": dict(public_jwk(gate.keystore.statement_key("release"))),
             "release": _release_part(judged, released, published, entries),
             "parties": parties_part(session, judged.built.terms),
+            "oversight": oversight_part(gate, judged.built.terms, published),
             "licence": licence_part(gate, session, judged.built.terms, published),
             **_content_part(gate, session, judged.built, cleansed),
             "slope_review": review_summary(gate, session, judged.built, cleansed),
@@ -115,6 +117,10 @@ def for_recipient(full: Mapping[str, Any]) -> dict[str, Any]:
     if attack is not None:
         told["attack"] = {**attack, "other_releases": None, "released_again": None}
         told["attack"]["lines"] = report_lines(attack, joins=False)
+    if full["licence"] is not None:
+        # Units, vehicles and carriers are sources.
+        hidden = {"units", "delegations"}
+        told["licence"] = {name: value for name, value in full["licence"].items() if name not in hidden}
     told["edition"] = Edition.RECIPIENT.value
     told["zone_files"] = []
     return told

@@ -15,9 +15,13 @@ from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
 from gateway.flow.licensed import certificate_facts, delegation_facts
+from gateway.flow.overseen import assessment_facts, contract_facts
 from gateway.flow.recording import Judged, Released, ReleaseTerms
 from gateway.flow.records import ApprovalRow
+from gateway.people.assessments import assessments_of
 from gateway.people.delegations import certificate_for, delegations, unit_of
+from gateway.people.papers import Paper
+from gateway.people.recipients import oversight_of
 from gateway.people.records import PersonRow, PurposeRow, RecipientRow
 
 _LOOKS = frozenset({EventType.REVIEW_RELEASE_READ, EventType.REVIEW_SHEET_READ})
@@ -64,6 +68,33 @@ def licence_part(
             if each.delegator in units and each.certificate == certificate.number
         ],
     }
+
+
+def oversight_part(gate: Gate, terms: ReleaseTerms, published: Entry) -> dict[str, Any]:
+    """Contracts, inspections and assessments as papers stated them before the publication."""
+    below = published.index
+    oversight = oversight_of(gate, terms.recipient, below=below)
+    return {
+        "contracts": [{**contract_facts(each), **_paper(each.paper)} for each in oversight.contracts],
+        "inspections": [
+            {
+                "inspected_at": instant(each.inspected_at),
+                "inspector": each.inspector,
+                "finding": each.finding,
+                "open": each.open,
+                **_paper(each.paper),
+            }
+            for each in oversight.inspections
+        ],
+        "assessments": [
+            {**assessment_facts(each), **_paper(each.paper)}
+            for each in assessments_of(gate, terms.purpose, below=below)
+        ],
+    }
+
+
+def _paper(paper: Paper | None) -> dict[str, Any]:
+    return {"document": paper.document if paper else None, "entry": paper.entry if paper else None}
 
 
 def approvals_part(

@@ -26,6 +26,7 @@ from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
 from gateway.flow.kinds.handling import has_pixels
 from gateway.flow.licensed import licence_facts, surveyed_facts
+from gateway.flow.overseen import assessment_facts, recipient_facts
 from gateway.flow.recording import (
     Built,
     BuiltItem,
@@ -46,7 +47,8 @@ from gateway.flow.records import (
     ReleaseRow,
 )
 from gateway.flow.request import known_release
-from gateway.people.records import PersonRow, PurposeRow, RecipientRow
+from gateway.people.assessments import assessments_of
+from gateway.people.records import PersonRow, PurposeRow
 from gateway.people.registry import Actor, actor_of
 from gateway.review.quality_standing import Quality, failed_before, quality_facts, quality_standing
 from gateway.review.slope_evidence import SLOPE_TAG, Standing, standing_of
@@ -214,7 +216,6 @@ def release_question(gate: Gate, session: ReadSession, built: Built, submitter: 
     terms = built.terms
     cleansed = {item.source: load_cleansed(gate, session, item.source) for item in built.items}
     recordings = [session.get_one(RecordingRow, r) for r in terms.recordings]
-    recipient = session.get(RecipientRow, terms.recipient)
     # From the sealed manifests: a column could be changed to fit a certificate (law 6).
     surveyed = {row.id: surveyed_facts(gate, load_manifest(gate, session, row.id)) for row in recordings}
     return {
@@ -250,12 +251,8 @@ def release_question(gate: Gate, session: ReadSession, built: Built, submitter: 
             "time": instant(gate.clock()),
             "purpose": terms.purpose,
             "purposes_registered": sorted(session.scalars(sa.select(PurposeRow.name))),
-            "recipient": {
-                "id": terms.recipient,
-                "country": recipient.country if recipient else "ZZ",
-                "registered": recipient is not None,
-                "contract": recipient is not None and bool(recipient.contract),
-            },
+            "assessments": [assessment_facts(each) for each in assessments_of(gate, terms.purpose)],
+            "recipient": recipient_facts(gate, session, terms.recipient),
             "destination_zone": terms.destination_zone,
             "map_number": terms.map_number,
             "expires_at": instant(terms.expires_at),

@@ -38,6 +38,10 @@ class Act(StrEnum):
     DELEGATION_REGISTER = "delegation.register"
     DELEGATION_END = "delegation.end"
     SOURCE_ASSIGN = "source.assign"
+    RECIPIENT_CONTRACT = "recipient.contract"
+    RECIPIENT_SUPERVISE = "recipient.supervise"
+    RECIPIENT_CLOSE = "recipient.close"
+    PURPOSE_ASSESS = "purpose.assess"
 
 
 _EVENTS = {
@@ -46,6 +50,10 @@ _EVENTS = {
     Act.DELEGATION_REGISTER: EventType.PEOPLE_DELEGATION_REGISTER,
     Act.DELEGATION_END: EventType.PEOPLE_DELEGATION_END,
     Act.SOURCE_ASSIGN: EventType.PEOPLE_SOURCE_ASSIGN,
+    Act.RECIPIENT_CONTRACT: EventType.PEOPLE_RECIPIENT_CONTRACT,
+    Act.RECIPIENT_SUPERVISE: EventType.PEOPLE_RECIPIENT_SUPERVISE,
+    Act.RECIPIENT_CLOSE: EventType.PEOPLE_RECIPIENT_CLOSE,
+    Act.PURPOSE_ASSESS: EventType.PEOPLE_PURPOSE_ASSESS,
 }
 
 

@@ -16,6 +16,14 @@ law_home_countries := lib.members(data.law.transfer.home_countries_eu) if input.
 
 law_imagery_classes := lib.members(data.law.taxonomy.imagery_classes)
 
+law_impact_kind := "pia" if input.context.profile.jurisdiction == "CN"
+
+law_impact_kind := "dpia" if input.context.profile.jurisdiction == "EU"
+
+law_impact_levels := lib.members(data.law.assessment.impact_levels_cn) if input.context.profile.jurisdiction == "CN"
+
+law_impact_levels := lib.members(data.law.assessment.impact_levels_eu) if input.context.profile.jurisdiction == "EU"
+
 law_important_data_subjects := lib.value(data.law.subjects.important_data_subjects)
 
 law_known_crs := lib.members(data.law.position.known_crs)
@@ -42,6 +50,10 @@ law_point_keep_every := lib.value(data.law.treatment.point_keep_every)
 
 law_provision_record_years := lib.value(data.law.retention.provision_record_years)
 
+law_provision_levels := lib.members(data.law.assessment.provision_levels_cn) if input.context.profile.jurisdiction == "CN"
+
+law_provision_levels := set() if input.context.profile.jurisdiction == "EU"
+
 law_public_formula_crs := lib.members(data.law.position.public_formula_crs)
 
 law_quality_confidence := lib.value(data.law.quality.confidence)
@@ -51,6 +63,8 @@ law_quality_threshold := lib.value(data.law.quality.recall_threshold)
 law_secret_area_km2 := lib.value(data.law.surveying.secret_area_km2)
 
 law_sensitive_site_tags := lib.members(data.law.taxonomy.sensitive_site_tags)
+
+law_supervision_days := lib.value(data.law.recipients.supervision_days)
 
 law_tags := lib.members(data.law.taxonomy.tags)
 

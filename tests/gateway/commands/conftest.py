@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from audit.leaf import Entry
 from audit.snapshot import open_snapshot
 from gateway.cli import app
+from gateway.flow.recording import DataClass, Level
 from gateway.settings import Settings
 from gateway.vault.key_files import save_private_key
 from gateway.vault.root import Argon2Cost
@@ -132,6 +133,17 @@ def furnished(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Cli:
     certificate += ["--region", "11", "--valid-from", "2020-01-01"]
     certificate += ["--valid-to", "2090-01-01", "--document", str(folder / "certificate.pdf")]
     cli.did("officer", "certificate", "add", "甲测资字1100001", *certificate)
+    contract = ["--number", "C-1", "--purpose", "training", "--valid-from", "2020-01-01"]
+    contract += ["--valid-to", "2090-01-01", "--document", str(folder / "certificate.pdf")]
+    cli.did("officer", "recipient", "contract", "team", *contract)
+    report = ["--inspector", "officer", "--document", str(folder / "certificate.pdf")]
+    cli.did("officer", "recipient", "supervise", "team", *report)
+    covered = [o for each in DataClass for o in ("--class", each.value)]
+    covered += [o for each in Level for o in ("--level", each.name)]
+    for kind in ("pia", "provision"):
+        assessment = ["--kind", kind, "--reference", kind, "--made-on", "2020-01-01", *covered]
+        assessment += ["--valid-until", "2090-01-01", "--document", str(folder / "certificate.pdf")]
+        cli.did("officer", "purpose", "assess", "training", *assessment)
     (folder / "zones.geojson").write_text(
         '{"type": "FeatureCollection", "name": "none", "version": 1, "features": []}'
     )

@@ -15,7 +15,7 @@ from gateway.dossier.contents import Edition
 from gateway.dossier.document import Language
 from gateway.dossier.words import Words
 from gateway.flow.recording import ReleaseMode
-from simulators import PURPOSE, RECIPIENT, VEHICLE
+from simulators import CERTIFICATE, PURPOSE, RECIPIENT, UNIT, VEHICLE
 
 
 @pytest.mark.parametrize("mode", [ReleaseMode.LOCAL, ReleaseMode.OFFSET])
@@ -56,6 +56,8 @@ def test_the_recipients_edition_joins_nothing(dossiers, mode):
         s["evidence"] for i in twin["lineage"] for s in i["stages"] if s["stage"] in {"built", "judged"}
     }
     joining |= set(twin["zone_files"])
+    licence = json.loads(dossiers.issued[mode, Edition.RECIPIENT].files["dossier.json"])["licence"]
+    assert twin["licence"].keys() - licence.keys() == {"units", "delegations"}
     assert all(each.encode() in full["dossier.json"] for each in joining)
     for name in dossiers.issued[mode, Edition.RECIPIENT].files:
         said = dossiers.text(mode, Edition.RECIPIENT, name)
@@ -72,9 +74,15 @@ def test_each_document_says_what_a_regulator_asks_for(dossiers, language):
         for form in ("pdf", "html")
     )
     models = [model["sha256"] for each in twin["detection"] for model in each["detectors"]]
+    papers = [
+        each for name in ("contracts", "inspections", "assessments") for each in twin["oversight"][name]
+    ]
+    assert [len(twin["oversight"][name]) for name in ("contracts", "inspections", "assessments")] == [1, 1, 3]
     words = Words(language)
     for said in (
-        twin["release"]["id"], twin["release"]["digest"], RECIPIENT, PURPOSE, "甲测资字-TEST",
+        twin["release"]["id"], twin["release"]["digest"], RECIPIENT, PURPOSE, CERTIFICATE,
+        "甲级", UNIT, twin["licence"]["document_digest"], *(each["document"] for each in papers),
+        *(str(each["entry"]) for each in papers), "C-1", "pia-1", "provision-1", "dpia-1",
         *(item["sha256"] for item in twin["items"]), *models, twin["decision"]["bundle_digest"],
         *(item["recording"]["id"] for item in twin["lineage"]), *(a["approver"] for a in twin["approvals"]),
         *(a["thumbprint"] for a in twin["approvals"]), twin["checkpoint"]["root"],
