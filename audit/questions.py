@@ -26,6 +26,7 @@ class Question(StrEnum):
     DELETIONS = "deletions"
     RETENTION = "retention"
     ORPHANS = "orphans"
+    BREAK_GLASS = "break-glass"
 
 
 TITLES = {
@@ -37,6 +38,7 @@ TITLES = {
     Question.DENIALS: ("拒绝记录", "What was refused, by rule and by person"),
     Question.DELETIONS: ("删除与密钥销毁", "What was deleted, and which keys were destroyed"),
     Question.RETENTION: ("逾期未删除的原始数据", "Raw originals that outlived their term"),
+    Question.BREAK_GLASS: ("紧急访问及其复核", "Break-glass, what it was used for, and its review"),
     Question.ORPHANS: ("没有结果的意图", "Acts that were begun and have no outcome after a day"),
 }
 """Chinese and English."""
@@ -47,6 +49,15 @@ _RAW = (
     EventType.CLEANSE_ITEM_CLEANSE,
     EventType.REVIEW_RECORDING_READ,
     EventType.REVIEW_SHEET_READ,
+    EventType.BREAK_GLASS_ORIGINAL_READ,
+)
+_BREAK_GLASS = (
+    EventType.BREAK_GLASS_ACCESS_REQUEST,
+    EventType.BREAK_GLASS_ACCESS_APPROVE,
+    EventType.BREAK_GLASS_ACCESS_END,
+    EventType.BREAK_GLASS_ACCESS_REVIEW,
+    EventType.BREAK_GLASS_ACCESS_REPORT,
+    EventType.BREAK_GLASS_ORIGINAL_READ,
 )
 _DELETIONS = (
     EventType.ERASE_RECORDING_ERASE,
@@ -80,6 +91,7 @@ def ask(
     until: datetime | None = None,
     now: datetime,
     raw_term: timedelta,
+    review_term: timedelta,
 ) -> Answer:
     """Answer a question.
 
@@ -90,6 +102,7 @@ def ask(
         until: Entries before this moment (aware).
         now: The present, for terms.
         raw_term: How long raw originals may be kept (rule 21).
+        review_term: Within which a break-glass is to be reviewed after its end (rule 30).
 
     Raises:
         VerificationError: A stored leaf does not verify.
@@ -102,6 +115,7 @@ def ask(
         Question.DELETIONS: _deletions,
         Question.RETENTION: lambda found: _retention(found, now, raw_term),
         Question.ORPHANS: lambda found: _orphans(found, now),
+        Question.BREAK_GLASS: lambda found: _break_glass(found, now, review_term),
     }[question]
     rows, findings = answer(span)
     return Answer(question=question, rows=tuple(rows), findings=tuple(findings), size=snapshot.size)
@@ -256,3 +270,71 @@ def _orphans(span: _Span, now: datetime) -> tuple[list[dict[str, Any]], list[str
         for row in rows
     ]
     return rows, findings
+
+
+def _break_glass(span: _Span, now: datetime, term: timedelta) -> tuple[list[dict[str, Any]], list[str]]:
+    """Every break-glass with who asked, approved, used and reviewed it; findings: whatever nobody reviewed.
+
+    One that was approved and is over is a finding until it is reviewed, and says so where that is overdue. What
+    was found misused or unjustified, approved by who asked, or used without a report stays a finding.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for entry in span.entries(*_BREAK_GLASS):
+        event = entry.event
+        if event.outcome is Outcome.INTENT:
+            continue
+        if event.type is EventType.BREAK_GLASS_ACCESS_REQUEST and event.outcome is Outcome.COMPLETED:
+            rows[event.object] = {
+                "break_glass": event.object,
+                "act": event.facts["act"],
+                "objects": event.facts["objects"],
+                "requested_by": event.actor,
+                "approved_by": None,
+                "not_before": event.facts["not_before"],
+                "not_after": event.facts["not_after"],
+                "ended": None,
+                "uses": 0,
+                "last_use": None,
+                "reported_uses": 0,
+                "reviewed_by": None,
+                "outcome": None,
+            }
+        elif event.object in rows:
+            _tell(rows[event.object], entry)
+    findings = [finding for row in rows.values() for finding in _unsettled(row, now, term)]
+    return list(rows.values()), findings
+
+
+def _tell(row: dict[str, Any], entry: Entry) -> None:
+    event, time = entry.event, format_time(entry.time)
+    if event.type is EventType.BREAK_GLASS_ORIGINAL_READ:
+        row["uses"] += 1
+        row["last_use"] = time
+    elif event.outcome is not Outcome.COMPLETED:
+        return
+    elif event.type is EventType.BREAK_GLASS_ACCESS_APPROVE:
+        row["approved_by"] = row["approved_by"] or event.actor
+    elif event.type is EventType.BREAK_GLASS_ACCESS_END:
+        row["ended"] = row["ended"] or time
+    elif event.type is EventType.BREAK_GLASS_ACCESS_REVIEW:
+        row["reviewed_by"], row["outcome"] = event.actor, event.facts["verdict"]
+    elif event.facts["kind"] == "use":
+        row["reported_uses"] += 1
+
+
+def _unsettled(row: dict[str, Any], now: datetime, term: timedelta) -> Iterator[str]:
+    name = row["break_glass"]
+    if row["approved_by"] is None:
+        if row["uses"]:
+            yield f"{name}: it was used and nobody approved it"
+        return
+    if row["approved_by"] == row["requested_by"]:
+        yield f"{name}: {row['requested_by']} asked for it and approved it"
+    if row["reported_uses"] < row["uses"]:
+        yield f"{name}: {row['uses']} uses, of which {row['reported_uses']} were reported"
+    if row["outcome"] not in {None, "justified"}:
+        yield f"{name}: {row['reviewed_by']} found it {row['outcome']}"
+    over = min(datetime.fromisoformat(each) for each in (row["not_after"], row["ended"]) if each)
+    if row["reviewed_by"] is None and over <= now:
+        late = f", overdue since {format_time(over + term)}" if over + term <= now else ""
+        yield f"{name}: over since {format_time(over)} and not reviewed{late}"

@@ -256,7 +256,8 @@ def answers(snapshot: Snapshot) -> dict[str, Any]:
     found = {}
     for question in Question:
         started = time.perf_counter()
-        answer = ask(snapshot, question, since=END - MONTH, now=END, raw_term=timedelta(days=14))
+        terms = {"raw_term": timedelta(days=14), "review_term": timedelta(days=7)}
+        answer = ask(snapshot, question, since=END - MONTH, now=END, **terms)
         seconds = time.perf_counter() - started
         found[question.value] = {
             "seconds": seconds,

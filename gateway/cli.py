@@ -4,6 +4,7 @@ import typer
 
 from gateway.commands import (
     auditing,
+    break_glass,
     dbc,
     deliver,
     demo,
@@ -63,6 +64,7 @@ auditing.app.command("verify-report")(proofs.verify_report)
 app.add_typer(auditing.app, name="audit")
 app.add_typer(reports.app, name="report")
 app.add_typer(retention.app, name="retention")
+app.add_typer(break_glass.app, name="break-glass")
 app.add_typer(witness.app, name="witness")
 app.command("fetch")(fetch)
 app.add_typer(mine_app, name="mine")

@@ -22,6 +22,7 @@ from gateway.flow.erase import expire_raw
 from gateway.flow.gate import Gate
 from gateway.flow.recording import ReleaseState
 from gateway.flow.records import GrantRow, JobRunRow, ReleaseRow
+from gateway.people.break_glass_reports import report_every_break_glass
 from gateway.people.registry import GATE_ACTOR
 from gateway.workers import advance, stalled
 
@@ -93,6 +94,14 @@ def disk(gate: Gate) -> Mapping[str, int]:
     return {"free_bytes": state.free_bytes, "low": int(state.low)}
 
 
+def break_glass(gate: Gate) -> Mapping[str, int]:
+    """Report what became of break-glass: its end, a review that is overdue, and what a crash kept back."""
+    found = report_every_break_glass(gate)
+    if found["overdue"]:
+        log.warning("%d break-glass accesses were not reviewed in time", found["overdue"])
+    return found
+
+
 def archive(gate: Gate) -> Mapping[str, int]:
     """Bring the archive of tiles up to a fresh checkpoint, cosigned where there are witnesses.
 
@@ -122,6 +131,7 @@ JOBS: Mapping[str, Job] = {
     "orphaned_intents": orphaned_intents,
     "archive": archive,
     "disk": disk,
+    "break_glass": break_glass,
 }
 
 
@@ -190,6 +200,7 @@ def scheduled(gate: Gate) -> Iterator[bool]:
             "retention": gate.settings.sweep_interval_s,
             "orphaned_intents": gate.settings.sweep_interval_s,
             "disk": gate.settings.sweep_interval_s,
+            "break_glass": gate.settings.sweep_interval_s,
         }
         if gate.settings.archive_dir is not None:
             intervals["archive"] = gate.settings.archive_interval_s

@@ -13,6 +13,7 @@ from audit.events import Event, EventType, Outcome
 from gateway.api import (
     artefacts,
     auditors,
+    break_glass,
     description,
     downstream,
     operators,
@@ -28,6 +29,7 @@ from gateway.api.windows import RequestWindows
 from gateway.background import BackgroundWorker, background
 from gateway.flow.disk import disk_state
 from gateway.flow.gate import Gate
+from gateway.people.break_glass import alarms as break_glass_alarms
 
 Received = Callable[[str], None]
 
@@ -68,6 +70,7 @@ def create_app(gate: Gate, received: Received | None = None) -> FastAPI:
     )
     app.include_router(operators.operator_routes(gate, nonces))
     app.include_router(quality.quality_routes(gate, nonces))
+    app.include_router(break_glass.break_glass_routes(gate, nonces))
     app.include_router(security_keys.security_key_routes(gate, nonces))
     app.include_router(auditors.auditor_routes(gate, nonces))
     app.include_router(downstream.downstream_routes(gate, nonces))
@@ -79,7 +82,7 @@ def create_app(gate: Gate, received: Received | None = None) -> FastAPI:
             size = gate.ledger.size
         except LedgerError as error:
             return problems.describe(error)
-        alarms = ["disk_low"] if disk_state(gate).low else []
+        alarms = [*(["disk_low"] if disk_state(gate).low else []), *break_glass_alarms(gate)]
         facts: dict[str, Any] = {"ledger_size": size, "policy_engine": gate.engine.name, "alarms": alarms}
         return JSONResponse({"status": "ok", **facts})
 

@@ -18,6 +18,7 @@ import typer
 
 from gateway.api.artefacts import artefact_routes
 from gateway.api.auditors import auditor_routes
+from gateway.api.break_glass import break_glass_routes
 from gateway.api.downstream import downstream_routes
 from gateway.api.operators import operator_routes
 from gateway.api.quality import quality_routes
@@ -117,6 +118,7 @@ ROUTES = {
     for routes in (
         artefact_routes,
         auditor_routes,
+        break_glass_routes,
         downstream_routes,
         operator_routes,
         quality_routes,

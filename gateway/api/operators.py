@@ -1,5 +1,6 @@
 """Routes of map-licensed operators: request, look, approve, publish, grant, revoke."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
@@ -75,9 +76,25 @@ class GrantBody(Body):
 
 
 def parsed(
-    gate: Gate, kind: type[B], caller: Caller, body: bytes, *, act: str, release: str | None = None
+    gate: Gate,
+    kind: type[B],
+    caller: Caller,
+    body: bytes,
+    *,
+    act: str,
+    release: str | None = None,
+    break_glass: Mapping[str, Any] | None = None,
 ) -> B:
     """The body of a request for an act.
+
+    Args:
+        gate: The gate.
+        kind: Its model.
+        caller: Who sent it.
+        body: Its bytes.
+        act: What they would do.
+        release: The release that it would be done on; else it is on something that is not there yet.
+        break_glass: What policy is told of break-glass, where the act is one of its steps.
 
     Raises:
         SignatureRefusedError: It is not the one that was signed.
@@ -88,7 +105,7 @@ def parsed(
         return kind.model_validate_json(checked_body(caller, body))
     except ValidationError as error:
         if release is None:
-            permit(gate, caller.actor, act)
+            permit(gate, caller.actor, act, exists=False, break_glass=break_glass)
         else:
             permit_on_release(gate, caller.actor, act, release)
         raise InvalidRequestError(f"body: {error.errors(include_url=False, include_input=False)}") from error

@@ -18,7 +18,7 @@ from audit.tiles import archive_tiles
 from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opened, report, reporting
 from gateway.flow.acts import intended
 from gateway.flow.gate import Gate
-from gateway.flow.law import is_unverified, parameter, raw_retention_days
+from gateway.flow.law import break_glass_review_days, is_unverified, parameter, raw_retention_days
 from gateway.people.permission import permit
 from gateway.people.registry import Actor
 
@@ -259,6 +259,7 @@ def _answered(gate: Gate, question: Question, *, since: datetime | None, until: 
             until=until.replace(tzinfo=UTC) if until else None,
             now=gate.clock(),
             raw_term=timedelta(days=raw_retention_days(gate)),
+            review_term=timedelta(days=break_glass_review_days(gate)),
         )
 
 
@@ -286,7 +287,8 @@ def _as_document(answer: Answer, term: dict[str, Any] | None) -> dict[str, Any]:
 @reporting
 def ask(
     question: Annotated[
-        Question, typer.Argument(help="raw, recipients, denials, deletions, retention or orphans.")
+        Question,
+        typer.Argument(help="raw, recipients, denials, deletions, retention, orphans or break-glass."),
     ],
     person: As,
     key: Key,

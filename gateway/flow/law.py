@@ -65,6 +65,11 @@ def approval_days(gate: Gate) -> int:
     return int(_term(gate, "approval", "approval_valid_days"))
 
 
+def break_glass_review_days(gate: Gate) -> int:
+    """Days after its end within which a break-glass is to be reviewed (rule 30); errors as above."""
+    return int(_term(gate, "acts", "break_glass_review_days"))
+
+
 def sampling_terms(gate: Gate) -> dict[str, float]:
     """What a sample of pictures must promise (rule 17), by the names of ``SamplingTerms``; errors as above."""
     return {

@@ -80,7 +80,7 @@ def told(
 
 def answer(ledger: Ledger, question: Question, clock: Clock, **changes: object) -> Answer:
     with ledger.snapshot() as snapshot:
-        return ask(snapshot, question, now=clock.now, raw_term=TERM, **changes)
+        return ask(snapshot, question, now=clock.now, raw_term=TERM, review_term=TERM, **changes)
 
 
 def test_who_touched_raw_data(told: Ledger, clock: Clock) -> None:

@@ -23,7 +23,7 @@ from conformance.wire import caller, serving
 from gateway.errors import DeniedError, GatewayError, StageOrderError
 from gateway.flow.dossier import recording_summary, release_summary
 from gateway.flow.gate import Gate
-from gateway.flow.records import GrantRow, ReleaseItemRow, ReleaseRecordingRow
+from gateway.flow.records import GrantRow, ItemRow, ReleaseItemRow, ReleaseRecordingRow
 from gateway.flow.release import GrantTerms, issue_grant, revoke_grant, revoke_release
 from gateway.flow.serve import NoGrantError, read_item, read_manifest
 from gateway.server import create_app
@@ -58,7 +58,9 @@ def out(commons: Commons) -> Out:
         granted = session.scalar(sa.select(GrantRow.id).where(GrantRow.release_id == release))
     items = contents(commons.gate, release)
     assert len(items) == 2
-    return SimpleNamespace(release=release, recording=recording, grant=granted, items=items)
+    with commons.gate.database.read() as session:
+        item = session.scalar(sa.select(ItemRow.id).where(ItemRow.recording_id == recording))
+    return SimpleNamespace(release=release, recording=recording, grant=granted, items=items, item=item)
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +106,11 @@ def path_of(route: RouteContext, out: Out) -> str:
         "recording": out.recording,
         "position": "0",
         "grant": out.grant,
-        "number": "1",
+        "access": "0" * 32,
+        "artefact": "0" * 32,
         "credential": "none",
+        "number": "1",
+        "item": out.item,
     }
     path = route.path.replace(":path}", "}")
     for name, value in known.items():
@@ -162,8 +167,15 @@ def test_only_the_item_route_answers_with_content(commons: Commons, origin: str,
         key = commons.house.people[person].key if person else commons.house.vehicle_key
         with caller(origin, person or "vehicle-01", key, PURPOSE) as client:
             answer = client.get(path_of(route, out))
-        # The release holds no picture, and so its contact sheet no page and its sample no picture.
-        expected = 404 if route.path.endswith(("/contact-sheet", "/pictures/{number}")) else 200
+        # The release holds no picture: its contact sheet has no page, and no sample was drawn. Nobody approved any
+        # break-glass.
+        refused = {
+            "/contact-sheet": 404,
+            "/pictures/{number}": 404,
+            "/originals/{item}": 403,
+            "/{artefact}": 404,
+        }
+        expected = next((status for end, status in refused.items() if route.path.endswith(end)), 200)
         assert answer.status_code == expected, (route.path, answer.text)
         seen[route.path] = holds_content(answer.content, out.items)
     assert [path for path, content in seen.items() if content] == [

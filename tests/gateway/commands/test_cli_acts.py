@@ -18,6 +18,12 @@ ARGUMENTS = {
     "audit export": [FILE],
     "audit query": [],
     "audit tiles": [FOLDER],
+    "break-glass approve": ["b"],
+    "break-glass end": ["b"],
+    "break-glass list": [],
+    "break-glass read": ["b", "i"],
+    "break-glass request": ["i", "--reason", "r"],
+    "break-glass review": ["b", "--outcome", "justified", "--note", "n"],
     "certificate add": [
         "n", "--kind", "k", "--region", "11", "--valid-from", "2020-01-01", "--valid-to", "2030-01-01",
         "--grade", "A", "--holder", "h", "--document", "{jwk}",
