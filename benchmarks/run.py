@@ -270,6 +270,21 @@ def triggers(answer: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def release(answer: Mapping[str, Any]) -> list[Row]:
+    smallest, largest = answer["rows"][0], answer["rows"][-1]
+    what = f"release, CPU an item at {largest['items']:,}"
+    return [
+        Row(
+            what=what,
+            against=f"at {smallest['items']:,} items",
+            value=answer["ratio"],
+            target=answer["target"],
+            least=False,
+        ),
+        Row(what=f"{what}, ms", against="–", value=largest["cpu_ms_per_item"], target=None, least=False),
+    ]
+
+
 BENCHMARKS = (
     Benchmark(script="ledger_append", rows=ledger, quick=("--seconds", "0.5", "--rounds", "1")),
     Benchmark(script="ledger_detail", rows=detail, quick=("--seconds", "0.5", "--rounds", "1")),
@@ -296,6 +311,12 @@ BENCHMARKS = (
     Benchmark(script="format_passes", rows=formats, quick=("--size", "0.05", "--rounds", "1")),
     Benchmark(script="geo_attacks", rows=attacks, quick=("--quick",)),
     Benchmark(script="sealed_files", rows=sealed, quick=("--mib", "8", "--rounds", "2")),
+    Benchmark(
+        script="release_cost",
+        rows=release,
+        full=("--items", "500", "2000", "10000"),
+        quick=("--items", "20", "60"),
+    ),
     Benchmark(script="release_download", rows=download, quick=("--mib", "32", "--rounds", "2")),
     Benchmark(
         script="image_cleansing",

@@ -96,7 +96,7 @@ def gather(gate: Gate, release: str, note: str) -> dict[str, Any]:
             "licence": licence_part(gate, session, judged.built.terms, published),
             **_content_part(gate, session, judged.built, cleansed),
             "slope_review": review_summary(gate, session, judged.built, cleansed),
-            "quality": quality_report_of(gate, session, judged.built),
+            "quality": quality_report_of(gate, session, judged.built, cleansed),
             "attack": _attack(gate, session, basis, judged.built),
             "area": area_of(gate, judged.built, cleansed),
             "decision": decision_part(gate, session, judged, entries),

@@ -123,7 +123,7 @@ def release_summary(gate: Gate, release: str) -> dict[str, Any]:
             if item.payload["position_handling"] == "approved"
         ]
         summary["slope_review"] = review_summary(gate, session, built, cleansed)
-        summary["quality"] = quality_report_of(gate, session, built)
+        summary["quality"] = quality_report_of(gate, session, built, cleansed)
         summary["attack"] = attack_report_of(gate, session, built)
         summary["attack_runs"] = attack_runs_of(gate, session, built)
         summary["recipient_holds"] = cumulative_of(gate, session, row.recipient, release)

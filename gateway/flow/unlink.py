@@ -188,6 +188,15 @@ class Trip:
             shown=shown,
         )
 
+    @cached_property
+    def _alike(self) -> dict[str, dict[int, int]]:
+        """Positions of what one sensor took, by folder, each with its place among them."""
+        found: defaultdict[str, dict[int, int]] = defaultdict(dict)
+        for position, each in enumerate(self._manifest.items):
+            alike = found[_folder(each.name)]
+            alike[position] = len(alike)
+        return dict(found)
+
     def unlinking(self, item: str, released: Mapping[str, str]) -> Unlinking:
         """What the pass over one item works with; ``released`` are names in the release so far, by item.
 
@@ -196,7 +205,7 @@ class Trip:
         position = self._items[item]
         announced = self._manifest.items[position]
         folder = _folder(announced.name)
-        alike = [i for i, each in enumerate(self._manifest.items) if _folder(each.name) == folder]
+        alike = self._alike[folder]
         return Unlinking(
             mode=self._terms.mode,
             key=self._terms.key,
@@ -210,7 +219,7 @@ class Trip:
                 else self._nuscenes.captured.get(item)
             ),
             series=Series(
-                sensor=f"{self.recording}/{folder}".encode(), index=alike.index(position), count=len(alike)
+                sensor=f"{self.recording}/{folder}".encode(), index=alike[position], count=len(alike)
             ),
             crs=self._manifest.crs,
             approved=lambda: self.approved,

@@ -13,7 +13,7 @@ from gateway.flow.cleanse import load_cleansed
 from gateway.flow.gate import Gate
 from gateway.flow.kinds.handling import has_pixels
 from gateway.flow.law import is_unverified
-from gateway.flow.recording import Built, Stage
+from gateway.flow.recording import Built, Cleansed, Stage
 from gateway.review.quality_counts import KINDS, PictureCount
 from gateway.review.quality_standing import Looked, Quality, looked_at, proved
 
@@ -21,16 +21,29 @@ _SIDES = ((16, "<16"), (32, "16-32"), (64, "32-64"))
 _UNKNOWN = "unknown"
 
 
-def quality_report_of(gate: Gate, session: ReadSession | WriteSession, built: Built) -> dict[str, Any] | None:
+def quality_report_of(
+    gate: Gate,
+    session: ReadSession | WriteSession,
+    built: Built,
+    cleansed: Iterable[Cleansed] | None = None,
+) -> dict[str, Any] | None:
     """Plan, counts, bounds and reviewers of a candidate's sample; None where it shows no pictures.
 
     Of one that shows some, but of which no sample was drawn, ``standing`` is ``not_drawn`` and nothing else is
     told. Shares come with the exact two-sided 95 % interval and the one-sided bound at the plan's confidence.
 
+    Args:
+        gate: The gate.
+        session: Where rows are read.
+        built: The candidate.
+        cleansed: Its items, where the caller loaded and verified them; loading them is most of what this costs.
+
     Raises:
         EvidenceError: An item, the sample or a record does not verify.
     """
-    if not any(has_pixels(load_cleansed(gate, session, item.source)) for item in built.items):
+    if cleansed is None:
+        cleansed = (load_cleansed(gate, session, item.source) for item in built.items)
+    if not any(has_pixels(each) for each in cleansed):
         return None
     looked = looked_at(gate, session, built)
     if looked is None:
