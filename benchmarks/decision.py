@@ -3,7 +3,8 @@
     python benchmarks/decision.py [--opa ../shared/bin/opa] [--rounds 5] [--json]
 
 Every golden vector is judged by both in turn; times are of ``Engine.decide``, from a validated question to a
-read decision, so OPA's include HTTP. Target: p50 of the embedded engine ≤ 1/4 of OPA's.
+read decision, so OPA's include HTTP. Target: p50 of the embedded engine ≤ 1/4 of OPA's. Where other work runs
+beside it, ``best`` says more: the p50 over vectors of each engine's quickest answer to a vector in all rounds.
 """
 
 import argparse
@@ -16,29 +17,51 @@ import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from policies.bundle import Bundle, shipped_bundle, write_bundle
 from policies.embedded import EmbeddedEngine
 from policies.engine import Engine, start_engine
 from policies.errors import EngineError
 from policies.opa_server import OpaServerEngine, opa_command
+from policies.question import Point
 from policies.vectors import Vector, shipped_vectors
 
 _START_S = 20.0
 
 
-def measure(engines: tuple[Engine, ...], vectors: tuple[Vector, ...], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each engine at each point, engines taking turns so that both meet the same load."""
-    times: dict[str, list[float]] = defaultdict(list)
+Times = dict[tuple[str, str], dict[str, list[float]]]
+"""Milliseconds of each vector, by point (or ``all``) and engine."""
+
+
+def measure(engines: tuple[Engine, ...], vectors: tuple[Vector, ...], rounds: int) -> Times:
+    """Time each engine at each point, engines taking turns so that both meet the same load."""
+    times: Times = defaultdict(lambda: defaultdict(list))
     for _ in range(rounds):
         for vector in vectors:
             for engine in engines:
                 started = time.perf_counter()
                 engine.decide(vector.question)
                 spent = (time.perf_counter() - started) * 1e3
-                times[f"{vector.question.point} {engine.name.split()[0]}"].append(spent)
-                times[f"all {engine.name.split()[0]}"].append(spent)
+                for point in (vector.question.point.value, "all"):
+                    times[point, engine.name.split()[0]][vector.name].append(spent)
     return times
+
+
+def row_of(point: str, times: Times) -> dict[str, Any]:
+    """Median of all answers at a point, and of the quickest to each vector, of both engines, with their ratios."""
+    row: dict[str, Any] = {"point": point}
+    for suffix, kept in (("", lambda spent: spent), ("_best", lambda spent: [min(spent)])):
+        of = {
+            engine: statistics.median(each for spent in times[point, engine].values() for each in kept(spent))
+            for engine in ("regorus", "opa")
+        }
+        row |= {
+            f"embedded{suffix}_ms": round(of["regorus"], 3),
+            f"opa{suffix}_ms": round(of["opa"], 3),
+            f"ratio{suffix}": round(of["regorus"] / of["opa"], 3),
+        }
+    return row
 
 
 def connect(url: str, bundle: Bundle) -> OpaServerEngine:
@@ -78,22 +101,14 @@ def main() -> None:
                 times = measure((start_engine(embedded, vectors), opa), vectors, arguments.rounds)
             finally:
                 server.terminate()
-    p50 = {name: statistics.median(spent) for name, spent in times.items()}
-    rows = [
-        {
-            "point": point,
-            "embedded_ms": round(p50[f"{point} regorus"], 3),
-            "opa_ms": round(p50[f"{point} opa"], 3),
-            "ratio": round(p50[f"{point} regorus"] / p50[f"{point} opa"], 3),
-        }
-        for point in ("intake", "release", "publish", "serve", "all")
-    ]
+    rows = [row_of(point, times) for point in (*(each.value for each in Point), "all")]
     if arguments.json:
         print(json.dumps({"benchmark": "decision", "target_ratio": 0.25, "rows": rows}))
         return
     for row in rows:
         print(
-            "{point:8} embedded {embedded_ms:6.3f} ms  OPA {opa_ms:6.3f} ms  ratio {ratio:.2f}".format(**row)
+            "{point:8} embedded {embedded_ms:6.3f} ms  OPA {opa_ms:6.3f} ms  ratio {ratio:.2f}  "
+            "best {embedded_best_ms:6.3f} / {opa_best_ms:6.3f} ms = {ratio_best:.2f}".format(**row)
         )
 
 

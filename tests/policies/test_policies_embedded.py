@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from policies.bundle import Bundle, bundle_of
-from policies.embedded import EmbeddedEngine
+from policies.embedded import EmbeddedEngine, modules_by_point
 from policies.errors import EngineError
 from policies.vectors import Vector
 
@@ -95,3 +95,38 @@ def test_an_undefined_or_malformed_answer_is_an_error(
     question = next(vector.question for vector in vectors if vector.question.point == "serve")
     with EmbeddedEngine(broken) as engine, pytest.raises(EngineError, match=expected):
         engine.decide(question)
+
+
+CROSSING = {
+    "another point's rule": (
+        "rules/release/a/rule.rego",
+        "package fleetgate.release\n\na := data.fleetgate.serve.allow\n",
+    ),
+    "another point's package": ("rules/release/a/rule.rego", "package fleetgate.serve\n\na := 1\n"),
+    "a package of its own": ("rules/release/a/rule.rego", "package other\n\na := 1\n"),
+    "any rule, by name": (
+        "rules/release/a/rule.rego",
+        'package fleetgate.release\n\na := data["fleetgate"].serve\n',
+    ),
+    "any point, by name": ("rules/lib/a.rego", "package fleetgate.lib\n\na(x) := data.fleetgate[x]\n"),
+    "a point, from elsewhere": ("rules/more/a.rego", "package more\n\na := data.fleetgate.serve.allow\n"),
+}
+
+
+@pytest.mark.parametrize("case", CROSSING)
+def test_a_bundle_whose_points_know_each_other_is_loaded_whole(bundle: Bundle, case: str) -> None:
+    """Law 5: what an interpreter does not hold would be undefined, where OPA finds it."""
+    own = modules_by_point(bundle)
+    assert {len(modules) < len(bundle.modules()) for modules in own.values()} == {True}
+    assert set().union(*map(set, own.values())) == set(bundle.modules().items())
+    path, source = CROSSING[case]
+    crossing = bundle_of(bundle.files | {path: source.encode()})
+    for modules in modules_by_point(crossing).values():
+        assert dict(modules) == crossing.modules()
+
+
+def test_a_module_from_elsewhere_that_names_no_point_is_loaded_for_each(bundle: Bundle) -> None:
+    path = "rules/more/a.rego"
+    more = bundle_of(bundle.files | {path: b"package more\n\na := data.law.approval\n"})
+    assert all(path in dict(modules) for modules in modules_by_point(more).values())
+    assert len(modules_by_point(more)["log"]) == len(modules_by_point(bundle)["log"]) + 1
