@@ -77,6 +77,7 @@ class EventType(StrEnum):
     VAULT_KEY_DESTROY = "vault:key:destroy"
     VAULT_KEY_ROTATE = "vault:key:rotate"
     VAULT_KEY_BACKUP = "vault:key:backup"
+    VAULT_KEY_PUBLISH = "vault:key:publish"
     VAULT_KEY_RECOVER = "vault:key:recover"
     PEOPLE_PERSON_ENROL = "people:person:enrol"
     PEOPLE_CHALLENGE_ISSUE = "people:challenge:issue"

@@ -53,3 +53,23 @@ def published_intake_key(gate: Gate) -> str:
         gate=gate.settings.origin,
         published_at=gate.clock().isoformat(),
     )
+
+
+def tell_intake_key(gate: Gate, *, vehicle: Actor) -> str:
+    """The signed publication for a vehicle that asks; which key it was told is in the ledger.
+
+    Raises:
+        KeyUnavailableError: The record of generations does not verify.
+        LedgerUnavailableError: No ledger, no answer.
+    """
+    event = intended(
+        EventType.VAULT_KEY_PUBLISH,
+        actor=vehicle.id,
+        object_id="intake",
+        vehicle=vehicle.id,
+        digests=vehicle.digests,
+    )
+    with gate.ledger.intent(event) as intent:
+        publication = published_intake_key(gate)
+        intent.complete(facts={"key": current_key(gate.keystore).public.kid})
+    return publication

@@ -1,4 +1,4 @@
-"""Routes of collection vehicles: announce a recording, deliver its items, ask where it stands."""
+"""Routes of collection vehicles: announce a recording, deliver its items, ask what stands and what to seal to."""
 
 import base64
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from anyio import from_thread
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 
 from gateway.api.authentication import Caller, authenticate, checked_body, json_object
@@ -17,9 +17,10 @@ from gateway.errors import DigestMismatchError, InvalidRequestError, NotFoundErr
 from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, load_manifest, receive_item
 from gateway.flow.records import ItemRow, RecordingRow
+from gateway.intake_rotation import tell_intake_key
 from gateway.vault.intake_generations import accepted_keys
 from gateway.vault.jws import ed25519_key_of
-from gateway.vehicles.agent import RECORDINGS_PATH
+from gateway.vehicles.agent import INTAKE_KEY_PATH, RECORDINGS_PATH
 from gateway.vehicles.manifest import read_manifest
 from gateway.vehicles.outbox import open_manifest
 
@@ -144,5 +145,10 @@ def vehicle_routes(gate: Gate, nonces: NonceStore, received: Callable[[str], Non
         caller = authenticate(gate, nonces, request, kind="vehicle")
         _own(gate, caller, recording)
         return _status(gate, recording)
+
+    @router.get(INTAKE_KEY_PATH)
+    def get_intake_key(request: Request) -> PlainTextResponse:
+        caller = authenticate(gate, nonces, request, kind="vehicle")
+        return PlainTextResponse(tell_intake_key(gate, vehicle=caller.actor), media_type="application/jose")
 
     return router

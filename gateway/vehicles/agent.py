@@ -21,13 +21,16 @@ from joserfc.jwk import OKPKey
 from gateway.api.signatures import content_digest
 from gateway.api.signing import SignatureAuth
 from gateway.vault.intake_key import IntakePublicKey
+from gateway.vault.jws import KeyForm
 from gateway.vehicles.cameras import Camera
 from gateway.vehicles.errors import DeliveryError
+from gateway.vehicles.intake_publication import PublishedIntakeKey, read_intake_publication
 from gateway.vehicles.manifest import Manifest, ManifestItem, parse_manifest, sign_manifest
 from gateway.vehicles.outbox import Outbox, read_outbox, seal_recording
 from gateway.vehicles.receipts import ItemReceipt, Receipt, read_receipt, read_refusal
 
 RECORDINGS_PATH: Final = "/vehicles/v1/recordings"
+INTAKE_KEY_PATH: Final = "/vehicles/v1/intake-key"
 CHUNK_BYTES: Final = 256 * 1024
 
 _RETRIED_STATUS: Final = frozenset({429, 502, 503, 504})
@@ -169,6 +172,22 @@ class VehicleAgent:
                 sent.append(item.name)
         return self._confirmed(receipt, sent)
 
+    def intake_key(self, release_key: KeyForm, *, known: int = 0) -> PublishedIntakeKey:
+        """Fetch the key to seal to from now on; keep its generation, to state as ``known`` the next time.
+
+        Args:
+            release_key: The gate's release key, pinned when the vehicle was provisioned.
+            known: The highest generation that this vehicle saw; 0 for none.
+
+        Raises:
+            DeliveryError: The gateway refuses or cannot be reached.
+            StatementError: What it answers is not signed by the release key, or is of an earlier generation.
+            KeyUnavailableError: The key that it states is none.
+        """
+        url = self._url(INTAKE_KEY_PATH)
+        answer = self._send(lambda: self._client.build_request("GET", url))
+        return read_intake_publication(answer.text.strip(), release_key, known=known)
+
     def seal(
         self, manifest: Manifest, sources: Mapping[str, Path], folder: Path, gate: IntakePublicKey
     ) -> Outbox:
@@ -178,7 +197,7 @@ class VehicleAgent:
             manifest: As :meth:`build_manifest` makes it.
             sources: Item name to file.
             folder: Does not exist.
-            gate: The gate's intake key, from its operator (``fleetgate intake-key``).
+            gate: The gate's intake key, as :meth:`intake_key` fetches it, or from its operator.
 
         Raises:
             DeliveryError: A file is not the announced one.

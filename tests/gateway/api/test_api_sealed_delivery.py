@@ -7,12 +7,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 import sqlalchemy as sa
 
 from audit.events import EventType, Outcome
 from gateway.flow.records import ItemRow, RecordingRow, RejectedUploadRow
+from gateway.vault.errors import StatementError
 from gateway.vault.intake_key import IntakeKey, IntakePublicKey
+from gateway.vault.jws import generate_person_key
 from gateway.vault.keys import Keystore
 from gateway.vault.root import INSECURE_TEST_ARGON2
 from gateway.vault.store import Context
@@ -216,3 +219,33 @@ def test_the_public_key_that_is_handed_on_is_the_gates(served):
     key = intake_key_of(served.gate)
     assert isinstance(key, IntakePublicKey)
     assert IntakeKey(served.gate.keystore).open(key.seal(b"secret", b"info"), b"info") == b"secret"
+
+
+def test_a_vehicle_fetches_the_key_to_seal_to_and_refuses_what_is_not_its_gates(served, tmp_path: Path):
+    """Law 2: an intent precedes the answer; who pins another key, or knows a later generation, takes nothing."""
+    release_key = served.gate.keystore.statement_key("release")
+    start = served.gate.ledger.size
+    with agent_of(served) as agent:
+        told = agent.intake_key(release_key)
+        assert told.key.kid == intake_key_of(served.gate).kid
+        assert told.generation == 1
+        assert [
+            (e.event.type, e.event.outcome, e.event.actor, e.event.object)
+            for e in served.gate.ledger.entries(start)
+        ] == [
+            (EventType.VAULT_KEY_PUBLISH, outcome, VEHICLE, "intake")
+            for outcome in (Outcome.INTENT, Outcome.COMPLETED)
+        ]
+        manifest = manifest_of(FILES, captured={})
+        agent.seal(manifest, written(tmp_path / "vehicle", FILES), tmp_path / "outbox", told.key)
+        assert agent.deliver_sealed(tmp_path / "outbox").sent
+        with pytest.raises(StatementError, match="earlier generation"):
+            agent.intake_key(release_key, known=2)
+        with pytest.raises(StatementError):
+            agent.intake_key(generate_person_key())
+
+
+def test_nobody_but_vehicles_is_told_the_intake_key(served, is_problem):
+    path = "/vehicles/v1/intake-key"
+    is_problem(served.call("engineer", "GET", path), 401, "signature_key_unknown")
+    is_problem(httpx.get(served.url + path), 401, "signature_missing")
