@@ -25,15 +25,16 @@ from gateway.ledger import Through, opened_ledger
 from gateway.models.in_use import ModelsInUse
 from gateway.opa import opa_engine
 from gateway.people.policy_in_force import InForce, bundle_in_force, shipped_files, store_files
+from gateway.people.policy_statement import is_in_force, sign_policy
 from gateway.people.records import GateSecretRow, PolicyStatementRow
 from gateway.settings import Settings
 from gateway.vault.blobs import Blobs, LocalBlobs
-from gateway.vault.jws import public_jwk, read_unverified_algorithm, thumbprint
+from gateway.vault.jws import public_jwk, read_unverified_algorithm
 from gateway.vault.keys import Keystore
 from gateway.vault.store import Vault
 from gateway.vault.suites import suite_by_name
 from gateway.witnessing import witnessed
-from policies.bundle import VerifiedBundle, is_in_force, shipped_bundle, sign_bundle
+from policies.bundle import VerifiedBundle, shipped_bundle
 from policies.drafts import shipped_draft
 from policies.embedded import EmbeddedEngine
 from policies.engine import Engine, start_engine
@@ -101,16 +102,16 @@ def _put_shipped_bundle_into_force(
     session: WriteSession, ledger: Ledger, keystore: Keystore, now: datetime
 ) -> None:
     """State the shipped bundle unless a statement for it is in force; an operator's own stays before it."""
-    bundle, key = shipped_bundle(), keystore.signing_key("policy")
+    bundle = shipped_bundle()
     store_files(session, keystore, shipped_files(), kek=GATE_KEK, now=now)
     known = sa.select(PolicyStatementRow).where(
         PolicyStatementRow.bundle_digest == bundle.digest, PolicyStatementRow.proposal.is_(None)
     )
     newest = session.scalar(known.order_by(PolicyStatementRow.id.desc()).limit(1))
-    if newest is not None and is_in_force(bundle, newest.statement, key, now):
+    if newest is not None and is_in_force(keystore, bundle, newest.statement, now):
         return
     begin, end = now - timedelta(minutes=5), now + POLICY_PERIOD
-    statement = sign_bundle(bundle, key, signer=thumbprint(key), not_before=begin, not_after=end)
+    statement = sign_policy(keystore, bundle, not_before=begin, not_after=end)
     ledger.append(
         Event(
             type=EventType.POLICY_BUNDLE_INSTALL,

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import rfc8785
 import yaml
@@ -21,7 +21,9 @@ from policies.question import Point
 
 _DOMAIN = b"fleetgate policy bundle v1\n"
 _ALGORITHM = "Ed25519"  # RFC 9864
-_TYPE = "fleetgate-policy-bundle+jws"
+STATEMENT_TYPE: Final = "fleetgate-policy-bundle+jws"
+"""``typ`` of the statement that puts a bundle in force, whoever signs it and by whatever algorithm."""
+
 _SHIPPED = {"rules": ".rego", "data": ".yaml", "questions": ".schema.json"}
 _CATALOGUE = "catalogue.yaml"
 _PARAMETER_FIELDS = frozenset({"unit", "source", "confidence", "values"})
@@ -161,6 +163,31 @@ def write_bundle(bundle: Bundle, directory: Path, *, guard: str | None = None) -
     (directory / ".manifest").write_bytes(rfc8785.dumps({"revision": bundle.digest, "roots": [""]}))
 
 
+def statement_of(bundle: Bundle, *, signer: str, not_before: datetime, not_after: datetime) -> dict[str, str]:
+    """What is signed to put a bundle in force.
+
+    Args:
+        bundle: What is put in force.
+        signer: Who signs; shown with decisions, never personal data.
+        not_before: First instant of validity, with time zone.
+        not_after: End of validity, exclusive, with time zone.
+
+    Raises:
+        BundleError: The period is empty or lacks a time zone.
+    """
+    if not_before.tzinfo is None or not_after.tzinfo is None or not_after <= not_before:
+        raise BundleError(
+            f"period is not valid (got {not_before} to {not_after}, expected aware and growing)"
+        )
+    return {
+        "bundle": bundle.digest,
+        "version": bundle.version,
+        "not_before": _instant(not_before),
+        "not_after": _instant(not_after),
+        "signer": signer,
+    }
+
+
 def sign_bundle(
     bundle: Bundle, key: OKPKey, *, signer: str, not_before: datetime, not_after: datetime
 ) -> str:
@@ -169,27 +196,17 @@ def sign_bundle(
     Args:
         bundle: What is put in force.
         key: Ed25519 private key.
-        signer: Who signs; shown with decisions, never personal data.
-        not_before: First instant of validity, with time zone.
-        not_after: End of validity, exclusive, with time zone.
+        signer: As for ``statement_of``.
+        not_before: As for ``statement_of``.
+        not_after: As for ``statement_of``.
 
     Raises:
         BundleError: The period is empty or lacks a time zone, or the key cannot sign.
     """
-    if not_before.tzinfo is None or not_after.tzinfo is None or not_after <= not_before:
-        raise BundleError(
-            f"period is not valid (got {not_before} to {not_after}, expected aware and growing)"
-        )
-    statement = {
-        "bundle": bundle.digest,
-        "version": bundle.version,
-        "not_before": _instant(not_before),
-        "not_after": _instant(not_after),
-        "signer": signer,
-    }
+    statement = statement_of(bundle, signer=signer, not_before=not_before, not_after=not_after)
     try:
         return jws.serialize_compact(
-            {"alg": _ALGORITHM, "typ": _TYPE}, rfc8785.dumps(statement), key, algorithms=[_ALGORITHM]
+            {"alg": _ALGORITHM, "typ": STATEMENT_TYPE}, rfc8785.dumps(statement), key, algorithms=[_ALGORITHM]
         )
     except (JoseError, ValueError) as error:
         raise BundleError(f"bundle could not be signed: {error}") from error
@@ -198,47 +215,45 @@ def sign_bundle(
 def verify_bundle(bundle: Bundle, statement: str, public_key: OKPKey, now: datetime) -> VerifiedBundle:
     """Verify that a bundle is in force (COMPLIANCE.md rule 1).
 
-    1. The signature is Ed25519 by the trusted key over a statement of this type.
-    2. The statement has exactly its fields.
-    3. It names this bundle's digest and version.
-    4. ``now`` lies in its period.
+    1. The signature is Ed25519 by the trusted key over a statement of this type. 2. ``verify_claims`` accepts it.
 
     Raises:
         BundleError: Any of these does not hold.
     """
-    # 1.
-    try:
+    try:  # 1
         signed = jws.deserialize_compact(statement.encode(), public_key, algorithms=[_ALGORITHM])
         header, claims = signed.headers(), json.loads(signed.payload)
     except (JoseError, ValueError) as error:
         raise BundleError(f"bundle statement is not signed by the trusted key: {error}") from error
-    if header.get("typ") != _TYPE:
-        raise BundleError(f"statement is of another type (got {header.get('typ')!r}, expected {_TYPE!r})")
-    # 2.
-    if not isinstance(claims, dict) or claims.keys() != _STATEMENT_FIELDS:
+    if header.get("typ") != STATEMENT_TYPE:
+        raise BundleError(
+            f"statement is of another type (got {header.get('typ')!r}, expected {STATEMENT_TYPE!r})"
+        )
+    return verify_claims(bundle, claims, now)  # 2
+
+
+def verify_claims(bundle: Bundle, claims: object, now: datetime) -> VerifiedBundle:
+    """Verify what a statement says whose signature, by the trusted key, was verified.
+
+    1. The statement has exactly its fields. 2. It names this bundle's digest and version. 3. ``now`` lies in its
+    period.
+
+    Raises:
+        BundleError: Any of these does not hold.
+    """
+    if not isinstance(claims, dict) or claims.keys() != _STATEMENT_FIELDS:  # 1
         raise BundleError(f"statement is malformed (got {claims!r}, expected {sorted(_STATEMENT_FIELDS)})")
     if not all(isinstance(value, str) for value in claims.values()):
         raise BundleError(f"statement is malformed (got {claims!r}, expected text fields)")
-    # 3.
-    if (claims["bundle"], claims["version"]) != (bundle.digest, bundle.version):
+    if (claims["bundle"], claims["version"]) != (bundle.digest, bundle.version):  # 2
         raise BundleError(
             f"statement is of another bundle (got {claims['bundle']!r} version {claims['version']!r}, "
             f"expected {bundle.digest!r} version {bundle.version!r})"
         )
-    # 4.
     not_before, not_after = _moment(claims["not_before"]), _moment(claims["not_after"])
-    if now.tzinfo is None or not not_before <= now < not_after:
+    if now.tzinfo is None or not not_before <= now < not_after:  # 3
         raise BundleError(f"bundle is not in force (got {now}, expected {not_before} to {not_after})")
     return VerifiedBundle(bundle=bundle, signer=claims["signer"], not_before=not_before, not_after=not_after)
-
-
-def is_in_force(bundle: Bundle, statement: str, public_key: OKPKey, now: datetime) -> bool:
-    """Whether ``verify_bundle`` accepts a statement now; to decide whether another is needed, never to judge."""
-    try:
-        verify_bundle(bundle, statement, public_key, now)
-    except BundleError:
-        return False
-    return True
 
 
 def _read_catalogue(content: bytes, *, past: bool) -> tuple[Catalogue, str]:

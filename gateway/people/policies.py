@@ -14,10 +14,11 @@ from gateway.flow.gate import Gate
 from gateway.models.statements import digest_of, verified
 from gateway.people.permission import done_by, permit
 from gateway.people.policy_in_force import load_files, store_files
+from gateway.people.policy_statement import sign_policy
 from gateway.people.records import PolicyProposalRow, PolicyStatementRow
 from gateway.people.registry import ACT_TYPE, Actor
 from gateway.vault.jws import PrivateKey, sign_statement, thumbprint
-from policies.bundle import VerifiedBundle, sign_bundle
+from policies.bundle import VerifiedBundle
 from policies.difference import VectorChange, changed_vectors
 from policies.drafts import Draft, draft_of, require_same_questions, shipped_draft
 from policies.embedded import EmbeddedEngine
@@ -159,9 +160,8 @@ def install_bundle(gate: Gate, bundle_digest: str, *, actor: Actor, key: Private
         raise EvidenceError(f"the examination finds something else than was signed (got {bundle_digest!r})")
     payload = {"act": "policy.install", "bundle": bundle_digest, "proposal": proposal.digest}
     approval = sign_statement(key, ACT_TYPE, thumbprint(key), {**payload, "person": actor.id})
-    own = gate.keystore.signing_key("policy")
     bundle, begin, end = examined.draft.bundle, period.not_before, period.not_after
-    statement = sign_bundle(bundle, own, signer=thumbprint(own), not_before=begin, not_after=end)
+    statement = sign_policy(gate.keystore, bundle, not_before=begin, not_after=end)
     digests = {"bundle": bundle_digest, "proposal": proposal.digest}
     with recorded(
         gate,
@@ -185,7 +185,8 @@ def install_bundle(gate: Gate, bundle_digest: str, *, actor: Actor, key: Private
                 installed_by=actor.id,
             )
         )
-    return VerifiedBundle(bundle=bundle, signer=thumbprint(own), not_before=begin, not_after=end)
+    signer = thumbprint(gate.keystore.statement_key("policy"))
+    return VerifiedBundle(bundle=bundle, signer=signer, not_before=begin, not_after=end)
 
 
 def _proposed(

@@ -19,11 +19,12 @@ from audit.query import EntryFilter, find_all
 from gateway.database import Database, ReadSession, WriteSession
 from gateway.errors import ConfigurationError, EvidenceError
 from gateway.models.statements import digest_of, verified
+from gateway.people.policy_statement import verify_policy
 from gateway.people.records import PolicyBundleRow, PolicyProposalRow, PolicyStatementRow
 from gateway.vault.errors import VaultError
 from gateway.vault.keys import Keystore
 from gateway.vault.values import open_value, seal_value
-from policies.bundle import VerifiedBundle, verify_bundle
+from policies.bundle import VerifiedBundle
 from policies.drafts import Draft, draft_of, packed_files, require_same_questions, shipped_draft
 from policies.errors import BundleError
 
@@ -136,8 +137,7 @@ def bundle_in_force(
             require_signed_by_two(session, row)  # step 3
             draft = draft_of(load_files(session, keystore, row.bundle_digest, kek=kek))
             require_same_questions(draft)  # step 4
-    key = keystore.signing_key("policy")
-    return InForce(verified=verify_bundle(draft.bundle, row.statement, key, now), draft=draft)  # step 5
+    return InForce(verified=verify_policy(keystore, draft.bundle, row.statement, now), draft=draft)  # step 5
 
 
 def require_signed_by_two(session: ReadSession | WriteSession, row: PolicyStatementRow) -> tuple[str, str]:
