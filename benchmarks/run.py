@@ -261,6 +261,20 @@ def inversion(answer: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def picture_search(answer: Mapping[str, Any]) -> list[Row]:
+    """No target was set: how much faster than one product of matrices, and what the cells lose."""
+    return [
+        Row(what="picture search, flat", against="numpy product", value=answer["flat_to_numpy"], target=None),
+        Row(what="picture search, cells", against="numpy product", value=answer["ivf_to_numpy"], target=None),
+        Row(
+            what="picture search, cells, recall at 10",
+            against="numpy product",
+            value=answer["ivf"]["recall_at_10"],
+            target=None,
+        ),
+    ]
+
+
 def triggers(answer: Mapping[str, Any]) -> list[Row]:
     """No target was set: the peers count rows and make no events."""
     return [
@@ -333,6 +347,7 @@ BENCHMARKS = (
         full=("--candidates", "300"),
         quick=("--plates", "10", "--candidates", "40"),
     ),
+    Benchmark(script="picture_search", rows=picture_search, quick=("--vectors", "5000", "--queries", "5")),
     Benchmark(script="trigger_rows", rows=triggers, quick=("--rows", "60000", "--rounds", "1")),
 )
 

@@ -147,6 +147,7 @@ def _index(vectors: NDArray[np.float32], mode: ImageMode) -> faiss.Index:
     cells = max(1, int(4 * np.sqrt(len(vectors))))
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, cells, faiss.METRIC_INNER_PRODUCT)
     index.cp.min_points_per_centroid = 1
+    index.cp.max_points_per_centroid = 64  # more make centres no better, and training takes minutes
     index.train(vectors)
     index.add(vectors)
     index.nprobe = max(1, cells // 64)
