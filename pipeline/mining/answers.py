@@ -111,27 +111,30 @@ def shown_events(answer: Mapping[str, Any]) -> str:
         for e in answer["events"]
     ]
     for name, coverage in answer["coverage"].items():
-        absent = f"; absent: {', '.join(coverage['absent'])}" if coverage["absent"] else ""
+        absent = f"; 缺少 / absent: {', '.join(coverage['absent'])}" if coverage["absent"] else ""
         found = sum(e["trigger"] == name for e in answer["events"])
-        lines.append(f"{name}: {found} events in {coverage['rows']} of {answer['rows']} rows{absent}")
-    lines += [f"passed over {name}: {reason}" for name, reason in answer["passed_over"].items()]
+        lines.append(
+            f"{name}: {found} 个事件 / events, {coverage['rows']} / {answer['rows']} 行 / rows{absent}"
+        )
+    lines += [f"未读取 / passed over {name}: {reason}" for name, reason in answer["passed_over"].items()]
     return "\n".join(lines)
 
 
 def shown_pictures(answer: Mapping[str, Any]) -> str:
     """Pictures for people."""
     lines = [f"{name}  {_tags(picture['tags'])}" for name, picture in answer["pictures"].items()]
-    lines += [f"same as {g['kept']}: {', '.join(g['others'])}" for g in answer["near_duplicates"]]
-    lines += [f"selected {s['item']}  {' '.join(s['stratum'])}" for s in answer.get("selection", ())]
-    lines.append(f"{len(answer['pictures'])} pictures, {answer['passed_over']} other items passed over")
+    lines += [f"近重复 / same as {g['kept']}: {', '.join(g['others'])}" for g in answer["near_duplicates"]]
+    lines += [f"选中 / selected {s['item']}  {' '.join(s['stratum'])}" for s in answer.get("selection", ())]
+    pictures, others = len(answer["pictures"]), answer["passed_over"]
+    lines.append(f"{pictures} 张图片 / pictures, {others} 个其他文件未读取 / other items passed over")
     return "\n".join(lines)
 
 
 def shown_results(answer: Mapping[str, Any]) -> str:
     """Results of a search for people."""
     lines = [f"{r['score']:.3f}  {r['item']}  {_tags(r['tags'])}" for r in answer["results"]]
-    unread = f"; not understood: {answer['unread']}" if answer.get("unread") else ""
-    lines.append(f"{len(answer['results'])} results, by {answer['mode']}{unread}")
+    unread = f"; 未理解 / not understood: {answer['unread']}" if answer.get("unread") else ""
+    lines.append(f"{len(answer['results'])} 项 / results, 方式 / by {answer['mode']}{unread}")
     return "\n".join(lines)
 
 

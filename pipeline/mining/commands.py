@@ -245,7 +245,9 @@ def _print(
         artefact = artefact_of(kind, register, answer)
         answer = answer | {"artefact": run.client.register(artefact), "sha256": artefact.sha256}
     text = json.dumps(answer, ensure_ascii=False) if as_json else shown(answer)
-    typer.echo(text if as_json or register is None else f"{text}\nregistered as {answer['artefact']}")
+    typer.echo(
+        text if as_json or register is None else f"{text}\n已登记 / registered as {answer['artefact']}"
+    )
 
 
 def _triggers(path: Path | None) -> "TriggerFile":

@@ -52,8 +52,8 @@ def test_people_read_events_and_coverage(events: Callable[..., Result]):
 
     assert result.exit_code == 0, result.output
     assert "hard_brake" in result.stdout
-    assert "take_over: 0 events in 0 of" in result.stdout
-    assert "absent: engaged" in result.stdout
+    assert "take_over: 0 个事件 / events, 0 /" in result.stdout
+    assert "缺少 / absent: engaged" in result.stdout
     assert "passed over" in result.stdout
 
 

@@ -142,7 +142,7 @@ def test_people_read_results_and_the_way_they_were_found(mine: Callable[..., Res
     result = mine("search", "--text", "夜间 qqq")
     assert result.exit_code == 0, result.output
     assert shots[3] in result.stdout
-    assert "by ontology; not understood: qqq" in result.stdout
+    assert "by ontology; 未理解 / not understood: qqq" in result.stdout
     listed = mine("pictures", "--select", "1")
     assert "same as" in listed.stdout
     assert "selected" in listed.stdout
