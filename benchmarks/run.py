@@ -185,6 +185,28 @@ def sealed(answer: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def reliability(answer: Mapping[str, Any]) -> list[Row]:
+    headline = answer["headline"]
+    apart = abs(headline["bias_in_standard_errors"])
+    return [
+        Row(
+            what="p ≈ 1e-7 from 5,500 runs, CoV",
+            against="–",
+            value=headline["median_cov"],
+            target=0.1,
+            least=False,
+        ),
+        Row(what="its bias, standard errors", against="Monte Carlo", value=apart, target=2, least=False),
+        Row(
+            what="runs that Monte Carlo needs over ours",
+            against="crude Monte Carlo",
+            value=answer["runs_of_crude_monte_carlo_for_the_same_error"] / headline["runs"],
+            target=None,
+        ),
+        Row(what="cut-ins simulated, runs/s", against="–", value=answer["simulator_runs_per_s"], target=None),
+    ]
+
+
 def download(answer: Mapping[str, Any]) -> list[Row]:
     figures = answer["figures"]
     return [Row(what="release download", against=str(figures["peer"]), value=figures["ratio"], target=0.5)]
@@ -324,6 +346,9 @@ BENCHMARKS = (
     ),
     Benchmark(script="format_passes", rows=formats, quick=("--size", "0.05", "--rounds", "1")),
     Benchmark(script="geo_attacks", rows=attacks, quick=("--quick",)),
+    Benchmark(
+        script="reliability_runs", rows=reliability, quick=("--repeats", "5", "--stratum-runs", "50000")
+    ),
     Benchmark(script="sealed_files", rows=sealed, quick=("--mib", "8", "--rounds", "2")),
     Benchmark(
         script="release_cost",

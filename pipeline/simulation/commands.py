@@ -123,7 +123,7 @@ def reliability(
     scenario: Scenario,
     folder: Folder,
     runs: Annotated[
-        int, typer.Option(min=1000, help="Runs of each of two seeds; cross-check and margins come on top.")
+        int, typer.Option(min=1500, help="Runs of each of two seeds; cross-check and margins come on top.")
     ] = 5500,
     events: Annotated[
         Path | None,
@@ -169,7 +169,7 @@ def reliability(
 def sensitivity(
     scenario: Scenario,
     folder: Folder,
-    runs: Annotated[int, typer.Option(min=1000, help="Runs of each estimate, one per input.")] = 5500,
+    runs: Annotated[int, typer.Option(min=1500, help="Runs of each estimate, one per input.")] = 5500,
     seed: Seed = 1,
     run_command: RunCommand = False,  # noqa: FBT002 - a command-line flag
     as_json: AsJson = False,  # noqa: FBT002 - a command-line flag

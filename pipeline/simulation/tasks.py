@@ -155,7 +155,7 @@ def reliability(
     Raises:
         SimulationError: Whatever stops it; answers so far are kept.
     """
-    settings = StudySettings(each=Settings(runs=runs))
+    settings = StudySettings(each=Settings.of_budget(runs))
     result = study(opened_.limit_state, settings, opened_.rests_on.seed, told)
     if events is None or result.judgement.probability is None:
         return result, None
@@ -183,7 +183,7 @@ def sensitivity(opened_: Opened, *, runs: int, told: Told) -> tuple[tuple[Influe
     state, seed = opened_.limit_state, opened_.rests_on.seed
     influences = bulk(state, trajectories=40, base=512, seed=seed)
     told("bulk", state.runs)
-    settings = Settings(runs=runs)
+    settings = Settings.of_budget(runs)
     free = estimate(state, settings, seed)
     told("all inputs free", state.runs)
     return influences, hold_each(state, free, settings, seed + 1, told)

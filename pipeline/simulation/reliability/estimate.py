@@ -7,7 +7,7 @@ is why two seeds and a cross-check are asked for (``verdict``).
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from scipy.special import logsumexp  # type: ignore[import-untyped]
@@ -20,6 +20,7 @@ from pipeline.simulation.reliability.design_points import Search, design_points,
 from pipeline.simulation.reliability.mixture import Mixture
 
 LEAST_FINAL_RUNS: Final = 200
+LEAST_RUNS: Final = 1500
 
 Progress = Callable[[str, int], None]
 """Told the stage and the runs that it took."""
@@ -48,6 +49,17 @@ class Settings:
     step_runs: int = 500
     defensive: float = 0.5
     wide: float = 0.05
+
+    @classmethod
+    def of_budget(cls, runs: int) -> Self:
+        """Settings that spend so many runs in the proportions of the default.
+
+        Raises:
+            SettingsError: There are too few for a search and a final batch.
+        """
+        if runs < LEAST_RUNS:
+            raise SettingsError(f"runs of one seed (got {runs}, expected {LEAST_RUNS} or more)")
+        return cls(runs=runs, explore_runs=2 ** int(np.log2(0.4 * runs)), step_runs=runs // 11)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

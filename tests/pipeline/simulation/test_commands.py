@@ -108,10 +108,10 @@ def test_no_failure_gives_a_bound_and_no_probability(tmp_path: Path):
 
 
 def test_what_did_not_converge_leaves_with_status_1(tmp_path: Path):
-    # Some 5e-12: exploration meets a handful of failures, and 3,400 runs leave little for the final batch.
+    # Some 5e-12: exploration meets a handful of failures, and 1,500 runs leave little for a final batch.
     rare = tmp_path / "rare.yaml"
     rare.write_text(example_text().replace("log_mean: 4.25", "log_mean: 5.1"), encoding="utf-8")
-    result = answer("reliability", rare, "--dir", tmp_path / "runs", "--runs", 3400, "--seed", 3, status=1)
+    result = answer("reliability", rare, "--dir", tmp_path / "runs", "--runs", 1500, "--seed", 2, status=1)
     assert result["verdict"] == "not_converged"
     assert result["reasons"]
     assert result["probability"] is None
@@ -220,7 +220,7 @@ def test_what_cannot_be_done_is_refused_with_a_reason(scenario: Path, tracks: Pa
         (("fit", tmp_path / "none.csv", "--template", scenario, "--out", nowhere), "tracks_unusable"),
         (("sample", tmp_path / "none.yaml", *runs, "--out", nowhere), "scenario_invalid"),
         (("sample", scenario, *runs, "--out", nowhere, "--runs", 5), "output_unwritable"),
-        (("reliability", scenario, *runs, "--runs", 2800), "settings_impossible"),
+        (("reliability", scenario, *runs, "--events", tracks), "settings_impossible"),
     ]
     for arguments, reason in cases:
         assert answer(*arguments, status=1)["reason"] == reason, arguments

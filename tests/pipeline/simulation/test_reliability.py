@@ -103,6 +103,18 @@ def test_runs_are_counted_as_the_simulator_counts_them_and_seeds_repeat():
     assert estimate(Plane(8), Settings(), 8).probability != first.probability
 
 
+def test_a_smaller_budget_is_spent_in_proportion():
+    assert Settings.of_budget(5500) == Settings()
+    half = Settings.of_budget(2750)
+    assert (half.explore_runs, half.step_runs) == (1024, 250)
+    found = [estimate(Plane(8), half, seed) for seed in range(20)]
+    ratio = np.array([each.probability for each in found]) / RARE
+    assert all(each.runs == 2750 for each in found)
+    assert abs(ratio.mean() - 1.0) < 4 * ratio.std(ddof=1) / np.sqrt(20)
+    with pytest.raises(SettingsError, match="expected 1500 or more"):
+        Settings.of_budget(1499)
+
+
 def test_a_budget_that_the_search_eats_up_is_refused():
     with pytest.raises(SettingsError, match="left for the final batch"):
         estimate(Plane(8), Settings(runs=3000), 1)
