@@ -85,6 +85,7 @@ class EventType(StrEnum):
     PEOPLE_CREDENTIAL_REGISTER = "people:credential:register"
     PEOPLE_CREDENTIAL_REVOKE = "people:credential:revoke"
     PEOPLE_CREDENTIAL_USE = "people:credential:use"
+    PEOPLE_PERSON_CHANGE = "people:person:change"
     PEOPLE_VEHICLE_ENROL = "people:vehicle:enrol"
     PEOPLE_CARRIER_CHECKIN = "people:carrier:checkin"
     PEOPLE_CERTIFICATE_REGISTER = "people:certificate:register"

@@ -25,6 +25,7 @@ from gateway.commands import (
     sealed,
     service,
     setup,
+    staff,
     witness,
 )
 from pipeline.commands import fetch, mine_app, simulate_app
@@ -41,7 +42,7 @@ for commands in (setup.app, deliver.app, sealed.app, service.app, demo.app, line
 for command in keys.app.registered_commands:
     setup.key_app.registered_commands.append(command)
 app.add_typer(setup.key_app, name="key")
-app.add_typer(setup.person_app, name="person")
+app.add_typer(staff.app, name="person")
 app.add_typer(setup.vehicle_app, name="vehicle")
 app.add_typer(licences.certificate_app, name="certificate")
 app.add_typer(licences.delegation_app, name="delegation")

@@ -143,3 +143,22 @@ def exports(
     """List attempts at export that were refused (rule 23)."""
     wanted = Wanted(kind=Kind.EXPORTS, since=_moment(since), until=_moment(until), note=_note(at))
     _make(wanted, (person, key, key_passphrase_file), out, as_json=as_json)
+
+
+@app.command()
+@reporting
+def roster(
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    as_of: Annotated[
+        datetime | None, typer.Option(help="Of which moment, UTC; that of the checkpoint unless given.")
+    ] = None,
+    out: Out = None,
+    at: At = None,
+    as_json: Json = False,
+) -> None:
+    """Make the staff roster: who held which role, of which nationality and entity, at a moment."""
+    wanted = Wanted(kind=Kind.ROSTER, until=_moment(as_of), note=_note(at))
+    _make(wanted, (person, key, key_passphrase_file), out, as_json=as_json)

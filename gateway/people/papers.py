@@ -42,6 +42,7 @@ class Act(StrEnum):
     RECIPIENT_SUPERVISE = "recipient.supervise"
     RECIPIENT_CLOSE = "recipient.close"
     PURPOSE_ASSESS = "purpose.assess"
+    PERSON_CHANGE = "person.change"
 
 
 _EVENTS = {
@@ -54,6 +55,7 @@ _EVENTS = {
     Act.RECIPIENT_SUPERVISE: EventType.PEOPLE_RECIPIENT_SUPERVISE,
     Act.RECIPIENT_CLOSE: EventType.PEOPLE_RECIPIENT_CLOSE,
     Act.PURPOSE_ASSESS: EventType.PEOPLE_PURPOSE_ASSESS,
+    Act.PERSON_CHANGE: EventType.PEOPLE_PERSON_CHANGE,
 }
 
 

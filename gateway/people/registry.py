@@ -161,6 +161,16 @@ class NewPerson:
     recipient: str | None = None
 
 
+def require_country(code: str) -> None:
+    """A country code.
+
+    Raises:
+        InvalidRequestError: It is none of ISO 3166-1 alpha-2.
+    """
+    if len(code) != 2 or not (code.isascii() and code.isalpha() and code.isupper()):  # noqa: PLR2004 (ISO 3166-1)
+        raise InvalidRequestError(f"not an ISO 3166-1 alpha-2 country code (got {code!r})")
+
+
 def enrol_person(gate: Gate, person: NewPerson, *, by: str) -> None:
     """Enrol a person; enrolling the same person with the same key again changes nothing.
 
@@ -173,9 +183,8 @@ def enrol_person(gate: Gate, person: NewPerson, *, by: str) -> None:
         raise InvalidRequestError(
             f"unknown roles (got {unknown or 'none'}, expected some of {sorted(ROLES)})"
         )
-    for code in (person.nationality, person.entity_country):
-        if len(code) != 2 or not code.isalpha() or not code.isupper():  # noqa: PLR2004 (ISO 3166-1 alpha-2)
-            raise InvalidRequestError(f"not an ISO 3166-1 alpha-2 country code (got {code!r})")
+    require_country(person.nationality)
+    require_country(person.entity_country)
     if person.recipient is not None:
         with gate.database.read() as session:
             if session.get(RecipientRow, person.recipient) is None:

@@ -16,7 +16,13 @@ from gateway.dossier.document import (
 from gateway.dossier.setting import facts, number, when
 from gateway.dossier.words import Words
 from gateway.reports.compose_annual import annual_sections
-from gateway.reports.tables import counts_blocks, deletions_blocks, exports_blocks, provisions_blocks
+from gateway.reports.tables import (
+    counts_blocks,
+    deletions_blocks,
+    exports_blocks,
+    provisions_blocks,
+    roster_blocks,
+)
 from gateway.reports.twin import Kind
 
 _BLOCKS: Mapping[Kind, Callable[[Mapping[str, Any], Words], tuple[Block, ...]]] = {
@@ -24,6 +30,7 @@ _BLOCKS: Mapping[Kind, Callable[[Mapping[str, Any], Words], tuple[Block, ...]]] 
     Kind.COUNTS: counts_blocks,
     Kind.DELETIONS: deletions_blocks,
     Kind.EXPORTS: exports_blocks,
+    Kind.ROSTER: roster_blocks,
 }
 
 

@@ -28,6 +28,7 @@ from gateway.reports.annual import annual
 from gateway.reports.compose import compose_report
 from gateway.reports.provisions import counts, provisions
 from gateway.reports.refusals import deletions, exports
+from gateway.reports.staff import staff
 from gateway.reports.tables import csv_of
 from gateway.reports.twin import Kind, make_twin, scope_of, year_span
 from gateway.vault.jws import sign_statement, thumbprint
@@ -38,6 +39,7 @@ _FINDINGS: Final = {
     Kind.COUNTS: counts,
     Kind.DELETIONS: deletions,
     Kind.EXPORTS: exports,
+    Kind.ROSTER: staff,
 }
 
 

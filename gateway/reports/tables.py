@@ -194,6 +194,43 @@ def exports_blocks(twin: Mapping[str, Any], words: Words) -> tuple[Block, ...]:
     )
 
 
+def roster_blocks(twin: Mapping[str, Any], words: Words) -> tuple[Block, ...]:
+    """Everybody enrolled, with roles, nationality and entity."""
+    return (
+        Table(
+            caption=words("r.roster_caption", of=when(twin["of"])),
+            columns=(
+                Column(heading=words("r.person"), width=3),
+                Column(heading=words("r.roles"), width=4),
+                Column(heading=words("r.nationality"), width=2),
+                Column(heading=words("r.entity"), width=2),
+                Column(heading=words("recipient"), width=3),
+                Column(heading=words("r.since"), width=4),
+                Column(heading=words("r.suspended"), width=2),
+                Column(heading=words("reason"), width=4),
+                Column(heading=words("entry"), style=_NUMBER, width=2),
+            ),
+            rows=rows_of(
+                [
+                    (
+                        r["person"],
+                        ", ".join(r["roles"]),
+                        r["nationality"],
+                        r["entity_country"],
+                        r["recipient"],
+                        when(r["since"]),
+                        words("yes") if r["suspended"] else words("no"),
+                        r["reason"],
+                        r["entry"],
+                    )
+                    for r in twin["rows"]
+                ]
+            ),
+            empty=words("r.none"),
+        ),
+    )
+
+
 def csv_of(rows: Sequence[Mapping[str, Any]]) -> bytes:
     """Rows as CSV (RFC 4180, UTF-8), one column for each member; lists and mappings as JSON."""
     out = io.StringIO(newline="")

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     COUNTS = "counts"
     DELETIONS = "deletions"
     EXPORTS = "exports"
+    ROSTER = "roster"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
