@@ -9,6 +9,9 @@ from pipeline.mining.signals import FloatArray
 
 _SLOWEST_TURN_MPS: Final = 1.0
 """Below this the direction of a way is noise."""
+_REACH_S: Final = 0.1
+"""Logs time their rows to some milliseconds: over less than this to each side, jitter looks like braking."""
+_TOLERANCE_S: Final = 1e-6
 _EQUATOR_M: Final = 6_378_137.0
 _ECCENTRICITY_2: Final = 6.694_379_990_14e-3
 """WGS-84."""
@@ -18,8 +21,8 @@ def completed(columns: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
     """The columns of one clip, in order of time, and those that follow from them and are not there.
 
     Speed from places, acceleration along the way from speed, rate of turn from the direction of the way where it
-    is faster than 1 m/s, acceleration across it from both. Central differences over neighbouring rows; absent
-    where a neighbour is, or where time stands still.
+    is faster than 1 m/s, acceleration across it from both. Central differences over 0.1 s to each side, or to the
+    neighbouring rows where these are farther; absent where one of both is, or time stands still.
     """
     made = dict(columns)
     t, has = made["t_s"], set(made)
@@ -37,11 +40,6 @@ def completed(columns: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
     if {"speed_mps", "yaw_rate_rps"} <= made.keys() and "lateral_accel_mps2" not in has:
         made["lateral_accel_mps2"] = made["speed_mps"] * made["yaw_rate_rps"]
     return made
-
-
-def turn_rates(yaw_rad: FloatArray, t_s: FloatArray) -> FloatArray:
-    """Rates of turn of a direction that may leap by whole turns."""
-    return _turning(yaw_rad, t_s)
 
 
 def metres(lat: FloatArray, lon: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -67,9 +65,11 @@ def _turning(yaw_rad: FloatArray, t_s: FloatArray) -> FloatArray:
 
 
 def _slope(values: FloatArray, t_s: FloatArray) -> FloatArray:
-    """Central differences, one-sided at both ends."""
-    before = np.r_[0, np.arange(len(t_s) - 1)]
-    after = np.r_[np.arange(1, len(t_s)), len(t_s) - 1]
+    """Differences from the row ``_REACH_S`` before, or the one before that, to the one as long after."""
+    rows = np.arange(len(t_s))
+    before = np.searchsorted(t_s, t_s - _REACH_S + _TOLERANCE_S, side="right") - 1
+    after = np.searchsorted(t_s, t_s + _REACH_S - _TOLERANCE_S, side="left")
+    before, after = np.clip(before, 0, rows), np.clip(after, rows, len(t_s) - 1)
     taken = t_s[after] - t_s[before]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(taken > 0, (values[after] - values[before]) / taken, np.nan)
+        return np.where(taken > _TOLERANCE_S, (values[after] - values[before]) / taken, np.nan)

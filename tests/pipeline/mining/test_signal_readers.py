@@ -1,6 +1,7 @@
 """The readers of each format alone: what the gate's writers write, and what is damaged."""
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from pipeline.mining.read_mcap import read_mcap
 from pipeline.mining.read_tracks import read_csv, read_gpx
 from pipeline.mining.sampling import Samples, sampled
 from pipeline.mining.signal_file import read_signal_file
-from pipeline.mining.signals import Clip
+from pipeline.mining.signals import Clip, signal_table
+from pipeline.mining.trigger_file import shipped_triggers
+from pipeline.mining.triggers import find_events
 from recorded_drive import Recorder
 
 NAMES: dict[str, Any] = {"release": "rel-a", "item": "a.csv"}
@@ -121,6 +124,25 @@ def test_absent_speeds_make_absent_slopes_around_them_only():
     speed = np.array([1.0, 2.0, np.nan, 4.0, 5.0, 6.0])
     made = completed({"t_s": np.arange(6.0), "speed_mps": speed})
     assert np.isfinite(made["accel_mps2"]).tolist() == [True, False, True, False, True, True]
+
+
+def test_jitter_of_times_is_no_braking():
+    rng = np.random.default_rng(2)
+    even = np.arange(2000) / 83.0
+    t = np.sort(even + rng.uniform(-0.005, 0.005, len(even)))
+    made = completed({"t_s": t, "speed_mps": 30.0 - 1.0 * even})
+    assert made["accel_mps2"][20:-20] == pytest.approx(-1.0, abs=0.12)
+
+
+def test_a_real_minute_of_calm_driving_has_no_hard_braking(shared_data: Path):
+    """The positions of the same minute, another sensor, never show less than −2.6 m/s²."""
+    (folder,) = (shared_data / "formats" / "comma2k19").glob("*/*/*/processed_log/CAN/speed")
+    t, speed = np.load(folder / "t"), np.load(folder / "value").ravel()
+    made = completed({"t_s": t - t[0], "speed_mps": speed})
+    mined = find_events(signal_table(CLIP, made), shipped_triggers(), only=["hard_brake"])
+    assert mined.coverage["hard_brake"].rows > 4900
+    assert mined.events == ()
+    assert -3.5 < made["accel_mps2"].min() < -2.0
 
 
 def test_signals_of_different_rates_share_the_rows_of_the_densest():
