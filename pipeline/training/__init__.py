@@ -1,0 +1,1 @@
+"""Training on released data: frozen manifests, sealed shards, a data set for torch."""
