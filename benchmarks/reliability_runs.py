@@ -89,6 +89,9 @@ def openturns_methods(state: LimitState, probability: float, repeats: int) -> di
             before = state.runs
             try:
                 algorithm = method(event)
+                # The default sizes, asked for at once and not point by point.
+                algorithm.setBlockSize(1000)
+                algorithm.setMaximumOuterSampling(1 if name == "NAIS" else 10)
                 algorithm.run()
                 result = algorithm.getResult()
             except (RuntimeError, TypeError, ValueError) as error:
