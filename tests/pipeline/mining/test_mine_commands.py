@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,16 @@ from typer.testing import CliRunner
 
 from gateway.cli import app
 from gateway.flow.lineage import release_lineage
+from gateway.flow.release import revoke_release
+from simulators import ORIGIN, START
 
 
 @pytest.fixture
 def events(served: Any, options: dict[str, str]) -> Callable[..., Result]:
-    def run(*more: str, **changes: str) -> Result:
+    def run(*more: str, release: str = served.local, **changes: str) -> Result:
         given = options | {f"--{name}": value for name, value in changes.items()}
         flat = [part for pair in given.items() for part in pair]
-        return CliRunner().invoke(app, ["mine", "events", served.local, *flat, *more])
+        return CliRunner().invoke(app, ["mine", "events", release, *flat, *more])
 
     return run
 
@@ -152,3 +155,35 @@ def test_events_are_registered_with_what_they_rest_on(served: Any, events: Calla
     auditor = served.house.people["auditor"].actor
     (listed,) = release_lineage(served.gate, served.local, actor=auditor)["artefacts"]
     assert (listed["artefact"], listed["name"]) == (artefact, "braking of the drive")
+
+
+def test_a_revoked_release_refuses_wipes_and_marks_what_was_mined(
+    served: Any, events: Callable[..., Result], new_release: Callable[..., str], tmp_path: Path
+):
+    release = new_release({"drive.csv": another_drive()}, captured={})
+    more = ("--json", "--cache", str(tmp_path / "cache"))
+    first = events(*more, "--register", "before the end", release=release)
+    assert first.exit_code == 0, first.output
+    assert list((tmp_path / "cache").glob("*/*.sealed"))
+    revoke_release(served.gate, release, actor=served.house.people["first"].actor)
+
+    again = events(*more, release=release)
+
+    assert again.exit_code == 1
+    assert json.loads(again.stdout)["reason"] in {"denied", "no_grant"}
+    assert [path for path in (tmp_path / "cache").rglob("*") if path.is_file()] == []
+    with served.client() as client:
+        standing = client.standing(json.loads(first.stdout)["artefact"])
+    assert (standing.revoked, standing.revoked_releases) == (True, (release,))
+
+
+def another_drive() -> bytes:
+    """A drive far from the others, north-east at 15 m/s."""
+    rows = ["time,lat,lon,speed"]
+    for i in range(1500):
+        moment = (START + timedelta(seconds=i / 10)).isoformat(timespec="milliseconds")
+        step = 1.5 * i / 111_200
+        rows.append(
+            f"{moment.replace('+00:00', 'Z')},{ORIGIN[0] - 0.3 + step:.8f},{ORIGIN[1] + step:.8f},18.4"
+        )
+    return ("\n".join(rows) + "\n").encode()
