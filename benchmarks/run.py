@@ -185,6 +185,22 @@ def sealed(answer: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def brute_force(answer: Mapping[str, Any]) -> list[Row]:
+    crude, stratified = answer["crude"], answer["stratified"]
+    error = (crude["standard_error"] ** 2 + stratified["standard_error"] ** 2) ** 0.5
+    apart = abs(crude["probability"] - stratified["probability"]) / error
+    return [
+        Row(
+            what="stratified Monte Carlo, standard errors apart",
+            against="crude Monte Carlo",
+            value=apart,
+            target=3,
+            least=False,
+        ),
+        Row(what="crude Monte Carlo, runs/s", against="–", value=crude["runs_per_s"], target=None),
+    ]
+
+
 def reliability(answer: Mapping[str, Any]) -> list[Row]:
     headline = answer["headline"]
     apart = abs(headline["bias_in_standard_errors"])
@@ -346,6 +362,12 @@ BENCHMARKS = (
     ),
     Benchmark(script="format_passes", rows=formats, quick=("--size", "0.05", "--rounds", "1")),
     Benchmark(script="geo_attacks", rows=attacks, quick=("--quick",)),
+    Benchmark(
+        script="brute_force",
+        rows=brute_force,
+        full=("--gap", "3.6", "--minutes", "3", "--stratum-runs", "300000"),
+        quick=("--gap", "3.0", "--minutes", "0.1", "--stratum-runs", "20000"),
+    ),
     Benchmark(
         script="reliability_runs", rows=reliability, quick=("--repeats", "5", "--stratum-runs", "50000")
     ),
