@@ -263,12 +263,18 @@ def _answered(gate: Gate, question: Question, *, since: datetime | None, until: 
         )
 
 
+_TERMS = {
+    Question.RETENTION: ("retention", "raw_days"),
+    Question.BREAK_GLASS: ("acts", "break_glass_review_days"),
+}
+
+
 def _term(gate: Gate, question: Question) -> dict[str, Any] | None:
     """The dated number that an answer rests on, with its source and whether nobody confirmed it."""
-    if question is not Question.RETENTION:
+    named = _TERMS.get(question)
+    if named is None:
         return None
-    told = parameter(gate, "retention", "raw_days", gate.clock().date())
-    return {**told, "unverified": is_unverified(gate, "retention", "raw_days")}
+    return {**parameter(gate, *named, gate.clock().date()), "unverified": is_unverified(gate, *named)}
 
 
 def _as_document(answer: Answer, term: dict[str, Any] | None) -> dict[str, Any]:

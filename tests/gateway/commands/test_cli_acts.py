@@ -105,8 +105,8 @@ ARGUMENTS = {
 # Each with the test that has the shares, model or data set that the command reads before it can ask.
 ELSEWHERE = {
     "key recover": "test_cli_keys.py::test_only_an_administrator_holds_a_ceremony",
-    "models add": "test_cli_models.py",
-    "models evaluate": "test_cli_models.py",
+    "models add": "test_cli_models.py::test_only_a_compliance_officer_adds",
+    "models evaluate": "test_model_registry.py::test_only_compliance_officers_add_retire_and_store",
 }
 
 
