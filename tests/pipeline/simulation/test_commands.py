@@ -1,5 +1,6 @@
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -187,6 +188,18 @@ def test_a_command_runs_only_when_it_is_allowed_to(tmp_path: Path):
     result = answer("reliability", path, "--dir", tmp_path / "runs", "--run-command")
     # 20 m ± 4.24 m apart: 4.71 standard deviations.
     assert result["probability"] == pytest.approx(1.2e-6, rel=0.3)
+
+
+def test_without_the_extra_commands_say_what_to_install():
+    code = (
+        "import sys; sys.modules['openturns'] = None\n"
+        "from gateway.cli import app\n"
+        "app(['simulate', 'example', '--json'])"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout)["detail"] == "openturns is not installed (install fleetgate[sim])"
 
 
 def test_a_folder_of_another_scenario_is_refused(scenario: Path, tmp_path: Path):
