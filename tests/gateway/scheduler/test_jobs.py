@@ -48,14 +48,14 @@ def test_each_run_is_intended_completed_and_kept(shared_gate: Gate, name: str):
 
 
 def test_a_job_that_fails_is_on_record_as_failed(shared_gate: Gate):
-    """No number of days was in force before the rule was."""
-    before = dataclasses.replace(shared_gate, clock=lambda: datetime(2020, 1, 1, tzinfo=UTC))
-    kept = last_run(shared_gate, "retention")
-    with pytest.raises(ConfigurationError, match="raw_days"):
-        run_job(before, "retention")
+    """The settings name no archive."""
+    assert shared_gate.settings.archive_dir is None
+    kept = last_run(shared_gate, "archive")
+    with pytest.raises(ConfigurationError, match="FLEETGATE_ARCHIVE_DIR"):
+        run_job(shared_gate, "archive")
     last = shared_gate.ledger.entry(shared_gate.ledger.size - 1).event
     assert (last.outcome, dict(last.facts)) == (Outcome.FAILED, {"error": "ConfigurationError"})
-    again = last_run(shared_gate, "retention")
+    again = last_run(shared_gate, "archive")
     assert (again and again.finished_at) == (kept and kept.finished_at)
 
 
