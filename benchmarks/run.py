@@ -337,6 +337,15 @@ def release(answer: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def loading(answer: Mapping[str, Any]) -> list[Row]:
+    """Bytes alone, and batches of tensors by two loading processes."""
+    return [
+        Row(what=f"sealed shards, {name}", against="plaintext files, page cache", value=answer[f"{name}_ratio"],
+            target=0.8)
+        for name in ("batches", "reading")
+    ]  # fmt: skip
+
+
 BENCHMARKS = (
     Benchmark(script="ledger_append", rows=ledger, quick=("--seconds", "0.5", "--rounds", "1")),
     Benchmark(script="ledger_detail", rows=detail, quick=("--seconds", "0.5", "--rounds", "1")),
@@ -395,6 +404,7 @@ BENCHMARKS = (
         quick=("--plates", "10", "--candidates", "40"),
     ),
     Benchmark(script="picture_search", rows=picture_search, quick=("--vectors", "5000", "--queries", "5")),
+    Benchmark(script="loader", rows=loading, quick=("--samples", "12", "--rounds", "1", "--epochs", "1")),
     Benchmark(script="trigger_rows", rows=triggers, quick=("--rows", "60000", "--rounds", "1")),
 )
 

@@ -42,8 +42,8 @@ LICENCE_EXCEPTIONS = {
     # The FSF calls the CNRI licence of Python 1.6 incompatible for its choice of law. It covers the old `re` code
     # that regex started from; presidio-analyzer requires regex, and there is no Presidio without it.
     r"regex": "Apache-2.0 AND CNRI-Python",
-    # Its wheel states none; the README of its repository (mlcommons/croissant): "Croissant project code and examples
-    # are licensed under Apache 2".
+    # Its wheel states none; the README of its repository, mlcommons/croissant: "Croissant project code and
+    # examples are licensed under Apache 2".
     r"mlcroissant": "Apache-2.0",
     # torch from PyPI is the CUDA build and brings NVIDIA's libraries; the CPU build has none of them.
     r"nvidia-.*|cuda-.*": "proprietary",

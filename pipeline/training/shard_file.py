@@ -1,9 +1,10 @@
 """A shard: samples sealed one by one with AES-256-GCM, opened in any order, behind a sealed index.
 
 ``magic, salt, sealed samples, sealed index, length of the index``. The key of a file is derived by HKDF-SHA256
-from the key of its release, 32 random bytes of the file and what it is: manifest, release and number. The nonce of
-a sample is its place, so no two of one key are alike; release, name and digest of the sample are its associated
-data. A sample moved, swapped, or taken for one of another release does not open, nor does a changed index.
+from the key of its release, 32 random bytes of the file and what it is: manifest, release and number. Labels and
+content of a sample are sealed apart, which spares a copy. The nonce is twice the place, and one more for content,
+so no two of one key are alike; release, name and digest of the sample, and which part it is, are associated data.
+A sample moved, swapped, or taken for one of another release does not open, nor does a changed index.
 """
 
 import json
@@ -24,7 +25,8 @@ _MAGIC: Final = b"FGSHARD1"
 _HEAD_BYTES: Final = len(_MAGIC) + KEY_BYTES
 _LENGTH_BYTES: Final = 8
 _TAG_BYTES: Final = 16
-_PREFIX_BYTES: Final = 4
+_LABELS: Final = 0
+_CONTENT: Final = 1
 _INDEX_NONCE: Final = b"\xff" * 12
 _INDEX: Final = b"index"
 
@@ -71,18 +73,21 @@ class ShardWriter:
         self._aead = AESGCM(derive_key(key, salt, identity.use))
         self._file = file
         self._identity = identity
-        self._index: list[tuple[str, str, int, int]] = []
+        self._index: list[tuple[str, str, int, int, int]] = []
         self._at = _HEAD_BYTES
         file.write(_MAGIC + salt)
 
     def add(self, name: str, digest: str, labels: bytes, content: bytes) -> None:
         """Seal a sample behind those before it."""
-        plain = b"".join((len(labels).to_bytes(_PREFIX_BYTES, "big"), labels, content))
-        place = len(self._index)
-        sealed = self._aead.encrypt(_nonce(place), plain, _belongs(self._identity.release, name, digest))
-        self._file.write(sealed)
-        self._index.append((name, digest, self._at, len(sealed)))
-        self._at += len(sealed)
+        place, release = len(self._index), self._identity.release
+        sealed = [
+            self._aead.encrypt(_nonce(place, part), plain, _belongs(release, name, digest, part))
+            for part, plain in ((_LABELS, labels), (_CONTENT, content))
+        ]
+        for each in sealed:
+            self._file.write(each)
+        self._index.append((name, digest, self._at, len(sealed[_LABELS]), len(sealed[_CONTENT])))
+        self._at += sum(map(len, sealed))
 
     def finish(self) -> None:
         """Seal the index."""
@@ -129,7 +134,7 @@ class ShardReader:
     @property
     def samples(self) -> tuple[tuple[str, str], ...]:
         """Name and digest of each sample."""
-        return tuple((name, digest) for name, digest, _, _ in self._index)
+        return tuple((name, digest) for name, digest, *_ in self._index)
 
     def read(self, place: int) -> StoredSample:
         """The sample at a place, from 0.
@@ -138,22 +143,18 @@ class ShardReader:
             IndexError: There is none.
             ShardError: It was altered.
         """
-        name, digest, at, length = self._index[place]
+        name, digest, at, begin, length = self._index[place]
         release = self.identity.release
+        sealed = self._buffer[: begin + length]
+        os.preadv(self._file, [sealed], at)
         try:
-            plain = self._aead.decrypt(
-                _nonce(place), os.pread(self._file, length, at), _belongs(release, name, digest)
+            labels, content = (
+                self._aead.decrypt(_nonce(place, part), piece, _belongs(release, name, digest, part))
+                for part, piece in ((_LABELS, sealed[:begin]), (_CONTENT, sealed[begin:]))
             )
         except (InvalidTag, ValueError) as error:
             raise self._broken(f"sample {place} does not open") from error
-        begin = _PREFIX_BYTES + int.from_bytes(plain[:_PREFIX_BYTES], "big")
-        return StoredSample(
-            release=release,
-            name=name,
-            sha256=digest,
-            labels=plain[_PREFIX_BYTES:begin],
-            content=plain[begin:],
-        )
+        return StoredSample(release=release, name=name, sha256=digest, labels=labels, content=content)
 
     def will_be_read(self) -> None:
         """Tell the system that all of it is wanted soon."""
@@ -171,9 +172,11 @@ class ShardReader:
             plain = self._aead.decrypt(_INDEX_NONCE, os.pread(self._file, length, begin), _INDEX)
         except (InvalidTag, ValueError) as error:
             raise self._broken("its index does not open") from error
-        self._index = [(str(n), str(d), int(at), int(size)) for n, d, at, size in json.loads(plain)]
-        if sum(entry[3] for entry in self._index) != begin - _HEAD_BYTES:
+        self._index = [(str(n), str(d), int(at), int(a), int(b)) for n, d, at, a, b in json.loads(plain)]
+        lengths = [entry[3] + entry[4] for entry in self._index]
+        if sum(lengths) != begin - _HEAD_BYTES:
             raise self._broken("samples were taken out or put in")
+        self._buffer = memoryview(bytearray(max(lengths, default=0)))
 
     def _broken(self, how: str) -> ShardError:
         return ShardError(
@@ -181,9 +184,9 @@ class ShardReader:
         )
 
 
-def _nonce(place: int) -> bytes:
-    return place.to_bytes(12, "big")
+def _nonce(place: int, part: int) -> bytes:
+    return (2 * place + part).to_bytes(12, "big")
 
 
-def _belongs(release: str, name: str, digest: str) -> bytes:
-    return f"{release}\0{name}\0{digest}".encode()
+def _belongs(release: str, name: str, digest: str, part: int) -> bytes:
+    return f"{release}\0{name}\0{digest}\0{part}".encode()
