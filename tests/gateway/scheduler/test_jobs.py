@@ -49,10 +49,12 @@ def test_each_run_is_intended_completed_and_kept(shared_gate: Gate, name: str):
 
 def test_a_job_that_fails_is_on_record_as_failed(shared_gate: Gate):
     """The settings name no archive."""
-    assert shared_gate.settings.archive_dir is None
+    without = dataclasses.replace(
+        shared_gate, settings=shared_gate.settings.model_copy(update={"archive_dir": None})
+    )
     kept = last_run(shared_gate, "archive")
     with pytest.raises(ConfigurationError, match="FLEETGATE_ARCHIVE_DIR"):
-        run_job(shared_gate, "archive")
+        run_job(without, "archive")
     last = shared_gate.ledger.entry(shared_gate.ledger.size - 1).event
     assert (last.outcome, dict(last.facts)) == (Outcome.FAILED, {"error": "ConfigurationError"})
     again = last_run(shared_gate, "archive")
