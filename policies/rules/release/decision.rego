@@ -79,7 +79,10 @@ obligations contains {"kind": "show_unverified", "parameters": {"what": what}} i
 
 unverified contains "certificate" if input.context.certificate.unverified == true
 
-unverified contains "recipients.supervision_days" if data.law.recipients.supervision_days.confidence == "m"
+unverified contains "recipients.supervision_days" if {
+	lib.stated(input.context.recipient.supervision.last)
+	data.law.recipients.supervision_days.confidence == "m"
+}
 
 unverified contains "surveying.grade_region_digits" if {
 	input.context.profile.jurisdiction == "CN"
