@@ -36,7 +36,7 @@ def _row(each: RosterEntry, entry: int | None) -> dict[str, Any]:
         "roles": list(each.roles),
         "nationality": each.nationality,
         "entity_country": each.entity_country,
-        "recipient": each.recipient,
+        "organisation": each.recipient,
         "since": instant(each.since),
         "until": None if each.until is None else instant(each.until),
         "suspended": each.suspended,

@@ -217,7 +217,7 @@ def roster_blocks(twin: Mapping[str, Any], words: Words) -> tuple[Block, ...]:
                         ", ".join(r["roles"]),
                         r["nationality"],
                         r["entity_country"],
-                        r["recipient"],
+                        r["organisation"],
                         when(r["since"]),
                         words("yes") if r["suspended"] else words("no"),
                         r["reason"],
