@@ -26,8 +26,9 @@ from pipeline.failing import EXIT_REFUSED, report_failure
 from pipeline.fetching import Fetched, Progress
 from pipeline.mining.commands import app as mine_app
 from pipeline.simulation.commands import app as simulate_app
+from pipeline.training.commands import app as train_app
 
-__all__ = ["app", "fetch", "mine_app", "simulate_app"]
+__all__ = ["app", "fetch", "mine_app", "simulate_app", "train_app"]
 
 app = typer.Typer(help="Read released data.", no_args_is_help=True)
 
@@ -74,6 +75,7 @@ def fetch(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
 
 app.add_typer(mine_app, name="mine")
 app.add_typer(simulate_app, name="simulate")
+app.add_typer(train_app, name="train")
 
 
 def _fetch(client: GatewayClient, release: str, out: Path, *, quiet: bool) -> Fetched:

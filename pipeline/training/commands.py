@@ -1,0 +1,306 @@
+"""``fleetgate train``: freeze what is trained on, seal it into shards, hold one model against another."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from pipeline.connecting import (
+    JsonOption,
+    KeyOption,
+    PassphraseOption,
+    PrincipalOption,
+    PurposeOption,
+    ReleaseKeyOption,
+    UrlOption,
+    connect,
+)
+from pipeline.errors import PipelineError
+from pipeline.failing import EXIT_REFUSED, report_failure
+from pipeline.sealed_cache import SealedCache
+from pipeline.training.labels import LabelFile, read_coco
+from pipeline.training.shards import DEFAULT_SHARD_BYTES, ShardFolder, write_shards
+from pipeline.training.training_manifest import (
+    TrainingManifest,
+    confirm_training_manifest,
+    freeze,
+    read_training_manifest,
+)
+
+if TYPE_CHECKING:
+    from pipeline.training.evaluation import TagComparison
+
+app = typer.Typer(help="Train on released data.", no_args_is_help=True)
+
+ManifestArgument = Annotated[Path, typer.Argument(help="The training manifest that `train freeze` wrote.")]
+LabelsOption = Annotated[Path | None, typer.Option(help="COCO file of boxes in the pictures.")]
+
+
+@app.callback()
+def train() -> None:
+    """Train on released data under a grant."""
+
+
+@app.command(name="freeze")
+def freeze_command(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
+    releases: Annotated[list[str], typer.Argument(help="Ids of the releases.")],
+    name: Annotated[str, typer.Option(help="What people call the data set.")],
+    out: Annotated[Path, typer.Option(help="File for the signed manifest; one that is there is kept.")],
+    url: UrlOption,
+    key: KeyOption,
+    principal: PrincipalOption,
+    purpose: PurposeOption,
+    release_key: ReleaseKeyOption,
+    labels: LabelsOption = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", help="Class that the file of labels may declare; repeat for more."),
+    ] = None,
+    expires: Annotated[
+        datetime | None,
+        typer.Option(
+            help="End of use in UTC, at most that of the first release to end, which is the default."
+        ),
+    ] = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a command-line flag
+) -> None:
+    """Fix what a model is trained on, and sign it: releases, samples with digests, classes, purpose, end of use.
+
+    Exit status: 0 written, 1 refused, unreachable, tampered with, or a file is not valid, 2 wrong usage.
+    """
+    client, private = connect(
+        url,
+        key=key,
+        principal=principal,
+        purpose=purpose,
+        release_key=release_key,
+        passphrase_file=passphrase_file,
+    )
+    with _told(as_json=as_json), _libraries(), client:
+        manifest = freeze(
+            name,
+            client,
+            releases,
+            key=private,
+            now=datetime.now(tz=UTC),
+            labels=_labels(labels, classes),
+            expires_at=None if expires is None else expires.replace(tzinfo=UTC),
+        )
+        try:
+            with out.open("x", encoding="ascii") as file:
+                file.write(manifest.statement + "\n")
+        except OSError as error:
+            raise typer.BadParameter(f"{out}: {error.strerror}") from error
+        _say(_described(manifest), f"{out}: {_line(manifest)}", as_json=as_json)
+
+
+@app.command()
+def check(
+    manifest: ManifestArgument,
+    url: UrlOption,
+    key: KeyOption,
+    principal: PrincipalOption,
+    purpose: PurposeOption,
+    release_key: ReleaseKeyOption,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a command-line flag
+) -> None:
+    """Verify a training manifest, and ask the gate whether every release and sample of it still stands.
+
+    Exit status: 0 it stands, 1 it does not, with the reason, or the gate is unreachable, 2 wrong usage.
+    """
+    client, private = connect(
+        url,
+        key=key,
+        principal=principal,
+        purpose=purpose,
+        release_key=release_key,
+        passphrase_file=passphrase_file,
+    )
+    with _told(as_json=as_json), client:
+        read = read_training_manifest(_text(manifest), private, now=datetime.now(tz=UTC))
+        confirm_training_manifest(read, client)
+        _say(_described(read), f"stands: {_line(read)}", as_json=as_json)
+
+
+@app.command()
+def shards(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
+    manifest: ManifestArgument,
+    out: Annotated[Path, typer.Option(help="Folder for the sealed shards; it is made where it is missing.")],
+    url: UrlOption,
+    key: KeyOption,
+    principal: PrincipalOption,
+    purpose: PurposeOption,
+    release_key: ReleaseKeyOption,
+    labels: LabelsOption = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of sealed copies, so that nothing is fetched twice.")
+    ] = None,
+    shard_mib: Annotated[
+        int, typer.Option(min=1, help="What a shard holds at most, in MiB.")
+    ] = DEFAULT_SHARD_BYTES // 2**20,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a command-line flag
+) -> None:
+    """Read every sample of a training manifest and seal it, with its labels, into shards.
+
+    Shards that are there and right are kept, so a broken run goes on where it stopped. Where the gate refuses a
+    release, its shards are wiped.
+
+    Exit status: 0 all shards are there, 1 refused, unreachable, tampered with, or a file is not valid, 2 wrong
+    usage.
+    """
+    client, private = connect(
+        url,
+        key=key,
+        principal=principal,
+        purpose=purpose,
+        release_key=release_key,
+        passphrase_file=passphrase_file,
+    )
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with _told(as_json=as_json), client, ExitStack() as stack:
+        read = read_training_manifest(_text(manifest), private, now=datetime.now(tz=UTC))
+        confirm_training_manifest(read, client)
+        source = stack.enter_context(SealedCache(client, cache, key=private)) if cache else client
+        bar = stack.enter_context(
+            Progress(*columns, console=Console(stderr=True), disable=as_json, transient=True)
+        )
+        task = bar.add_task(read.name, total=len(read.samples))
+        done = write_shards(
+            source,
+            ShardFolder(out, read, private),
+            labels=_labels(labels, read.classes),
+            shard_bytes=shard_mib * 2**20,
+            progress=lambda number, _of: bar.update(task, completed=number),
+        )
+        found = {"samples": done.samples, "written": done.written, "kept": done.kept, "folder": str(out)}
+        _say(
+            {**_described(read), **found},
+            f"{out}: {done.samples} samples, {done.written} shards written, {done.kept} kept",
+            as_json=as_json,
+        )
+
+
+@app.command()
+def compare(
+    labels: Annotated[
+        Path, typer.Argument(help='JSON Lines: {"sample": …, "label": …, "tags": […]}, tags are scenarios.')
+    ],
+    before: Annotated[
+        Path, typer.Argument(help='Of the old model, JSON Lines: {"sample": …, "prediction": …}.')
+    ],
+    after: Annotated[Path, typer.Argument(help="Of the new model, the same.")],
+    confidence: Annotated[float, typer.Option(help="Of the intervals and the test.")] = 0.95,
+    tolerance: Annotated[float, typer.Option(help="Loss of right answers that does not matter.")] = 0.02,
+    require_held: Annotated[  # noqa: FBT002 - a command-line flag
+        bool, typer.Option("--require-held", help="Fail also where the samples do not decide.")
+    ] = False,
+    as_json: JsonOption = False,  # noqa: FBT002 - a command-line flag
+) -> None:
+    """Hold a new model against the old one in every scenario; no gate is asked.
+
+    Exit status: 0 it is worse in no scenario, 1 it is, or a file is not valid, 2 wrong usage.
+    """
+    with _told(as_json=as_json), _libraries():
+        from pipeline.training import evaluation as judging  # noqa: PLC0415 - slow to load
+
+        truths = judging.read_truths(_content(labels))
+        old, new = (judging.read_predictions(_content(path), truths) for path in (before, after))
+        try:
+            rows = judging.compare(truths, old, new, confidence=confidence, tolerance=tolerance)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+        failing = {"regressed"} | ({"undecided"} if require_held else set())
+        failed = [row.tag for row in rows if row.verdict in failing]
+        answer = {"failed": failed, "scenarios": [_row(row) for row in rows]}
+        _say(answer, "\n".join(_shown(row) for row in rows), as_json=as_json)
+        if failed:
+            raise typer.Exit(EXIT_REFUSED)
+
+
+@contextmanager
+def _told(*, as_json: bool) -> Iterator[None]:
+    try:
+        yield
+    except PipelineError as error:
+        report_failure(error, as_json=as_json)
+        raise typer.Exit(EXIT_REFUSED) from error
+
+
+@contextmanager
+def _libraries() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise typer.BadParameter(f"{error.name} is not installed: pip install 'fleetgate[train]'") from error
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"{path}: {error.strerror}") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return _content(path).decode("ascii")
+    except UnicodeDecodeError as error:
+        raise typer.BadParameter(f"{path} is no training manifest: {error}") from error
+
+
+def _labels(path: Path | None, classes: list[str] | tuple[str, ...] | None) -> LabelFile | None:
+    return None if path is None else read_coco(_content(path), classes or None)
+
+
+def _described(manifest: TrainingManifest) -> dict[str, Any]:
+    return {
+        "name": manifest.name,
+        "digest": manifest.digest,
+        "purpose": manifest.purpose,
+        "expires_at": manifest.expires_at.isoformat(),
+        "releases": dict(manifest.releases),
+        "samples": len(manifest.samples),
+        "classes": list(manifest.classes),
+        "labels": manifest.labels,
+    }
+
+
+def _line(manifest: TrainingManifest) -> str:
+    return (
+        f"{manifest.name}: {len(manifest.samples)} samples of {len(manifest.releases)} releases for "
+        f"{manifest.purpose}, until {manifest.expires_at.isoformat()}, sha256 {manifest.digest}"
+    )
+
+
+def _row(row: "TagComparison") -> dict[str, Any]:
+    shares = {name: getattr(row, name) for name in ("before", "after", "difference")}
+    return {
+        "tag": row.tag,
+        "samples": row.samples,
+        **{name: {"value": s.value, "low": s.low, "high": s.high} for name, s in shares.items()},
+        "lost": row.lost,
+        "won": row.won,
+        "p_worse": row.p_worse,
+        "verdict": row.verdict.value,
+    }
+
+
+def _shown(row: "TagComparison") -> str:
+    words = {"regressed": "变差 / regressed", "undecided": "未定 / undecided", "held": "保持 / held"}
+    return (
+        f"{row.tag:16} {row.samples:6}  {row.before.value:.3f} → {row.after.value:.3f}  "
+        f"[{row.difference.low:+.3f}, {row.difference.high:+.3f}]  p {row.p_worse:.3g}  {words[row.verdict]}"
+    )
+
+
+def _say(answer: dict[str, Any], text: str, *, as_json: bool) -> None:
+    typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else text)
