@@ -1,6 +1,10 @@
 """The data set in torch: who gets what, where it goes on, and what stops it."""
 
+import multiprocessing
+import os
+import signal
 from collections.abc import Callable, Iterator
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -203,6 +207,29 @@ def test_a_busy_gate_stops_the_loop_in_a_loading_process_by_name_and_it_goes_on_
     resumed.load_state_dict(running.state_dict())
 
     assert [name for batch in resumed for name in batch] == whole
+
+
+def test_a_killed_loading_process_is_told_and_the_loop_goes_on_where_it_was(dataset: Make):
+    whole = list(loader(dataset(), 2))
+    running = loader(dataset(), 2)
+    batches = iter(running)
+    head = [next(batches) for _ in range(3)]
+    for process in multiprocessing.active_children():
+        os.kill(process.pid or 0, signal.SIGKILL)
+    with pytest.raises(RuntimeError, match="DataLoader worker"):
+        head.extend(batches)  # keeps what came before the error
+
+    resumed = loader(dataset(), 2)
+    resumed.load_state_dict(running.state_dict())
+
+    assert head + list(resumed) == whole
+
+
+def test_loading_processes_that_are_spawned_get_what_they_need(dataset: Make):
+    data = dataset(decode=attrgetter("name"))
+    spawned = GatewayLoader(data, batch_size=8, workers=1, collate=list, start_method="spawn")
+
+    assert [name for batch in spawned for name in batch] == list(data)
 
 
 def test_the_gate_is_asked_once_a_release_while_its_answer_holds(dataset: Make, two: Any):
