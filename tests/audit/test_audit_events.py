@@ -87,7 +87,7 @@ def test_events_cannot_be_changed(make_event: Callable[..., Event]) -> None:
 
 
 def test_every_type_is_area_subject_action() -> None:
-    assert all(re.fullmatch(r"[a-z]+:[a-z]+:[a-z]+", kind) for kind in EventType)
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*:[a-z]+:[a-z]+", kind) for kind in EventType)
 
 
 @given(event=events, index=st.integers(0, 2**53 - 1))

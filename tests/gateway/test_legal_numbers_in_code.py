@@ -15,6 +15,9 @@ TELLING = 10
 """Numbers up to here are counts, places and sizes of anything: only a unit beside them would say more."""
 
 NO_LAW = {
+    ("api/break_glass.py", "100000"): "minutes that a request may name before policy judges them",
+    ("app.py", "365"): "days of validity of the statement that `init` signs",
+    ("serving/processes.py", "30"): "seconds that a process has to end",
     ("commands/auditing.py", "50"): "entries that are printed unless more are asked for",
     ("commands/keys.py", "30"): "days that an operator's rotated key still opens, unless they say otherwise",
     ("commands/releases.py", "30"): "days of a grant, unless the operator says otherwise",

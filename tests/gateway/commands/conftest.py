@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +153,20 @@ def furnished(cli: Cli, tmp_path_factory: pytest.TempPathFactory) -> Cli:
 
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Cli:
-    """A gate furnished in this process, whose passphrase is stretched no more than it must; for many commands."""
+    """A gate furnished in this process, whose passphrase is stretched no more than it must; for many commands.
+
+    Nobody holds its keystore: a rotation of the root key wants it alone.
+    """
+    return replace(_furnished(tmp_path_factory), house=None)
+
+
+@pytest.fixture(scope="module")
+def housed(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """The same, with its house, so that a test can act in it beside the commands."""
+    return _furnished(tmp_path_factory)
+
+
+def _furnished(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     folder = tmp_path_factory.mktemp("quick")
     cost = Argon2Cost(memory_kib=19456, iterations=2, lanes=1)
     house = House(home=folder / "home", argon2=cost)

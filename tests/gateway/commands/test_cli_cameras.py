@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from gateway.vehicles.cameras import read_cameras
-from simulators import START, csv_track, png, route, zone_file
+from simulators import START, UNIT, csv_track, png, route, zone_file
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "zones.md").read_text("utf-8")
 SECTION = DOCUMENT.split("\n## Cameras\n")[1].split("\n## ")[0]
@@ -55,6 +55,7 @@ def documented(quick: Any, disk: Path) -> list[str]:
         "cameras.json": str(disk.parent / "cameras.json"),
         "officer.pem": str(quick.keys / "officer.pem"),
         "passphrase": str(quick.passphrase_file),
+        "survey-unit": UNIT,
     }
     return [here.get(argument, argument) for argument in arguments]
 

@@ -8,8 +8,8 @@ from pipeline.artefacts import ArtefactKind, DerivedArtefact
 from simulators import PURPOSE, released
 
 
-def told(quick, person, *arguments):
-    answer = quick.run(*arguments, *quick.proof(person))
+def told(cli, person, *arguments):
+    answer = cli.run(*arguments, *cli.proof(person))
     assert answer.code == 0, answer
     return answer.out
 
@@ -20,8 +20,8 @@ def registered(gate, engineer, **what):
     return register_artefact(gate, text, actor=engineer.actor, purpose=PURPOSE)["artefact"]
 
 
-def test_lineage_and_revocation_tell_what_rests_on_a_release(quick):
-    house = quick.house
+def test_lineage_and_revocation_tell_what_rests_on_a_release(housed):
+    house = housed.house
     with house.opened() as gate:
         release = released(gate, house, {"notes.txt": "城市道路。\n".encode()})
         engineer = house.people["engineer"]
@@ -30,14 +30,14 @@ def test_lineage_and_revocation_tell_what_rests_on_a_release(quick):
         content = b"".join(read.chunks)
         index = registered(gate, engineer, kind=ArtefactKind.INDEX, name="索引一", releases=(release,))
         model = registered(gate, engineer, kind=ArtefactKind.MODEL, name="model one", artefacts=(index,))
-    lines = told(quick, "auditor", "lineage", release)
+    lines = told(housed, "auditor", "lineage", release)
     assert "有效 / live; 2 项衍生 / artefacts rest on it" in lines
     assert "索引 / index  索引一" in lines
-    found = quick.did("auditor", "lineage", release)
+    found = housed.did("auditor", "lineage", release)
     assert [each["artefact"] for each in found["artefacts"]] == [index, model]
-    assert quick.act("engineer", "lineage", release).code == EXIT_REFUSED
-    assert quick.act("engineer", "release", "revoke", release).code == EXIT_REFUSED
-    lines = told(quick, "officer", "release", "revoke", release)
+    assert housed.act("engineer", "lineage", release).code == EXIT_REFUSED
+    assert housed.act("engineer", "release", "revoke", release).code == EXIT_REFUSED
+    lines = told(housed, "officer", "release", "revoke", release)
     for part in (
         "已撤销 / revoked; 1 项授权终止 / grants ended",
         f"engineer (perception-team): 1 个文件 / items, {len(content)} 字节 / bytes",
@@ -47,10 +47,10 @@ def test_lineage_and_revocation_tell_what_rests_on_a_release(quick):
         "cannot be taken back by this gate",
     ):
         assert part in lines
-    again = quick.did("officer", "release", "revoke", release)
+    again = housed.did("officer", "release", "revoke", release)
     assert (again["revoked"], again["grants_ended"]) == (True, 0)
     assert [each["revoked"] for each in again["artefacts"]] == [True, True]
-    assert "已撤销 / revoked" in told(quick, "auditor", "lineage", release).splitlines()[0]
+    assert "已撤销 / revoked" in told(housed, "auditor", "lineage", release).splitlines()[0]
 
 
 def _manifest(gate, release):

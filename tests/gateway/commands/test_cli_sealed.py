@@ -15,7 +15,7 @@ from gateway.vault.root import INSECURE_TEST_ARGON2
 from gateway.vehicles.intake_publication import read_intake_publication
 from gateway.vehicles.outbox import Outbox, seal_recording
 from sealed_deliveries import written
-from simulators import manifest_of
+from simulators import UNIT, manifest_of
 
 TRUCK = "truck-07"
 FILES = {
@@ -29,7 +29,7 @@ def truck(quick) -> OKPKey:
     """An enrolled vehicle's key."""
     key = generate_person_key()
     (quick.keys / "truck.jwk").write_text(public_text(key))
-    quick.did("officer", "vehicle", "add", TRUCK, "--public-key", quick.keys / "truck.jwk")
+    quick.did("officer", "vehicle", "add", TRUCK, "--unit", UNIT, "--public-key", quick.keys / "truck.jwk")
     return key
 
 

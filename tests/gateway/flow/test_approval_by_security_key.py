@@ -17,6 +17,7 @@ from gateway.app import release_public_jwk
 from gateway.dossier.folder import write_dossier
 from gateway.dossier.issue import dossier_of
 from gateway.errors import (
+    ActDeniedError,
     ApprovalInvalidError,
     DeniedError,
     EvidenceError,
@@ -269,7 +270,7 @@ def test_who_did_not_look_or_submitted_it_cannot_approve(gate: Gate, house: Hous
     with pytest.raises(EvidenceUnseenError):
         answer(gate, house, made, "first", key)
     own = registered(gate, house, "submitter")
-    with pytest.raises(InvalidRequestError, match="submitter"):
+    with pytest.raises(ActDeniedError, match="duties_separated"):
         answer(gate, house, made, "submitter", own)
 
 

@@ -172,16 +172,11 @@ def _demote(session: WriteSession, row: SlopeReviewRow) -> None:
     session.get_one(PersonRow, row.reviewer).roles = ["operator"]
 
 
-def _exchange_key(session: WriteSession, row: SlopeReviewRow) -> None:
-    session.get_one(PersonRow, row.reviewer).public_jwk = session.get_one(PersonRow, "auditor").public_jwk
-
-
 TAMPERED: dict[str, Callable[[WriteSession, SlopeReviewRow], None]] = {
     "its row is gone": _forget,
     "its row was altered": _alter,
     "its reviewer was suspended": _suspend,
     "its reviewer is no officer any more": _demote,
-    "its reviewer has another key": _exchange_key,
 }
 
 
@@ -198,6 +193,20 @@ def test_an_approval_does_not_count_where(
     (shown,) = release_summary(zoned, waiting)["slope_review"]["decisions"]
     assert shown["counts"] is False
     assert shown["fault"]
+
+
+def test_nothing_is_judged_on_papers_of_a_reviewer_whose_key_was_exchanged(
+    zoned: Gate, sqlite_house: House, waiting: str
+):
+    """The officer signed certificate and contract, too: none of it verifies any more."""
+    decide(zoned, sqlite_house, waiting)
+    with zoned.database.transaction() as session:
+        (row,) = session.scalars(sa.select(SlopeReviewRow))
+        other = session.get_one(PersonRow, "auditor").public_jwk
+        session.get_one(PersonRow, row.reviewer).public_jwk = other
+    with pytest.raises(EvidenceError, match="does not verify"):
+        judge_release(zoned, waiting)
+    assert state_of(zoned, waiting) == ReleaseState.BUILT
 
 
 def test_a_row_that_the_ledger_does_not_attest_counts_for_nothing(

@@ -147,8 +147,8 @@ def test_erasing_again_changes_nothing(
     with shared_gate.database.read() as session:
         again = session.get_one(RecordingRow, recording)
     assert (again.erased_at, again.state) == (row.erased_at, "erased")
-    # The attempt itself is on record.
-    assert traces(shared_gate) == {**seen, "ledger": seen["ledger"] + 2}  # type: ignore[operator]
+    # The attempt itself is on record, and that policy allowed it: to whom, and to destroy.
+    assert traces(shared_gate) == {**seen, "ledger": seen["ledger"] + 4}  # type: ignore[operator]
     assert advance(shared_gate, recording) is not None
     with shared_gate.database.read() as session:
         assert session.get_one(RecordingRow, recording).state == "erased"
