@@ -21,6 +21,8 @@ from anonymize.profile import ContainerProfile, shipped_profile
 
 BEGIN_S = 1_700_000_000
 UTM = "EPSG:32650"
+DISTANCE_ERROR = 0.007
+"""Of distances over 100 m under the keyed offset, at most."""
 
 
 def opened(
