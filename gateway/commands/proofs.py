@@ -10,23 +10,26 @@ from audit import verify_report as reports
 from audit.verify_destruction import run
 from gateway.commands.session import Json
 
+ReleaseKey = Annotated[
+    str, typer.Option(help="The gate's release key that you pinned: a JWK, its base64url, or a file.")
+]
+VerifierKey = Annotated[str, typer.Option(help="The ledger's verifier key that you pinned, or a file.")]
+Witnesses = Annotated[
+    list[str] | None, typer.Option(help="Verifier key of a witness that you trust; repeat.")
+]
+Quorum = Annotated[int | None, typer.Option(help="How many of them must have cosigned; all by default.")]
+
 
 def verify_certificate(
     certificate: Annotated[Path, typer.Argument(help="Certificate of destruction, as the gate wrote it.")],
     *,
-    release_key: Annotated[
-        str, typer.Option(help="The gate's release key that you pinned: a JWK, its base64url, or a file.")
-    ],
-    vkey: Annotated[str, typer.Option(help="The ledger's verifier key that you pinned, or a file.")],
+    release_key: ReleaseKey,
+    vkey: VerifierKey,
     ledger: Annotated[
         Path | None, typer.Option(help="Export, archive of tiles or bundle that must hold its entry.")
     ] = None,
-    witness: Annotated[
-        list[str] | None, typer.Option(help="Verifier key of a witness that you trust; repeat.")
-    ] = None,
-    quorum: Annotated[
-        int | None, typer.Option(help="How many of them must have cosigned; all by default.")
-    ] = None,
+    witness: Witnesses = None,
+    quorum: Quorum = None,
     as_json: Json = False,
 ) -> None:
     """Verify a certificate of destruction offline: signature, key, and that the ledger holds its entry.
@@ -48,16 +51,10 @@ def verify_certificate(
 def verify_dossier(
     folder: Annotated[Path, typer.Argument(help="Folder of a dossier, as the gate wrote it.")],
     *,
-    release_key: Annotated[
-        str, typer.Option(help="The gate's release key that you pinned: a JWK, its base64url, or a file.")
-    ],
-    vkey: Annotated[str, typer.Option(help="The ledger's verifier key that you pinned, or a file.")],
-    witness: Annotated[
-        list[str] | None, typer.Option(help="Verifier key of a witness that you trust; repeat.")
-    ] = None,
-    quorum: Annotated[
-        int | None, typer.Option(help="How many of them must have cosigned; all by default.")
-    ] = None,
+    release_key: ReleaseKey,
+    vkey: VerifierKey,
+    witness: Witnesses = None,
+    quorum: Quorum = None,
     as_json: Json = False,
 ) -> None:
     """Verify a dossier offline: signature, digests, proofs, manifest, approvals, and that the ledger records it.
@@ -71,16 +68,10 @@ def verify_dossier(
 def verify_report(
     folder: Annotated[Path, typer.Argument(help="Folder of a report, as the gate wrote it.")],
     *,
-    release_key: Annotated[
-        str, typer.Option(help="The gate's release key that you pinned: a JWK, its base64url, or a file.")
-    ],
-    vkey: Annotated[str, typer.Option(help="The ledger's verifier key that you pinned, or a file.")],
-    witness: Annotated[
-        list[str] | None, typer.Option(help="Verifier key of a witness that you trust; repeat.")
-    ] = None,
-    quorum: Annotated[
-        int | None, typer.Option(help="How many of them must have cosigned; all by default.")
-    ] = None,
+    release_key: ReleaseKey,
+    vkey: VerifierKey,
+    witness: Witnesses = None,
+    quorum: Quorum = None,
     as_json: Json = False,
 ) -> None:
     """Verify a report offline: signature, digests, proofs, rows against entries, and that the ledger records it.
