@@ -24,11 +24,12 @@ from pipeline.connecting import (
 from pipeline.errors import PipelineError
 from pipeline.failing import EXIT_REFUSED, report_failure
 from pipeline.fetching import Fetched, Progress
+from pipeline.labelling.commands import app as label_app
 from pipeline.mining.commands import app as mine_app
 from pipeline.simulation.commands import app as simulate_app
 from pipeline.training.commands import app as train_app
 
-__all__ = ["app", "fetch", "mine_app", "simulate_app", "train_app"]
+__all__ = ["app", "fetch", "label_app", "mine_app", "simulate_app", "train_app"]
 
 app = typer.Typer(help="Read released data.", no_args_is_help=True)
 
@@ -73,6 +74,7 @@ def fetch(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
     _report(fetched, as_json=as_json)
 
 
+app.add_typer(label_app, name="label")
 app.add_typer(mine_app, name="mine")
 app.add_typer(simulate_app, name="simulate")
 app.add_typer(train_app, name="train")

@@ -1,0 +1,53 @@
+"""``fleetgate label``: what commands print, and how they end."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from labelled_frames import small_set
+from pipeline.commands import label_app
+from pipeline.labelling.openlabel import openlabel_digest, write_openlabel
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(label_app, [str(each) for each in arguments])
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    path = tmp_path / "labels.json"
+    path.write_bytes(write_openlabel(small_set()))
+    return path
+
+
+def test_an_ontology_is_listed():
+    result = run("ontology", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["classes"]["car"]["zh"] == "小客车"
+    assert "小客车 / car" in run("ontology").stdout
+
+
+def test_an_ontology_that_is_wrong_is_refused_with_the_member(tmp_path: Path):
+    path = tmp_path / "o.yaml"
+    path.write_text("format: fleetgate-label-ontology\nname: x\nversion: 1\nclasses: {}\n", encoding="utf-8")
+    result = run("ontology", "--ontology", path, "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["reason"] == "label_ontology_invalid"
+
+
+def test_a_label_set_is_checked(labels: Path):
+    answer = json.loads(run("check", labels, "--json").stdout)
+    assert (answer["frames"], answer["objects"], answer["labels"]) == (5, 3, 4)
+    assert answer["classes"] == {"car": 2, "lane": 1, "truck": 1}
+    assert answer["digest"] == openlabel_digest(labels.read_bytes())
+    assert "right" in run("check", labels).stdout
+
+
+def test_a_label_set_that_is_wrong_ends_with_one(labels: Path):
+    labels.write_bytes(labels.read_bytes().replace(b'"type":"car"', b'"type":"unicorn"'))
+    result = run("check", labels, "--json")
+    assert result.exit_code == 1
+    assert "unicorn" in json.loads(result.stdout)["detail"]
+    assert run("check", labels.with_name("missing")).exit_code == 2
