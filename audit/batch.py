@@ -2,11 +2,25 @@
 
 import re
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Table, bindparam, insert, update
+from sqlalchemy import (
+    ARRAY,
+    Connection,
+    Dialect,
+    String,
+    Table,
+    Text,
+    Update,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from audit.errors import InvalidEventError, LedgerCorruptError, LedgerError
 from audit.events import ID_FIELDS, Event, check_token
@@ -122,29 +136,64 @@ class Rows:
 
     def write(self, connection: Connection, inserts: "Inserts") -> None:
         """Insert the rows and move the head; ``LedgerCorruptError`` if it is elsewhere by now."""
-        for table, rows in ((entries, self._entries), (nodes, self._nodes), (details, self._details)):
-            inserts.run(connection, table, rows)
+        rows = {entries: self._entries, nodes: self._nodes, details: self._details}
         values = {"size": self._frontier.size, "frontier": self._frontier.to_bytes(), "time": self._time}
-        if connection.execute(_MOVE_HEAD, {"start": self._start, **values}).rowcount != 1:
+        if inserts.run(connection, rows, {"start": self._start, **values}) != 1:
             raise LedgerCorruptError(f"the head moved under its lock (expected size {self._start})")
 
 
 class Inserts:
-    """The inserts as the driver takes them: compiled once, since entries are bound by the thousand."""
+    """The statements of a batch as the database takes them best.
+
+    SQLite binds the rows of an insert that is compiled once. PostgreSQL takes all in one statement, the columns as
+    arrays: each further statement is another round trip while the head is locked.
+    """
 
     def __init__(self, dialect: Dialect) -> None:
+        self._whole = _at_once() if dialect.name == "postgresql" else None
         self._compiled = {
             table: insert(table).compile(dialect=dialect) for table in (entries, nodes, details)
         }
 
-    def run(self, connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-        """Insert ``rows`` into ``table``; no rows, no statement."""
+    def run(
+        self, connection: Connection, rows: Mapping[Table, list[dict[str, Any]]], move: dict[str, Any]
+    ) -> int:
+        """Insert the rows of each table, move the head, and return how many heads moved."""
+        if self._whole is not None:
+            arrays = {
+                f"{table.name}_{column}": [row[column] for row in rows[table]]
+                for table in rows
+                for column in table.columns.keys()  # noqa: SIM118 (iterating gives the columns)
+            }
+            return connection.execute(self._whole, {**move, **arrays}).rowcount
+        for table in rows:
+            self._insert(connection, table, rows[table])
+        return connection.execute(_MOVE_HEAD, move).rowcount
+
+    def _insert(self, connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
         if not rows:
             return
         compiled = self._compiled[table]
         names = compiled.positiontup
         bound: Any = rows if names is None else [tuple(map(row.__getitem__, names)) for row in rows]
         connection.exec_driver_sql(compiled.string, bound)
+
+
+def _at_once() -> Update:
+    """Move the head and, in the same statement, insert what arrays of each table's columns hold."""
+    statement = _MOVE_HEAD
+    for table in (entries, nodes, details):
+        columns = list(table.columns)
+        # As text: a cast to varchar(n) would cut silently what the column itself refuses.
+        kinds = [Text() if isinstance(column.type, String) else column.type for column in columns]
+        arrays = [
+            bindparam(f"{table.name}_{column.name}", type_=ARRAY(kind))
+            for column, kind in zip(columns, kinds, strict=True)
+        ]
+        fresh = func.unnest(*arrays).table_valued(*(column.name for column in columns)).render_derived()
+        inserted = insert(table).from_select(columns, select(*fresh.c))
+        statement = statement.add_cte(inserted.cte(f"{table.name}_inserted"))
+    return statement
 
 
 def columns(event: Event, time: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Acknowledged ledger appends by many threads against the fdatasync rate of the same disk, in one run.
 
     python benchmarks/ledger_append.py [--threads 32] [--processes 4] [--seconds 2] [--rounds 3]
-        [--folder DIR] [--json]
+        [--postgresql] [--folder DIR] [--json]
 
 Three ways: all threads in one process; the same threads spread over processes that submit to one sequencer, as the
 workers of `fleetgate serve --workers` do; and the same with a writer in each process, which contend for the head.
@@ -9,7 +9,8 @@ The rounds interleave all measures, so that a busy machine slows each alike; the
 The baseline appends 4 KiB to a growing file and calls fdatasync, over and over: what a ledger without
 group commit does per entry. DESIGN section 5 asks for a ratio of at least 12 and a p99 of at most
 10 fsyncs. The ratio cannot exceed the number of threads, and where the disk acknowledges faster than
-Python encodes entries it is the processor that limits it.
+Python encodes entries it is the processor that limits it. `--postgresql` keeps the ledger in a PostgreSQL that
+pgserver starts on the same disk; the baseline stays that disk's.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from ledger_query import NoDetail, database
 from sqlalchemy import create_engine
 
 from audit.checkpoint import CheckpointSigner
@@ -36,16 +38,6 @@ from audit.sequencer import Sequencer
 BLOCK = bytes(4096)
 TARGET_RATIO = 12
 TARGET_P99_FSYNCS = 10
-
-
-class NoDetail:
-    """The benchmark appends no detail, so nothing is ever sealed."""
-
-    def seal(self, subject: str, plaintext: bytes) -> bytes:
-        raise AssertionError(subject, plaintext)
-
-    def open(self, subject: str, sealed: bytes) -> bytes:
-        raise AssertionError(subject, sealed)
 
 
 def fsync_rate(folder: Path, seconds: float) -> float:
@@ -110,8 +102,8 @@ def append_for(ledger: Ledger, threads: int, seconds: float) -> tuple[float, lis
 Measure = Callable[[float], tuple[float, list[float]]]
 
 
-def open_ledger(folder: str, seed: bytes, *, sequenced: bool = False) -> Ledger:
-    engine = create_engine(f"sqlite:///{Path(folder) / 'ledger.db'}")
+def open_ledger(url: str, folder: str, seed: bytes, *, sequenced: bool = False) -> Ledger:
+    engine = create_engine(url)
     create_tables(engine)
     signer = CheckpointSigner(seed, "fleetgate.benchmark/ledger")
     writer = SequencedWriter(socket_of(folder), signer.vkey) if sequenced else None
@@ -122,9 +114,9 @@ def socket_of(folder: str) -> Path:
     return Path(folder) / "run" / "sequencer.sock"
 
 
-def client(orders: Connection, folder: str, seed: bytes, threads: int, *, sequenced: bool) -> None:
+def client(orders: Connection, url: str, folder: str, seed: bytes, threads: int, *, sequenced: bool) -> None:
     """One process: appends for as many seconds as it is told, answers with how fast and how late."""
-    ledger = open_ledger(folder, seed, sequenced=sequenced)
+    ledger = open_ledger(url, folder, seed, sequenced=sequenced)
     orders.send_bytes(b"ready")
     while order := orders.recv_bytes():
         orders.send_bytes(json.dumps(append_for(ledger, threads, float(order))).encode())
@@ -132,13 +124,15 @@ def client(orders: Connection, folder: str, seed: bytes, threads: int, *, sequen
 
 
 @contextmanager
-def clients(folder: str, seed: bytes, options: argparse.Namespace, *, sequenced: bool) -> Iterator[Measure]:
+def clients(
+    url: str, folder: str, seed: bytes, options: argparse.Namespace, *, sequenced: bool
+) -> Iterator[Measure]:
     context = multiprocessing.get_context("spawn")
     threads, pipes, processes = options.threads // options.processes, [], []
     for _ in range(options.processes):
         ours, theirs = context.Pipe()
         process = context.Process(
-            target=client, args=(theirs, folder, seed, threads), kwargs={"sequenced": sequenced}
+            target=client, args=(theirs, url, folder, seed, threads), kwargs={"sequenced": sequenced}
         )
         process.start()
         pipes.append(ours)
@@ -172,15 +166,15 @@ def reached(figures: dict[str, float]) -> bool:
     return figures["ratio"] >= TARGET_RATIO and figures["p99_fsyncs"] <= TARGET_P99_FSYNCS
 
 
-def measure(folder: str, options: argparse.Namespace) -> dict[str, object]:
+def measure(url: str, folder: str, options: argparse.Namespace) -> dict[str, object]:
     seed = os.urandom(32)
-    ledger = open_ledger(folder, seed)
+    ledger = open_ledger(url, folder, seed)
     rounds: dict[str, list[tuple[float, ...]]] = {"one_process": [], "sequencer": [], "contending": []}
     rates = []
     with (
         Sequencer(ledger, socket_of(folder), checkpoint=ledger.checkpoint),
-        clients(folder, seed, options, sequenced=True) as sequenced,
-        clients(folder, seed, options, sequenced=False) as contending,
+        clients(url, folder, seed, options, sequenced=True) as sequenced,
+        clients(url, folder, seed, options, sequenced=False) as contending,
     ):
         ways: dict[str, Measure] = {
             "one_process": lambda seconds: append_for(ledger, options.threads, seconds),
@@ -205,6 +199,7 @@ def measure(folder: str, options: argparse.Namespace) -> dict[str, object]:
         for name, each in rounds.items()
     }
     return {
+        "database": "postgresql" if options.postgresql else "sqlite",
         "fsyncs_per_s": statistics.median(rates),
         **{name: {**each, "reached": reached(each)} for name, each in ways_figures.items()},
         "verify_entries_per_s": verify_rate,
@@ -220,14 +215,19 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=4, help="processes that the threads are spread over")
     parser.add_argument("--seconds", type=float, default=2.0, help="length of each measure, in seconds")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--postgresql", action="store_true", help="on a PostgreSQL that pgserver starts")
     parser.add_argument("--folder", type=Path, default=None, help="a folder on the disk to measure")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
-        figures = measure(folder, options)
+    with (
+        tempfile.TemporaryDirectory(dir=options.folder) as folder,
+        database(Path(folder), postgresql=options.postgresql) as url,
+    ):
+        figures = measure(url, folder, options)
     if options.json:
         print(json.dumps(figures))
         return
+    print(f"ledger on {figures['database']}")
     print(f"fsync/s {figures['fsyncs_per_s']:.0f} (4 KiB appended and fdatasync, same disk)")
     print(f"targets: ratio at least {TARGET_RATIO}, p99 at most {TARGET_P99_FSYNCS} fsyncs")
     print(f"{options.threads} clients in            entries/s   ratio   p50 fsyncs   p99 fsyncs     p99 ms")

@@ -61,11 +61,11 @@ def ledger(answer: Mapping[str, Any]) -> list[Row]:
         ("one_process", "ledger, 32 clients"),
         ("sequencer", "ledger, 32 clients in 4 processes, one sequencer"),
     ):
-        figures = answer[way]
+        figures, what = answer[way], f"{title}, {answer['database']}"
         rows += [
-            Row(what=title, against="fdatasync/s of the disk", value=figures["ratio"], target=12),
+            Row(what=what, against="fdatasync/s of the disk", value=figures["ratio"], target=12),
             Row(
-                what=f"{title}, p99", against="in fsyncs", value=figures["p99_fsyncs"], target=10, least=False
+                what=f"{what}, p99", against="in fsyncs", value=figures["p99_fsyncs"], target=10, least=False
             ),
         ]
     return rows
@@ -348,6 +348,12 @@ def loading(answer: Mapping[str, Any]) -> list[Row]:
 
 BENCHMARKS = (
     Benchmark(script="ledger_append", rows=ledger, quick=("--seconds", "0.5", "--rounds", "1")),
+    Benchmark(
+        script="ledger_append",
+        rows=ledger,
+        full=("--postgresql",),
+        quick=("--postgresql", "--seconds", "0.5", "--rounds", "1"),
+    ),
     Benchmark(script="ledger_detail", rows=detail, quick=("--seconds", "0.5", "--rounds", "1")),
     Benchmark(
         script="ledger_query",
@@ -496,7 +502,7 @@ def main() -> int:
                 "rows": [{**_plain(row), "reached": row.reached} for row in mine],
                 "figures": answer,
             }
-        report["benchmarks"][each.script] = entry
+        report["benchmarks"][" ".join([each.script, *command[3:]])] = entry
     described = report["machine"]
     print(f"\n{report['date']}  {described['processor']}, {described['cores']} cores")
     print(f"load before: {described['load_before']}{'; QUICK, not to be quoted' if asked.quick else ''}\n")

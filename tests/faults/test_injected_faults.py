@@ -2,9 +2,10 @@
 
 ``strace`` injects them into an untouched process (``injection_victim.py``); a fresh process then looks
 (``aftermath.py``), and the order of calls shows whether an acknowledgement waited for the disk
-(``durability.py``). Here a sample for a minute; all of them:
+(``durability.py``). Here a sample for a minute; all of them, or the second quarter of all of them:
 
     FLEETGATE_INJECTED_FAULTS=all pytest -s tests/faults/test_injected_faults.py
+    FLEETGATE_INJECTED_FAULTS=2/4 pytest -s tests/faults/test_injected_faults.py
 """
 
 import json
@@ -33,6 +34,7 @@ TRACED = ",".join(f"?{name}" for name in (*CHANGING, *NAMING, *LOOKING, "writev"
 SYNCS = ("fsync", "fdatasync")
 LEDGER_ACTS = ("append first", "announce", "receive", "append last")
 AMOUNT = os.environ.get("FLEETGATE_INJECTED_FAULTS", "40")
+BOUNDED = AMOUNT.isdecimal() and int(AMOUNT) <= 40
 SAMPLE_SECONDS = 60.0
 LEAST = 8
 SEED = 2026
@@ -170,23 +172,37 @@ def test_an_undisturbed_run_owes_nothing_to_the_disk(
     assert {call.name for call in done} >= {"openat", "write", "pwrite64", *SYNCS, "link", "rename", "unlink"}
 
 
-@pytest.mark.timeout(0 if AMOUNT == "all" or int(AMOUNT) > 40 else 300)
+def share(faults: list[Fault], amount: str) -> list[Fault]:
+    """Those of a drawn order that this run tries: ``all``, so many, or the second of four parts as ``2/4``."""
+    part, _, parts = ("1/1" if amount == "all" else amount).partition("/")
+    return faults[int(part) - 1 :: int(parts)] if parts else faults[: int(part)]
+
+
+def test_the_parts_of_all_faults_are_all_faults():
+    faults = [Fault("main", "write", number, "error=EIO", "") for number in range(11)]
+    parts = [share(faults, f"{part}/4") for part in (1, 2, 3, 4)]
+    assert sorted(fault.ordinal for part in parts for fault in part) == [*range(11)]
+    assert (share(faults, "all"), share(faults, "3")) == (faults, faults[:3])
+
+
+@pytest.mark.timeout(300 if BOUNDED else 0)
 def test_no_fault_loses_what_was_acknowledged(
     laboratory: Laboratory, undisturbed: tuple[dict[str, Any], list[Call], list[str]]
 ):
     """Laws 2, 3, 4 and 9 after each fault, and the next run does everything."""
     faults = sampled(faults_of(undisturbed[1]))
-    amount = len(faults) if AMOUNT == "all" else int(AMOUNT)
-    bounded = amount <= 40
     ends = time.monotonic() + SAMPLE_SECONDS
     wrong: dict[str, list[str]] = {}
     tried, fired = 0, 0
-    for fault in faults[:amount]:
-        if bounded and tried >= LEAST and time.monotonic() > ends:
+    for fault in share(faults, AMOUNT):
+        if BOUNDED and tried >= LEAST and time.monotonic() > ends:
             break
         report, done, found = laboratory.attack(thread=fault.thread, inject=fault.injection)
         tried += 1
         fired += struck(report, done)
+        if not BOUNDED and tried % 50 == 0:
+            sys.stdout.write(f"{tried} tried, {fired} struck, {len(wrong)} found something\n")
+            sys.stdout.flush()
         if broken := judged(fault, report, done, found):
             wrong[str(fault)] = broken
             sys.stdout.write(f"{fault}: {broken} refused {report['refused']}\n")
