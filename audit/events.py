@@ -70,6 +70,8 @@ class EventType(StrEnum):
     ARTEFACT_ARTEFACT_READ = "artefact:artefact:read"
     ARTEFACT_ARTEFACT_REVOKE = "artefact:artefact:revoke"
     ARTEFACT_LINEAGE_READ = "artefact:lineage:read"
+    USE_RELEASE_REPORT = "use:release:report"
+    USE_QUERY_READ = "use:query:read"
     SERVE_MANIFEST_READ = "serve:manifest:read"
     SERVE_ITEM_READ = "serve:item:read"
     SERVE_LIST_READ = "serve:list:read"

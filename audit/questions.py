@@ -27,6 +27,7 @@ class Question(StrEnum):
     RETENTION = "retention"
     ORPHANS = "orphans"
     BREAK_GLASS = "break-glass"
+    USES = "uses"
 
 
 TITLES = {
@@ -39,6 +40,7 @@ TITLES = {
     Question.DELETIONS: ("删除与密钥销毁", "What was deleted, and which keys were destroyed"),
     Question.RETENTION: ("逾期未删除的原始数据", "Raw originals that outlived their term"),
     Question.BREAK_GLASS: ("紧急访问及其复核", "Break-glass, what it was used for, and its review"),
+    Question.USES: ("发布数据的使用与查询", "What released data was used and searched for, by whom"),
     Question.ORPHANS: ("没有结果的意图", "Acts that were begun and have no outcome after a day"),
 }
 """Chinese and English."""
@@ -116,6 +118,7 @@ def ask(
         Question.RETENTION: lambda found: _retention(found, now, raw_term),
         Question.ORPHANS: lambda found: _orphans(found, now),
         Question.BREAK_GLASS: lambda found: _break_glass(found, now, review_term),
+        Question.USES: _uses,
     }[question]
     rows, findings = answer(span)
     return Answer(question=question, rows=tuple(rows), findings=tuple(findings), size=snapshot.size)
@@ -303,6 +306,31 @@ def _break_glass(span: _Span, now: datetime, term: timedelta) -> tuple[list[dict
             _tell(rows[event.object], entry)
     findings = [finding for row in rows.values() for finding in _unsettled(row, now, term)]
     return list(rows.values()), findings
+
+
+def _uses(span: _Span) -> tuple[list[dict[str, Any]], list[str]]:
+    """Every use: who, for what purpose, of which releases, its kind, the query's digest, and what became of it."""
+    rows: dict[str, dict[str, Any]] = {}
+    for entry in span.entries(EventType.USE_RELEASE_REPORT):
+        event = entry.event
+        row = rows.setdefault(
+            event.object,
+            {
+                "use": event.object,
+                "time": format_time(entry.time),
+                "actor": event.actor,
+                "purpose": event.purpose,
+                "kind": event.facts.get("kind"),
+                "query": event.digests.get("query"),
+                "releases": [],
+                "outcome": event.outcome.value,
+            },
+        )
+        if event.release not in row["releases"]:
+            row["releases"].append(event.release)
+        if event.outcome is not Outcome.INTENT and row["outcome"] in {Outcome.INTENT, Outcome.COMPLETED}:
+            row["outcome"] = event.outcome.value
+    return list(rows.values()), []
 
 
 def _tell(row: dict[str, Any], entry: Entry) -> None:

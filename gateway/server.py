@@ -20,6 +20,7 @@ from gateway.api import (
     problems,
     quality,
     security_keys,
+    uses,
     vehicles,
 )
 from gateway.api.closed import RequireLedger
@@ -75,6 +76,7 @@ def create_app(gate: Gate, received: Received | None = None) -> FastAPI:
     app.include_router(auditors.auditor_routes(gate, nonces))
     app.include_router(downstream.downstream_routes(gate, nonces))
     app.include_router(artefacts.artefact_routes(gate, nonces))
+    app.include_router(uses.use_routes(gate, nonces))
 
     @app.get("/healthz", tags=["health"])
     def healthz() -> JSONResponse:

@@ -28,6 +28,19 @@ class ArtefactKind(StrEnum):
     DATA_SET = "data_set"
 
 
+class UseKind(StrEnum):
+    """What released data is used for, as it is reported to the gate."""
+
+    TEXT = "text"
+    IMAGE = "image"
+    TAGS = "tags"
+    TRIGGERS = "triggers"
+    INDEX = "index"
+    LABEL = "label"
+    TRAIN = "train"
+    SIMULATE = "simulate"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DerivedArtefact:
     """An artefact to register.

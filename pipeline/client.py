@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ import httpx
 from joserfc.jwk import OKPKey
 
 from pipeline.answers import refusal_of
-from pipeline.artefacts import ArtefactStanding, DerivedArtefact
+from pipeline.artefacts import ArtefactStanding, DerivedArtefact, UseKind
 from pipeline.errors import TamperedReleaseError, UnexpectedAnswerError, UnreachableError
 from pipeline.fetching import Fetched, Progress, fetch_release, ignore_progress
 from pipeline.manifest import ReleaseItem, ReleaseManifest, read_release_manifest
@@ -26,6 +26,7 @@ from pipeline.signing import release_key as release_key_of
 
 RELEASES_PATH: Final = "/downstream/v1/releases"
 ARTEFACTS_PATH: Final = "/downstream/v1/artefacts"
+USES_PATH: Final = "/downstream/v1/uses"
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 
 
@@ -214,6 +215,23 @@ class GatewayClient:
         """
         manifest = self.manifest(release)
         return fetch_release(manifest, lambda item: self.open(release, item.name), out_dir, progress)
+
+    def report_use(self, kind: UseKind, releases: Sequence[str], query: Mapping[str, Any]) -> str:
+        """Tell the gate what releases are used for, before anything of it is shown; returns the use's id.
+
+        The gate keeps a keyed digest of the query in its ledger, and the query sealed.
+
+        Raises:
+            RefusedError: The gate refuses, as it does a read: nothing may be shown.
+            UnexpectedAnswerError: It answers in another form.
+            UnreachableError: It cannot be reached: nothing may be shown.
+        """
+        content = json.dumps({"kind": kind.value, "releases": list(releases), "query": dict(query)}).encode()
+        with self._answer(USES_PATH, content=content) as response:
+            answer = _document(_whole(response), "use")
+        if answer.get("kind") != kind.value or answer.get("releases") != list(releases):
+            raise UnexpectedAnswerError(f"use (got {answer}, expected the one that was reported)")
+        return str(answer["use"])
 
     def register(self, artefact: DerivedArtefact) -> str:
         """Register what was derived from releases, signed by the principal's key; returns its id.

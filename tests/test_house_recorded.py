@@ -23,6 +23,7 @@ from gateway.api.downstream import downstream_routes
 from gateway.api.operators import operator_routes
 from gateway.api.quality import quality_routes
 from gateway.api.security_keys import security_key_routes
+from gateway.api.uses import use_routes
 from gateway.api.vehicles import vehicle_routes
 from gateway.cli import app
 from gateway.scheduler import JOBS, run_job
@@ -123,6 +124,7 @@ ROUTES = {
         operator_routes,
         quality_routes,
         security_key_routes,
+        use_routes,
         vehicle_routes,
     )
     for route in routes(*(SimpleNamespace() for _ in inspect.signature(routes).parameters)).routes

@@ -19,6 +19,7 @@ from gateway.commands.session import As, Json, Key, KeyPassphrase, acting, opene
 from gateway.flow.acts import intended
 from gateway.flow.gate import Gate
 from gateway.flow.law import break_glass_review_days, is_unverified, parameter, raw_retention_days
+from gateway.flow.use import read_query
 from gateway.people.permission import permit
 from gateway.people.registry import Actor
 
@@ -294,7 +295,7 @@ def _as_document(answer: Answer, term: dict[str, Any] | None) -> dict[str, Any]:
 def ask(
     question: Annotated[
         Question,
-        typer.Argument(help="raw, recipients, denials, deletions, retention, orphans or break-glass."),
+        typer.Argument(help="raw, recipients, denials, deletions, retention, orphans, break-glass or uses."),
     ],
     person: As,
     key: Key,
@@ -321,3 +322,30 @@ def ask(
     lines += ["  ".join(f"{name}={value}" for name, value in row.items()) for row in answer.rows]
     lines += [f"finding: {finding}" for finding in answer.findings]
     report(_as_document(answer, term), as_json=as_json, line="\n".join(lines))
+
+
+@app.command()
+@reporting
+def words(
+    use: Annotated[str, typer.Argument(help="Id of a use of released data, as `audit ask uses` lists it.")],
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Read what an engineer asked of released data: the words that are sealed beside the entry.
+
+    The reading is itself recorded.
+    """
+    with opened() as gate:
+        actor, _ = acting(gate, person, key, key_passphrase_file, "audit.query")
+        found = read_query(gate, use, actor=actor)
+    said = json.dumps(found["query"], ensure_ascii=False)
+    report(
+        found,
+        as_json=as_json,
+        line="  ".join(
+            (*(found[name] for name in ("time", "actor", "purpose", "kind")), *found["releases"], said)
+        ),
+    )

@@ -67,6 +67,12 @@ def tagged_pictures(
     return dict(found), used
 
 
+def asked(text: str | None, like: str | None, image: bytes | None, count: int) -> dict[str, Any]:
+    """A question as it is reported to the gate; of a picture of the reader's own, its digest."""
+    question = {"text": text, "like": like, "image": None if image is None else sha256(image).hexdigest()}
+    return {name: said for name, said in question.items() if said is not None} | {"count": count}
+
+
 def ask_words(pictures: dict[str, Picture], ontology: Ontology, text: str, count: int) -> dict[str, Any]:
     """Pictures by words.
 

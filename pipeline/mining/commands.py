@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.artefacts import ArtefactKind
+from pipeline.artefacts import ArtefactKind, UseKind
 from pipeline.connecting import (
     JsonOption,
     KeyOption,
@@ -119,9 +119,10 @@ def events(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
         from pipeline.mining.triggers import find_events  # noqa: PLC0415 - an extra
 
         read, mapped = _triggers(triggers), _signals(signals, dbc)
+        used = {"triggers": read.digest, "only": sorted(only or ())} | dict(mapped.digests if mapped else {})
+        run.report(UseKind.TRIGGERS, release, used)
         loaded = load_signals(run.source, release, signals=mapped, progress=run.progress)
         mined = find_events(loaded.table, read, only=only or ())
-        used = {"triggers": read.digest, "only": sorted(only or ())} | dict(mapped.digests if mapped else {})
         answer = events_answer(run.client.manifest(release), loaded, mined, used)
         _print(run, answer, shown_events, ArtefactKind.INDEX, register, as_json=as_json)
 
@@ -170,6 +171,7 @@ def pictures(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
         unknown = sorted(set(by or ()) - {tag.partition(":")[0] for tag in words.tags})
         if unknown:
             raise typer.BadParameter(f"--by {unknown} (expected groups of the ontology)")
+        run.report(UseKind.TAGS, release, {"events": events, "select": select, "by": list(by or ())})
         found, used = _pictures(run, release, words, tags, triggers, events=events)
         groups = near_duplicates({name: picture.look for name, picture in found.items()})
         again = {name for group in groups for name in group.others}
@@ -217,14 +219,13 @@ def search(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
     connecting = Connecting(url, key, principal, purpose, release_key, passphrase_file)
     with told(as_json=as_json), connected(connecting, cache, quiet=as_json) as run:
         from pipeline.mining.answers import shown_results  # noqa: PLC0415 - an extra
-        from pipeline.mining.asking import ask_like, ask_words, with_thumbnails  # noqa: PLC0415 - an extra
+        from pipeline.mining.asking import ask_like, ask_words, asked, with_thumbnails  # noqa: PLC0415 - an extra
 
         words = _ontology(ontology)
+        own = content_of(image) if image else None
+        run.report(UseKind.IMAGE if text is None else UseKind.TEXT, release, asked(text, like, own, count))
         found, _ = _pictures(run, release, words, tags, triggers, events=events)
-        if text is not None:
-            answer = ask_words(found, words, text, count)
-        else:
-            answer = ask_like(found, like, content_of(image) if image else None, count)
+        answer = ask_like(found, like, own, count) if text is None else ask_words(found, words, text, count)
         if thumbnails:
             with_thumbnails(answer, run.source, release, run.principal)
         typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else shown_results(answer))

@@ -1,20 +1,22 @@
 """One run of a command over released data: its connection, where items are read, and how far it is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from pipeline.artefacts import UseKind
 from pipeline.client import GatewayClient
 from pipeline.connecting import connect
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, RefusedError
 from pipeline.failing import EXIT_REFUSED, report_failure
 from pipeline.manifest import ReleaseItem
-from pipeline.sealed_cache import SealedCache
+from pipeline.sealed_cache import ENDING_STATUSES, SealedCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,20 @@ class Run:
     source: GatewayClient | SealedCache
     principal: str
     progress: Callable[[ReleaseItem, int, int], None]
+
+    def report(self, kind: UseKind, release: str, query: Mapping[str, Any]) -> None:
+        """Report what a release is used for, before anything of it is shown.
+
+        Raises:
+            RefusedError: The gate refuses; where the right to read is over, what the cache held of it is wiped.
+            UnreachableError: It cannot be asked: nothing may be shown.
+        """
+        try:
+            self.client.report_use(kind, [release], query)
+        except RefusedError as error:
+            if error.status in ENDING_STATUSES and isinstance(self.source, SealedCache):
+                self.source.wipe(release)
+            raise
 
 
 @contextmanager

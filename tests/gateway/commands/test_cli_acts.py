@@ -18,6 +18,7 @@ ARGUMENTS = {
     "audit export": [FILE],
     "audit query": [],
     "audit tiles": [FOLDER],
+    "audit words": ["u"],
     "break-glass approve": ["b"],
     "break-glass end": ["b"],
     "break-glass list": [],

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
+from audit.events import EventType, Outcome
 from gateway.cli import app
+from gateway.flow.use import read_query
 from mining_drives import scene
 
 
@@ -146,3 +149,56 @@ def test_people_read_results_and_the_way_they_were_found(mine: Callable[..., Res
     listed = mine("pictures", "--select", "1")
     assert "same as" in listed.stdout
     assert "selected" in listed.stdout
+
+
+def uses(served: Any) -> list[Any]:
+    found = [e.event for e in served.gate.ledger.entries() if e.event.type is EventType.USE_RELEASE_REPORT]
+    return [event for event in found if event.outcome is Outcome.COMPLETED]
+
+
+QUERIES = {
+    "text": (("search", "--text", "夜间"), {"text": "夜间", "count": 10}),
+    "tags": (("pictures", "--select", "1"), {"events": False, "select": 1, "by": []}),
+    "triggers": (("events", "--only", "hard_brake"), None),
+}
+
+
+@pytest.mark.parametrize("kind", QUERIES)
+def test_every_query_is_in_the_ledger_with_its_words_sealed(
+    mine: Callable[..., Result], served: Any, kind: str
+):
+    command, query = QUERIES[kind]
+    before = len(uses(served))
+    answer_of(mine(*command, "--json"))
+    (use,) = uses(served)[before:]
+    assert (use.actor, use.release, use.facts["kind"]) == ("engineer", served.pictures, kind)
+    found = read_query(served.gate, use.object, actor=served.house.people["auditor"].actor)
+    assert query in (None, found["query"])
+
+
+def test_a_picture_that_is_searched_by_is_told_by_name_or_digest(
+    mine: Callable[..., Result], served: Any, shots: list[str], tmp_path: Path
+):
+    own = tmp_path / "own.png"
+    scene(4).save(own)
+    digest = sha256(own.read_bytes()).hexdigest()
+    for more, query in (
+        (("--like", shots[0]), {"like": shots[0]}),
+        (("--image", str(own)), {"image": digest}),
+    ):
+        answer_of(mine("search", *more, "--json"))
+        use = uses(served)[-1]
+        auditor = served.house.people["auditor"].actor
+        assert read_query(served.gate, use.object, actor=auditor)["query"] == query | {"count": 10}
+
+
+@pytest.mark.parametrize("command", ["search", "pictures", "events"])
+def test_nothing_is_shown_where_the_use_cannot_be_reported(
+    mine: Callable[..., Result], shots: list[str], monkeypatch: pytest.MonkeyPatch, command: str
+):
+    """The gate serves everything but takes no report: of a query that it does not know, nothing comes."""
+    monkeypatch.setattr("pipeline.client.USES_PATH", "/downstream/v1/nowhere")
+    result = mine(command, *(("--text", "夜间") if command == "search" else ()), "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["reason"] == "not_found"
+    assert not any(name in result.output for name in shots)
