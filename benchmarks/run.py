@@ -322,6 +322,14 @@ def triggers(answer: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def label_review(answer: Mapping[str, Any]) -> list[Row]:
+    """AUROC of the review queue, errors of all kinds, mean of the runs."""
+    return [
+        Row(what=f"review queue, AUROC, by {name}", against="chance 0.5", value=row["all"][1], target=0.82)
+        for name, row in answer.items()
+    ]
+
+
 def release(answer: Mapping[str, Any]) -> list[Row]:
     smallest, largest = answer["rows"][0], answer["rows"][-1]
     what = f"release, CPU an item at {largest['items']:,}"
@@ -411,6 +419,7 @@ BENCHMARKS = (
     ),
     Benchmark(script="picture_search", rows=picture_search, quick=("--vectors", "5000", "--queries", "5")),
     Benchmark(script="loader", rows=loading, quick=("--samples", "12", "--rounds", "1", "--epochs", "1")),
+    Benchmark(script="label_review", rows=label_review, quick=("--frames", "60", "--seeds", "1")),
     Benchmark(script="trigger_rows", rows=triggers, quick=("--rows", "60000", "--rounds", "1")),
 )
 

@@ -15,7 +15,7 @@ from pipeline.failing import EXIT_REFUSED, report_failure
 
 if TYPE_CHECKING:
     from pipeline.labelling.label_set import LabelSet
-    from pipeline.labelling.ontology import LabelOntology
+    from pipeline.labelling.ontology import GeometryKind, LabelOntology
 
 app = typer.Typer(help="Label released data.", no_args_is_help=True)
 
@@ -23,6 +23,8 @@ LabelSetArgument = Annotated[Path, typer.Argument(help="The label set (OpenLABEL
 OntologyOption = Annotated[
     Path | None, typer.Option(help="Ontology of labels (YAML); by default the one that comes with Fleetgate.")
 ]
+
+KindOption = Annotated[str, typer.Option(help="Kind of geometry: bbox, polygon or cuboid.")]
 
 
 @app.callback()
@@ -79,6 +81,147 @@ def check(
         )
 
 
+@app.command()
+def agree(
+    first: Annotated[
+        Path, typer.Argument(help="Label set of one annotator, or one that is known to be right.")
+    ],
+    second: Annotated[Path, typer.Argument(help="Label set of another, or of a model, of the same frames.")],
+    kind: KindOption = "bbox",
+    threshold: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Overlap in (0, 1] from which labels are one; repeat for more. By default .5, .75, .9."
+        ),
+    ] = None,
+    ontology: OntologyOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a command-line flag
+) -> None:
+    """Say how far two label sets of the same frames agree: objects, classes, attributes; no gate is asked.
+
+    Exit status: 0 compared, however they agree, 1 they cannot be compared, 2 wrong usage.
+    """
+    with told(as_json=as_json):
+        from pipeline.labelling.agreement import THRESHOLDS, agreement  # noqa: PLC0415 - an extra
+
+        read = ontology_of(ontology)
+        sets = [label_set_of(path, read)[0] for path in (first, second)]
+        found = agreement(sets[0], sets[1], kind_of(kind), thresholds=threshold or THRESHOLDS)
+        answer = found.document()
+        lines = [f"{found.frames} frames, mean overlap {shown(found.overlap)}, kappa {shown(found.kappa)}"]
+        lines += [
+            f"overlap {each.threshold:.2f}: precision {shown(each.precision)}, recall {shown(each.recall)}, "
+            f"F1 {shown(each.f1)} ({each.true} of {each.first} and {each.second})"
+            for each in found.found
+        ]
+        lines += [f"{a} / {b}: {count}" for (a, b), count in found.confused.items()]
+        lines += [f"{name}: {each.same} of {each.pairs} alike" for name, each in found.attributes.items()]
+        say(answer, "\n".join(lines), as_json=as_json)
+
+
+@app.command()
+def honeypots(
+    known: Annotated[Path, typer.Argument(help="Label set of frames that is known to be right.")],
+    labels: Annotated[
+        list[str], typer.Argument(help="ANNOTATOR=FILE: an annotator's id and label set; repeat for more.")
+    ],
+    kind: KindOption = "bbox",
+    threshold: Annotated[float, typer.Option(help="Overlap in (0, 1] from which a label is found.")] = 0.5,
+    confidence: Annotated[float, typer.Option(help="Of the intervals.")] = 0.95,
+    require_f1: Annotated[
+        float | None, typer.Option(help="Fail where the interval of an annotator's F1 lies below this.")
+    ] = None,
+    ontology: OntologyOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a command-line flag
+) -> None:
+    """Hold annotators against frames whose labels are known; other frames do not count, no gate is asked.
+
+    Exit status: 0 compared, 1 an annotator is below --require-f1, or sets cannot be compared, 2 wrong usage.
+    """
+    with told(as_json=as_json):
+        from pipeline.labelling.honeypots import score_honeypots  # noqa: PLC0415 - an extra
+
+        read = ontology_of(ontology)
+        given = {}
+        for each in labels:
+            annotator, _, path = each.partition("=")
+            if not annotator or not path or annotator in given:
+                raise typer.BadParameter(f"{each!r} (expected ANNOTATOR=FILE, each annotator once)")
+            given[annotator] = label_set_of(Path(path), read)[0]
+        scores = score_honeypots(
+            label_set_of(known, read)[0], given, kind_of(kind), threshold=threshold, confidence=confidence
+        )
+        failed = [each.annotator for each in scores if require_f1 is not None and each.f1.high < require_f1]
+        answer = {
+            "failed": failed,
+            "annotators": [
+                {
+                    "annotator": each.annotator,
+                    "frames": each.frames,
+                    **{
+                        name: {"value": share.value, "low": share.low, "high": share.high}
+                        for name in ("recall", "precision", "f1")
+                        for share in [getattr(each, name)]
+                    },
+                }
+                for each in scores
+            ],
+        }
+        lines = [
+            f"{each.annotator}: {each.frames} frames, recall {shown(each.recall.value)} "
+            f"[{each.recall.low:.3f}, {each.recall.high:.3f}], precision {shown(each.precision.value)}, "
+            f"F1 {shown(each.f1.value)} [{each.f1.low:.3f}, {each.f1.high:.3f}]"
+            for each in scores
+        ]
+        say(answer, "\n".join(lines), as_json=as_json)
+        if failed:
+            raise typer.Exit(EXIT_REFUSED)
+
+
+@app.command(name="review-queue")
+def queue(
+    reviewed: Annotated[Path, typer.Argument(help="Label set under review.")],
+    other: Annotated[
+        Path, typer.Argument(help="Another annotator's or a model's label set of the same frames.")
+    ],
+    kind: KindOption = "bbox",
+    count: Annotated[int, typer.Option(min=1, help="How many frames at most.")] = 20,
+    ontology: OntologyOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a command-line flag
+) -> None:
+    """Say which frames and labels to look at first, by where two label sets disagree; no gate is asked.
+
+    Exit status: 0 ranked, 1 the sets cannot be compared, 2 wrong usage.
+    """
+    with told(as_json=as_json):
+        from pipeline.labelling.label_set import label_document  # noqa: PLC0415 - an extra
+        from pipeline.labelling.review_queue import review_queue  # noqa: PLC0415 - an extra
+
+        read = ontology_of(ontology)
+        sets = [label_set_of(path, read)[0] for path in (reviewed, other)]
+        ranked = review_queue(sets[0], sets[1], kind_of(kind))
+        answer = {
+            "of": len(ranked),
+            "frames": [
+                {
+                    "item": frame.item,
+                    "score": frame.score,
+                    "suspects": [
+                        {"why": each.why.value, "score": each.score, "label": label_document(each.label)}
+                        for each in frame.suspects
+                    ],
+                }
+                for frame in ranked[:count]
+            ],
+        }
+        lines = [
+            f"{frame.score:.3f}  {frame.item}  "
+            + ", ".join(f"{s.why.value} {s.label.object_id} ({s.score:.2f})" for s in frame.suspects[:3])
+            for frame in ranked[:count]
+        ]
+        say(answer, "\n".join(lines), as_json=as_json)
+
+
 @contextmanager
 def told(*, as_json: bool) -> Iterator[None]:
     """Tell refusals and missing libraries as commands do, and end.
@@ -106,6 +249,22 @@ def ontology_of(path: Path | None) -> "LabelOntology":
     from pipeline.labelling.ontology import read_label_ontology, shipped_label_ontology  # noqa: PLC0415 - an extra
 
     return shipped_label_ontology() if path is None else read_label_ontology(content_of(path))
+
+
+def kind_of(name: str) -> "GeometryKind":
+    """The kind of geometry that an option names.
+
+    Raises:
+        typer.BadParameter: There is no such kind.
+    """
+    from pipeline.labelling.ontology import GeometryKind  # noqa: PLC0415 - as its neighbours
+
+    try:
+        return GeometryKind(name)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"--kind (got {name!r}, expected {[k.value for k in GeometryKind]})"
+        ) from error
 
 
 def label_set_of(path: Path, ontology: "LabelOntology") -> tuple["LabelSet", str]:
@@ -147,6 +306,11 @@ def described(labels: "LabelSet", digest: str) -> dict[str, Any]:
         "sources": dict(sorted(Counter(each.source for each in labels.labels.values()).items())),
         "review": dict(sorted(Counter(each.review.value for each in labels.labels.values()).items())),
     }
+
+
+def shown(value: float | None) -> str:
+    """A share for people; what is not defined is a dash."""
+    return "–" if value is None else f"{value:.3f}"
 
 
 def say(answer: dict[str, Any], text: str, *, as_json: bool) -> None:

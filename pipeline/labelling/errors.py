@@ -25,3 +25,9 @@ class ExchangeError(PipelineError):
     """A file of labels in another format is malformed, or does not fit the frames or the ontology."""
 
     reason = "label_exchange_invalid"
+
+
+class AgreementError(PipelineError):
+    """Label sets cannot be compared: other frames, another ontology, or nothing in common."""
+
+    reason = "label_sets_incomparable"

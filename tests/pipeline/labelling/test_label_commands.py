@@ -51,3 +51,38 @@ def test_a_label_set_that_is_wrong_ends_with_one(labels: Path):
     assert result.exit_code == 1
     assert "unicorn" in json.loads(result.stdout)["detail"]
     assert run("check", labels.with_name("missing")).exit_code == 2
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    path = tmp_path / "other.json"
+    path.write_bytes(write_openlabel(small_set().reclassified("0", "van")))
+    return path
+
+
+def test_two_label_sets_are_compared(labels: Path, other: Path):
+    answer = json.loads(run("agree", labels, other, "--threshold", "0.5", "--json").stdout)
+    assert answer["found"][0]["f1"] == 0
+    assert answer["confused"] == [{"first": "car", "second": "van", "count": 2}]
+    assert "kappa" in run("agree", labels, other).stdout
+    assert run("agree", labels, other, "--kind", "sphere").exit_code == 2
+    assert json.loads(run("agree", labels, other, "--threshold", "2", "--json").stdout)["reason"] == (
+        "label_sets_incomparable"
+    )
+
+
+def test_annotators_are_held_against_known_frames(labels: Path, other: Path):
+    result = run("honeypots", labels, f"wu={labels}", f"li={other}", "--require-f1", "0.5", "--json")
+    answer = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert answer["failed"] == ["li"]
+    assert [each["annotator"] for each in answer["annotators"]] == ["li", "wu"]
+    assert run("honeypots", labels, f"wu={labels}").exit_code == 0
+    assert run("honeypots", labels, "wu").exit_code == 2
+
+
+def test_what_to_look_at_first_is_ranked(labels: Path, other: Path):
+    answer = json.loads(run("review-queue", labels, other, "--count", "1", "--json").stdout)
+    assert (answer["of"], len(answer["frames"])) == (5, 1)
+    assert answer["frames"][0]["suspects"][0]["why"] == "wrong_class"
+    assert "wrong_class" in run("review-queue", labels, other).stdout
