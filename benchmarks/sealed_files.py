@@ -8,8 +8,7 @@ other processes take, and the waiting for a disk with it. The one
 buffer is AES-256-GCM, or SM4-GCM for the commercial suite, encrypted and decrypted into memory that is reused,
 which is the faster way: a fresh buffer of this length costs page faults, shown beside it. Beside the container
 proper stand the digests that sealing takes on top (SHA-256 of content, the suite's hash of the sealed file) and
-the whole way through the vault to a disk and back. A range stands beside the least that it can cost: as many bytes
-of the same file by one `pread`, opened by the AEAD alone.
+the whole way through the vault to a disk and back.
 """
 
 import argparse
@@ -111,7 +110,7 @@ class Subject:
     """One buffer, sealed in every way that is compared."""
 
     def __init__(self, folder: Path, length: int, suite: Suite) -> None:
-        self.folder, self.buffer, self.suite = folder, os.urandom(length), suite
+        self.buffer, self.suite = os.urandom(length), suite
         self.dek, self.bound = os.urandom(32), CONTEXT.canonical()
         self.one = OneAes(self.buffer) if suite is AES256GCM else OneSm4(self.buffer)
         self.sealed = b"".join(self.pieces())
@@ -166,23 +165,6 @@ class Subject:
             taken.append(timed(lambda start=start: self.reader.read(start, start + RANGE), clock) * 1e6)
         return taken
 
-    def bare_ranges(self, clock: Clock) -> list[float]:
-        """The least that a range costs: one `pread` of an open file, and the AEAD alone on what it gave."""
-        cipher = self.suite.cipher(os.urandom(self.suite.key_length))
-        stride = RANGE + self.suite.tag_length
-        count = len(self.buffer) // RANGE
-        with tempfile.TemporaryFile(dir=self.folder) as file:
-            for at in range(count):
-                file.write(cipher.encrypt(bytes(12), self.buffer[at * RANGE : (at + 1) * RANGE], b""))
-            file.flush()
-            descriptor = file.fileno()
-
-            def bare(at: int) -> None:
-                cipher.decrypt(bytes(12), os.pread(descriptor, stride, at * stride), b"")
-
-            places = [secrets.randbelow(count) for _ in range(RANGES_PER_ROUND)]
-            return [timed(lambda at=at: bare(at), clock) * 1e6 for at in places]
-
 
 def measure(folder: Path, length: int, rounds: int, suite: Suite, clock: Clock) -> dict[str, float]:
     subject = Subject(folder, length, suite)
@@ -201,18 +183,16 @@ def measure(folder: Path, length: int, rounds: int, suite: Suite, clock: Clock) 
     taken: dict[str, list[float]] = {name: [] for name in streams}
     aligned: list[float] = []
     unaligned: list[float] = []
-    bare: list[float] = []
     for _ in range(rounds):
         for name, work in streams.items():
             taken[name].append(length / 1e6 / timed(work, clock))
         aligned += subject.ranges(clock, aligned=True)
         unaligned += subject.ranges(clock, aligned=False)
-        bare += subject.bare_ranges(clock)
     figures = {f"{name} MB/s": statistics.median(values) for name, values in taken.items()}
     for direction, against in (("write", "encrypt"), ("read", "decrypt")):
         pairs = zip(taken[f"container, {direction}"], taken[f"one buffer, {against}"], strict=True)
         figures[f"container / one buffer, {direction}"] = statistics.median(ours / one for ours, one in pairs)
-    for name, values in (("aligned", aligned), ("unaligned", unaligned), ("pread and AEAD", bare)):
+    for name, values in (("aligned", aligned), ("unaligned", unaligned)):
         parts = statistics.quantiles(values, n=100)
         for part in (25, 50, 99):
             figures[f"64 KiB range from disk, {name} p{part} us"] = parts[part - 1]

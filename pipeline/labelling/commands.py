@@ -9,11 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.connecting import JsonOption
+from pipeline.artefacts import UseKind
+from pipeline.connecting import (
+    JsonOption,
+    KeyOption,
+    PassphraseOption,
+    PrincipalOption,
+    PurposeOption,
+    ReleaseKeyOption,
+    UrlOption,
+    connect,
+)
 from pipeline.errors import PipelineError
 from pipeline.failing import EXIT_REFUSED, report_failure
 
 if TYPE_CHECKING:
+    from pipeline.labelling.exchange.class_map import ClassMap
+    from pipeline.labelling.exchange.formats import ExchangeFormat
     from pipeline.labelling.label_set import LabelSet
     from pipeline.labelling.ontology import GeometryKind, LabelOntology
 
@@ -24,6 +36,13 @@ OntologyOption = Annotated[
     Path | None, typer.Option(help="Ontology of labels (YAML); by default the one that comes with Fleetgate.")
 ]
 
+FormatArgument = Annotated[str, typer.Argument(help="The format: coco, yolo, voc or nuscenes.")]
+ClassMapOption = Annotated[
+    Path | None, typer.Option(help="File (YAML) that says what classes and attributes are called there.")
+]
+FrameOption = Annotated[
+    str, typer.Option(help="Name of the frame of reference of cuboids in nuScenes tables.")
+]
 KindOption = Annotated[str, typer.Option(help="Kind of geometry: bbox, polygon or cuboid.")]
 
 
@@ -222,6 +241,139 @@ def queue(
         say(answer, "\n".join(lines), as_json=as_json)
 
 
+@app.command(name="import")
+def import_command(
+    kind: FormatArgument,
+    files: Annotated[Path, typer.Argument(help="The file, or the folder of files, in that format.")],
+    into: Annotated[Path, typer.Option(help="Label set whose frames are labelled; it is not changed.")],
+    out: Annotated[Path, typer.Option(help="New file for the label set with these labels as well.")],
+    source: Annotated[str, typer.Option(help="Whose labels they are: person:ID or model@sha256:DIGEST.")],
+    class_map: ClassMapOption = None,
+    frame: FrameOption = "local",
+    ontology: OntologyOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a command-line flag
+) -> None:
+    """Add labels from COCO, YOLO, Pascal VOC or nuScenes to a label set: all of them, or none; no gate is asked.
+
+    Pictures go by the names that the release gave its items. An unknown class or attribute, a picture that the set
+    does not have or of another size, and a label that is none are refused with the place and the value.
+
+    Exit status: 0 written, 1 refused, nothing is written, 2 wrong usage.
+    """
+    with told(as_json=as_json):
+        from pipeline.labelling.exchange.formats import (  # noqa: PLC0415 - an extra
+            import_labels,
+            read_files,
+            write_whole,
+        )
+        from pipeline.labelling.openlabel import openlabel_digest, write_openlabel  # noqa: PLC0415 - an extra
+
+        form, read = format_of(kind), ontology_of(ontology)
+        base, _ = label_set_of(into, read)
+        named = class_map_of(class_map, read)
+        found = import_labels(
+            form, read_files(form, files), base, source=source, class_map=named, frame=frame
+        )
+        content = write_openlabel(found)
+        write_whole(content, out)
+        answer = described(found, openlabel_digest(content)) | {
+            "imported": len(found.labels) - len(base.labels),
+            "out": str(out),
+        }
+        say(
+            answer,
+            f"{out}: {answer['imported']} labels imported, {len(found.labels)} in all",
+            as_json=as_json,
+        )
+
+
+@app.command()
+def export(
+    kind: FormatArgument,
+    labels: LabelSetArgument,
+    out: Annotated[Path, typer.Option(help="New folder for the files.")],
+    url: UrlOption,
+    key: KeyOption,
+    principal: PrincipalOption,
+    purpose: PurposeOption,
+    release_key: ReleaseKeyOption,
+    class_map: ClassMapOption = None,
+    frame: FrameOption = "local",
+    ontology: OntologyOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a command-line flag
+) -> None:
+    """Write a label set as COCO, YOLO, Pascal VOC or nuScenes, under a live grant on its release.
+
+    The gate is asked and keeps the export in its ledger before anything is written; annotators have no grant.
+    Files name released items and hold no picture. What the format has no place for is left out and counted.
+
+    Exit status: 0 written, 1 refused, unreachable, or the set is not of that release, 2 wrong usage.
+    """
+    client, _ = connect(
+        url,
+        key=key,
+        principal=principal,
+        purpose=purpose,
+        release_key=release_key,
+        passphrase_file=passphrase_file,
+    )
+    with told(as_json=as_json), client:
+        from pipeline.labelling.exchange.formats import export_labels, write_files  # noqa: PLC0415 - an extra
+        from pipeline.labelling.standing_release import confirm_label_set  # noqa: PLC0415 - an extra
+
+        form, read = format_of(kind), ontology_of(ontology)
+        found, digest = label_set_of(labels, read)
+        confirm_label_set(found, client)
+        exported = export_labels(form, found, class_map=class_map_of(class_map, read), frame=frame)
+        client.report_use(UseKind.LABEL, [found.lineage.release], {"export": form.value, "label_set": digest})
+        write_files(exported, out)
+        answer = {
+            "out": str(out),
+            "files": len(exported.files),
+            "left_out": dict(sorted(exported.left_out.items())),
+            "digest": digest,
+        }
+        lines = [f"{out}: {len(exported.files)} files"]
+        lines += [f"left out: {count} {what}" for what, count in sorted(exported.left_out.items())]
+        say(answer, "\n".join(lines), as_json=as_json)
+
+
+@app.command()
+def register(
+    labels: LabelSetArgument,
+    name: Annotated[str, typer.Option(help="What people call the label set.")],
+    url: UrlOption,
+    key: KeyOption,
+    principal: PrincipalOption,
+    purpose: PurposeOption,
+    release_key: ReleaseKeyOption,
+    ontology: OntologyOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: JsonOption = False,  # noqa: FBT002 - a command-line flag
+) -> None:
+    """Register a label set at the gate, so that revoking its release marks it; models can then name it as parent.
+
+    Exit status: 0 registered, 1 refused, unreachable, or the set is not of that release, 2 wrong usage.
+    """
+    client, _ = connect(
+        url,
+        key=key,
+        principal=principal,
+        purpose=purpose,
+        release_key=release_key,
+        passphrase_file=passphrase_file,
+    )
+    with told(as_json=as_json), client:
+        from pipeline.labelling.standing_release import confirm_label_set, label_artefact  # noqa: PLC0415 - an extra
+
+        found, digest = label_set_of(labels, ontology_of(ontology))
+        confirm_label_set(found, client)
+        artefact = client.register(label_artefact(found, digest, name))
+        answer = {"artefact": artefact, "name": name, "digest": digest, "release": found.lineage.release}
+        say(answer, f"{name}: registered as {artefact}, sha256 {digest}", as_json=as_json)
+
+
 @contextmanager
 def told(*, as_json: bool) -> Iterator[None]:
     """Tell refusals and missing libraries as commands do, and end.
@@ -265,6 +417,34 @@ def kind_of(name: str) -> "GeometryKind":
         raise typer.BadParameter(
             f"--kind (got {name!r}, expected {[k.value for k in GeometryKind]})"
         ) from error
+
+
+def format_of(name: str) -> "ExchangeFormat":
+    """The format that an argument names.
+
+    Raises:
+        typer.BadParameter: There is no such format.
+    """
+    from pipeline.labelling.exchange.formats import ExchangeFormat  # noqa: PLC0415 - an extra
+
+    try:
+        return ExchangeFormat(name)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"format (got {name!r}, expected {[f.value for f in ExchangeFormat]})"
+        ) from error
+
+
+def class_map_of(path: Path | None, ontology: "LabelOntology") -> "ClassMap":
+    """The class map that an option names, or one where all is called alike.
+
+    Raises:
+        typer.BadParameter: The file cannot be read.
+        ExchangeError: It is malformed.
+    """
+    from pipeline.labelling.exchange.class_map import ClassMap, read_class_map  # noqa: PLC0415 - an extra
+
+    return ClassMap() if path is None else read_class_map(content_of(path), ontology)
 
 
 def label_set_of(path: Path, ontology: "LabelOntology") -> tuple["LabelSet", str]:

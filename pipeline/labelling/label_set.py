@@ -247,7 +247,7 @@ class LabelSet:
             raise LabelError(
                 f"object {added.object_id!r} (got a second {added.geometry.kind.value} in frame {added.item!r})"
             )
-        return replace(self, labels={**self.labels, added.at: self._checked(added)})
+        return replace(self, labels={**self.labels, added.at: self.checked(added)})
 
     def with_changed(self, changed: Label) -> "LabelSet":
         """The set with another label in place of that of the same frame, object and kind.
@@ -257,7 +257,7 @@ class LabelSet:
             LabelOntologyError: The class has no such attribute.
         """
         self._label(changed.at)
-        return replace(self, labels={**self.labels, changed.at: self._checked(changed)})
+        return replace(self, labels={**self.labels, changed.at: self.checked(changed)})
 
     def without_label(self, at: LabelKey) -> "LabelSet":
         """The set without a label; its object stays.
@@ -311,7 +311,7 @@ class LabelSet:
             for start, end in pairwise(keys):
                 pairs += 1
                 for label in self._between(frames[start : end + 1], object_id, kind):
-                    made[label.at] = self._checked(label)
+                    made[label.at] = self.checked(label)
         if pairs == 0:
             raise LabelError(
                 f"key labels of object {object_id!r} (got fewer than 2 {kind.value} in one sequence, expected 2)"
@@ -353,12 +353,16 @@ class LabelSet:
             )
         return self.labels[at]
 
-    def _checked(self, label: Label) -> Label:
-        """A label with its attributes in their types.
+    def checked(self, label: Label) -> Label:
+        """A label that may be in the set, with its attributes in their types.
 
         1. Frame and object are of the set.
         2. Class, kind and attributes are of the ontology.
         3. What is in the picture is inside it.
+
+        Raises:
+            LabelError: Step 1 or 3 fails.
+            LabelOntologyError: Step 2 fails.
         """
         frame, known = self._frame(label.item), self._object(label.object_id)  # 1
         said = self.ontology.checked(known.label_class, label.geometry.kind, label.attributes)  # 2
@@ -412,7 +416,7 @@ def new_label_set(
             raise LabelError(
                 f"object {label.object_id!r} (got a second {label.geometry.kind.value} in frame {label.item!r})"
             )
-        found[label.at] = bare._checked(label)  # noqa: SLF001 - of the same class
+        found[label.at] = bare.checked(label)
     return replace(bare, labels=found)
 
 

@@ -86,3 +86,30 @@ def test_what_to_look_at_first_is_ranked(labels: Path, other: Path):
     assert (answer["of"], len(answer["frames"])) == (5, 1)
     assert answer["frames"][0]["suspects"][0]["why"] == "wrong_class"
     assert "wrong_class" in run("review-queue", labels, other).stdout
+
+
+def test_labels_are_imported_into_a_new_file(labels: Path, tmp_path: Path):
+    out = tmp_path / "more.json"
+    voc = b"""<annotation><filename>000002.png</filename><size><width>1280</width><height>720</height></size>
+    <object><name>bus</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></bndbox></object>
+    </annotation>"""
+    (tmp_path / "voc").mkdir()
+    (tmp_path / "voc" / "a.xml").write_bytes(voc)
+    options = ("--into", labels, "--out", out, "--source", "person:li")
+    answer = json.loads(run("import", "voc", tmp_path / "voc", *options, "--json").stdout)
+    assert answer["imported"] == 1
+    assert answer["sources"]["person:li"] == 1
+    assert json.loads(run("check", out, "--json").stdout)["labels"] == 5
+    again = run("import", "voc", tmp_path / "voc", *options, "--json")
+    assert (again.exit_code, json.loads(again.stdout)["reason"]) == (1, "destination_unsafe")
+    assert run("import", "kitti", tmp_path / "voc", *options).exit_code == 2
+
+
+def test_nothing_is_written_where_an_import_is_refused(labels: Path, tmp_path: Path):
+    (tmp_path / "voc").mkdir()
+    (tmp_path / "voc" / "a.xml").write_text("<annotation><filename>secret.png</filename></annotation>")
+    options = ("--into", labels, "--out", tmp_path / "more.json", "--source", "person:li", "--json")
+    result = run("import", "voc", tmp_path / "voc", *options)
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["reason"] == "label_exchange_invalid"
+    assert not (tmp_path / "more.json").exists()
