@@ -40,10 +40,40 @@ DEFAULT_MAX_BYTES: Final = 32 * 1024**3
 ENDING_STATUSES: Final = frozenset({403, 404})
 """Answers that say that the right to read is over, unlike those of a gate that cannot answer now."""
 
-_SALT: Final = "salt"
+SALT_FILE: Final = "salt"
 _SEALED: Final = ".sealed"
-_PARTIAL: Final = ".partial"
+PARTIAL_SUFFIX: Final = ".partial"
 _USE: Final = "fleetgate sealed cache v1"
+
+
+def secret_of(key: OKPKey) -> bytes:
+    """What keys of a principal's folders are derived from.
+
+    Raises:
+        KeyFileError: The key is no private key.
+    """
+    secret = key.as_dict(private=key.is_private).get("d")
+    if not isinstance(secret, str):
+        raise KeyFileError("key of the cache (got a public key, expected the principal's private key)")
+    return urlsafe_b64decode(secret.encode("ascii"))
+
+
+def salted_key(folder: Path, secret: bytes, use: str) -> bytes:
+    """The key of a folder for a use; its salt is made where it is missing, by whoever is first."""
+    path = folder / SALT_FILE
+    if not path.exists():
+        made = path.with_name(f"{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
+        with made.open("xb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(made, path)
+        except FileExistsError:
+            pass  # another process was first: its salt is the one
+        finally:
+            made.unlink()
+    return derive_key(secret, path.read_bytes(), use)
 
 
 class SealedCache:
@@ -70,10 +100,7 @@ class SealedCache:
         """
         if max_bytes <= 0:
             raise ValueError(f"max_bytes (got {max_bytes}, expected a positive count of bytes)")
-        secret = key.as_dict(private=key.is_private).get("d")
-        if not isinstance(secret, str):
-            raise KeyFileError("key of the cache (got a public key, expected the principal's private key)")
-        self._secret = urlsafe_b64decode(secret.encode("ascii"))
+        self._secret = secret_of(key)
         self._client = client
         self._folder = folder
         self._max_bytes = max_bytes
@@ -160,7 +187,7 @@ class SealedCache:
         with _told(folder):
             if not folder.is_dir():
                 return
-            (folder / _SALT).unlink(missing_ok=True)
+            (folder / SALT_FILE).unlink(missing_ok=True)
             for path in folder.iterdir():
                 path.unlink(missing_ok=True)
 
@@ -182,24 +209,14 @@ class SealedCache:
 
     def key_of(self, release: str) -> bytes:
         """The key of a release's entries; its salt is made where it is missing, by whoever is first."""
-        path = self.folder_of(release) / _SALT
-        if not path.exists():
-            made = path.with_name(f"{secrets.token_hex(8)}{_PARTIAL}")
-            made.write_bytes(secrets.token_bytes(KEY_BYTES))
-            try:
-                os.link(made, path)
-            except FileExistsError:
-                pass  # another process was first: its salt is the one
-            finally:
-                made.unlink()
-        return derive_key(self._secret, path.read_bytes(), f"{_USE}\0{release}")
+        return salted_key(self.folder_of(release), self._secret, f"{_USE}\0{release}")
 
     def _fetch(self, release: str, item: ReleaseItem, path: Path) -> None:
         """Seal an item as it arrives; it takes its name only once all of it is proved."""
         with _told(path):
             path.parent.mkdir(exist_ok=True, mode=0o700)
             self._make_room(item.size)
-            partial = path.with_name(f"{secrets.token_hex(8)}{_PARTIAL}")
+            partial = path.with_name(f"{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
             try:
                 with self._client.open(release, item.name) as reader, partial.open("xb") as file:
                     writer = SealedWriter(file, self.key_of(release), item.sha256)
@@ -245,7 +262,7 @@ class SealedCache:
         except BlockingIOError:
             pass
         else:
-            for path in self._folder.glob(f"*/*{_PARTIAL}"):
+            for path in self._folder.glob(f"*/*{PARTIAL_SUFFIX}"):
                 path.unlink(missing_ok=True)
         fcntl.flock(self._lock, fcntl.LOCK_SH)
 
@@ -287,7 +304,7 @@ class DerivedStore:
         path = self._path(name)
         with _told(path):
             path.parent.mkdir(exist_ok=True, mode=0o700)
-            partial = path.with_name(f"{secrets.token_hex(8)}{_PARTIAL}")
+            partial = path.with_name(f"{secrets.token_hex(8)}{PARTIAL_SUFFIX}")
             with partial.open("xb") as file:
                 writer = SealedWriter(file, self._cache.key_of(self._release), name)
                 writer.write(content)

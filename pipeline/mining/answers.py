@@ -10,7 +10,7 @@ import rfc8785
 from pipeline.artefacts import ArtefactKind, DerivedArtefact
 from pipeline.manifest import ReleaseManifest
 from pipeline.mining.duplicates import Group
-from pipeline.mining.load import Loaded
+from pipeline.mining.load import LoadedItem
 from pipeline.mining.pictures import Picture
 from pipeline.mining.selection import Selected
 from pipeline.mining.tags import Tag
@@ -42,12 +42,16 @@ def triggers_answer(read: TriggerFile) -> dict[str, Any]:
 
 
 def events_answer(
-    manifest: ReleaseManifest, loaded: Loaded, mined: Mined, parameters: Mapping[str, Any]
+    manifest: ReleaseManifest,
+    read: Iterable[LoadedItem],
+    passed_over: Mapping[str, str],
+    mined: Mined,
+    parameters: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Events, what they were looked for in, and what they rest on."""
     items = {
         each.item.name: {"sha256": each.item.sha256, "rows": each.rows, "sources": dict(each.sources)}
-        for each in loaded.items
+        for each in read
     }
     return {
         "release": manifest.release,
@@ -55,7 +59,7 @@ def events_answer(
         "coverage": {name: {"rows": c.rows, "absent": list(c.absent)} for name, c in mined.coverage.items()},
         "rows": mined.rows,
         "untimed": mined.untimed,
-        "passed_over": dict(loaded.passed_over),
+        "passed_over": dict(passed_over),
         "rests_on": _rests_on(manifest, items, parameters),
     }
 

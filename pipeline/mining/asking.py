@@ -11,13 +11,12 @@ from pipeline.mining.descriptors import look_at
 from pipeline.mining.errors import QuestionError
 from pipeline.mining.load import ReleaseSource, load_signals
 from pipeline.mining.ontology import Ontology
-from pipeline.mining.pictures import Picture, look_over
+from pipeline.mining.pictures import KeptLooks, Picture, look_over
 from pipeline.mining.search import Hit, ImageSearch, TextSearch
 from pipeline.mining.tags import read_tag_file
 from pipeline.mining.thumbnails import data_uri, watermarked
 from pipeline.mining.trigger_file import TriggerFile
 from pipeline.mining.triggers import Event, find_events
-from pipeline.sealed_cache import DerivedStore
 
 
 def tagged_pictures(
@@ -27,7 +26,7 @@ def tagged_pictures(
     *,
     triggers: TriggerFile | None,
     said: bytes | None,
-    looked: DerivedStore | None,
+    looked: KeptLooks | None,
     progress: Callable[[ReleaseItem, int, int], None],
 ) -> tuple[dict[str, Picture], dict[str, Any]]:
     """The pictures of a release with their tags, and the digests of what these were made with.

@@ -1,7 +1,7 @@
 """``fleetgate mine``: commands over released data. Libraries of the extra ``mining`` are loaded when one runs."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,14 +18,18 @@ from pipeline.connecting import (
     ReleaseKeyOption,
     UrlOption,
 )
+from pipeline.errors import RefusedError
+from pipeline.manifest import ReleaseManifest
 from pipeline.mining.run import Connecting, Run, connected, content_of, told
+from pipeline.scale.engines import Batch, EngineKind
 from pipeline.sealed_cache import SealedCache
 
 if TYPE_CHECKING:
     from pipeline.mining.ontology import Ontology
-    from pipeline.mining.pictures import Picture
+    from pipeline.mining.pictures import KeptLooks, Picture
     from pipeline.mining.signal_file import CanSignals
     from pipeline.mining.trigger_file import TriggerFile
+    from pipeline.scale.functions import GatheredEvents
 
 app = typer.Typer(help="Find scenes in released data.", no_args_is_help=True)
 
@@ -44,6 +48,21 @@ EventsOption = Annotated[
 TagsOption = Annotated[Path | None, typer.Option(help="File (YAML) of tags that people gave.")]
 OntologyOption = Annotated[
     Path | None, typer.Option(help="Vocabulary of tags (YAML); by default the one that comes with Fleetgate.")
+]
+EngineOption = Annotated[
+    EngineKind | None,
+    typer.Option(help="Work on many items at once: by a pool of processes, or by Ray; needs --outputs."),
+]
+OutputsOption = Annotated[
+    Path | None,
+    typer.Option(help="With --engine: folder of sealed results of single items; a broken run goes on there."),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="With --engine: how many; by default one less than processors.")
+]
+RayAddressOption = Annotated[
+    str | None,
+    typer.Option(help="With --engine ray: HOST:PORT of a cluster; by default one is started here."),
 ]
 RegisterOption = Annotated[
     str | None,
@@ -98,6 +117,10 @@ def events(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
     ] = None,
     dbc: Annotated[Path | None, typer.Option(help="DBC of the CAN frames; needs --signals.")] = None,
     cache: CacheOption = None,
+    engine: EngineOption = None,
+    outputs: OutputsOption = None,
+    workers: WorkersOption = None,
+    ray_address: RayAddressOption = None,
     register: RegisterOption = None,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - a command-line flag
@@ -113,6 +136,7 @@ def events(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
     if (signals is None) is not (dbc is None):
         raise typer.BadParameter("--signals and --dbc come together")
     connecting = Connecting(url, key, principal, purpose, release_key, passphrase_file)
+    batch = _batch(connecting, cache, engine, outputs, workers, ray_address)
     with told(as_json=as_json), connected(connecting, cache, quiet=as_json) as run:
         from pipeline.mining.answers import events_answer, shown_events  # noqa: PLC0415 - an extra
         from pipeline.mining.load import load_signals  # noqa: PLC0415 - an extra
@@ -120,10 +144,15 @@ def events(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
 
         read, mapped = _triggers(triggers), _signals(signals, dbc)
         used = {"triggers": read.digest, "only": sorted(only or ())} | dict(mapped.digests if mapped else {})
-        run.report(UseKind.TRIGGERS, release, used)
-        loaded = load_signals(run.source, release, signals=mapped, progress=run.progress)
-        mined = find_events(loaded.table, read, only=only or ())
-        answer = events_answer(run.client.manifest(release), loaded, mined, used)
+        _report(run, batch, UseKind.TRIGGERS, release, used)
+        manifest = run.client.manifest(release)
+        if batch is None:
+            loaded = load_signals(run.source, release, signals=mapped, progress=run.progress)
+            mined = find_events(loaded.table, read, only=only or ())
+            answer = events_answer(manifest, loaded.items, loaded.passed_over, mined, used)
+        else:
+            gathered = _events_by(run, batch, manifest, triggers, tuple(only or ()), signals, dbc)
+            answer = events_answer(manifest, gathered.items, gathered.passed_over, gathered.mined, used)
         _print(run, answer, shown_events, ArtefactKind.INDEX, register, as_json=as_json)
 
 
@@ -149,6 +178,10 @@ def pictures(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
         ),
     ] = None,
     cache: CacheOption = None,
+    engine: EngineOption = None,
+    outputs: OutputsOption = None,
+    workers: WorkersOption = None,
+    ray_address: RayAddressOption = None,
     register: RegisterOption = None,
     passphrase_file: PassphraseOption = None,
     as_json: JsonOption = False,  # noqa: FBT002 - a command-line flag
@@ -161,6 +194,7 @@ def pictures(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
     valid; 2 wrong usage.
     """
     connecting = Connecting(url, key, principal, purpose, release_key, passphrase_file)
+    batch = _batch(connecting, cache, engine, outputs, workers, ray_address)
     with told(as_json=as_json), connected(connecting, cache, quiet=as_json) as run:
         from pipeline.mining.answers import pictures_answer, shown_pictures  # noqa: PLC0415 - an extra
         from pipeline.mining.duplicates import near_duplicates  # noqa: PLC0415 - an extra
@@ -171,8 +205,8 @@ def pictures(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
         unknown = sorted(set(by or ()) - {tag.partition(":")[0] for tag in words.tags})
         if unknown:
             raise typer.BadParameter(f"--by {unknown} (expected groups of the ontology)")
-        run.report(UseKind.TAGS, release, {"events": events, "select": select, "by": list(by or ())})
-        found, used = _pictures(run, release, words, tags, triggers, events=events)
+        _report(run, batch, UseKind.TAGS, release, {"events": events, "select": select, "by": list(by or ())})
+        found, used = _pictures(run, release, words, tags, triggers, events=events, batch=batch)
         groups = near_duplicates({name: picture.look for name, picture in found.items()})
         again = {name for group in groups for name in group.others}
         kept = {name: picture for name, picture in found.items() if name not in again}
@@ -263,6 +297,62 @@ def _signals(path: Path | None, dbc: Path | None) -> "CanSignals | None":
     return None if path is None or dbc is None else read_signal_file(content_of(path), content_of(dbc))
 
 
+def _report(run: Run, batch: Batch | None, kind: UseKind, release: str, query: Mapping[str, Any]) -> None:
+    """Report a use; where the gate says that the release is over, results of its items go too."""
+    try:
+        run.report(kind, release, query)
+    except RefusedError as error:
+        if batch is not None:
+            batch.refused(release, error)
+        raise
+
+
+def _batch(
+    connecting: Connecting,
+    cache: Path | None,
+    engine: EngineKind | None,
+    outputs: Path | None,
+    workers: int | None,
+    address: str | None,
+) -> Batch | None:
+    if (engine is None) is not (outputs is None):
+        raise typer.BadParameter("--engine and --outputs come together")
+    if engine is None or outputs is None:
+        if workers is not None or address is not None:
+            raise typer.BadParameter("--workers and --ray-address need --engine")
+        return None
+    if address is not None and engine is not EngineKind.RAY:
+        raise typer.BadParameter("--ray-address needs --engine ray")
+    return Batch(
+        connecting=connecting,
+        cache=cache,
+        outputs_folder=outputs,
+        engine=engine,
+        workers=workers,
+        address=address,
+    )
+
+
+def _events_by(
+    run: Run,
+    batch: Batch,
+    manifest: ReleaseManifest,
+    triggers: Path | None,
+    only: tuple[str, ...],
+    signals: Path | None,
+    dbc: Path | None,
+) -> "GatheredEvents":
+    from pipeline.mining.trigger_file import shipped_content  # noqa: PLC0415 - an extra
+    from pipeline.scale.functions import MotionEvents, gather_events  # noqa: PLC0415 - an extra
+
+    function = MotionEvents(
+        triggers=shipped_content() if triggers is None else content_of(triggers),
+        only=only,
+        signals=None if signals is None or dbc is None else (content_of(signals), content_of(dbc)),
+    )
+    return gather_events(batch.outputs(manifest.release, function, run.counted), manifest, function)
+
+
 def _ontology(path: Path | None) -> "Ontology":
     from pipeline.mining.ontology import read_ontology, shipped_ontology  # noqa: PLC0415 - an extra
 
@@ -277,13 +367,18 @@ def _pictures(
     triggers: Path | None,
     *,
     events: bool,
+    batch: Batch | None = None,
 ) -> "tuple[dict[str, Picture], dict[str, Any]]":
     """The pictures of a release with their tags, and what these were made with."""
     from pipeline.mining.asking import tagged_pictures  # noqa: PLC0415 - an extra
 
     read = _triggers(triggers) if events else None
     said = None if tags is None else content_of(tags)
-    looked = run.source.derived(release) if isinstance(run.source, SealedCache) else None
+    looked: KeptLooks | None = run.source.derived(release) if isinstance(run.source, SealedCache) else None
+    if batch is not None:
+        from pipeline.scale.functions import Looks  # noqa: PLC0415 - an extra
+
+        looked = batch.outputs(release, Looks(), run.counted)
     return tagged_pictures(
         run.source, release, ontology, triggers=read, said=said, looked=looked, progress=run.progress
     )

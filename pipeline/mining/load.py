@@ -63,7 +63,15 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Read:
+class ItemSignals:
+    """What one item holds.
+
+    Attributes:
+        table: Its signals; None where it holds none.
+        sources: Of a recording, the topic of each signal.
+        reason: Why it holds none.
+    """
+
     table: SignalTable | None
     sources: Mapping[str, str]
     reason: str = ""
@@ -92,7 +100,7 @@ def load_signals(
     tables, items, passed_over = [], [], {}
     for number, item in enumerate(manifest.items, start=1):
         progress(item, number, len(manifest.items))
-        read = _read(source, release, item, signals)
+        read = read_item(source, release, item, signals)
         if read.table is None:
             passed_over[item.name] = read.reason
             continue
@@ -101,21 +109,29 @@ def load_signals(
     return Loaded(table=join_tables(tables), items=tuple(items), passed_over=passed_over)
 
 
-def _read(source: ReleaseSource, release: str, item: ReleaseItem, signals: CanSignals | None) -> _Read:
+def read_item(
+    source: ReleaseSource, release: str, item: ReleaseItem, signals: CanSignals | None
+) -> ItemSignals:
+    """Read one item of a release for motion.
+
+    Raises:
+        UnreadableItemError: It is not what its name says.
+        PipelineError: The gate refuses, or what arrives is not what was signed.
+    """
     kind = item.name.rpartition(".")[2].lower()
     if kind == "csv":
         table = read_csv(source.read(release, item.name), release=release, item=item.name)
-        return _Read(table=table, sources={}, reason="a table without columns of motion")
+        return ItemSignals(table=table, sources={}, reason="a table without columns of motion")
     if kind == "gpx":
-        return _Read(
+        return ItemSignals(
             table=read_gpx(source.read(release, item.name), release=release, item=item.name), sources={}
         )
     if kind == "mcap":
         return _recording(source, release, item, signals)
     if kind not in {"asc", "blf"}:
-        return _Read(table=None, sources={}, reason=f"{kind} is not read for motion")
+        return ItemSignals(table=None, sources={}, reason=f"{kind} is not read for motion")
     if signals is None:
-        return _Read(table=None, sources={}, reason="a CAN log, and no file of signals was given")
+        return ItemSignals(table=None, sources={}, reason="a CAN log, and no file of signals was given")
     table = read_can_log(
         source.read(release, item.name),
         kind,
@@ -124,10 +140,12 @@ def _read(source: ReleaseSource, release: str, item: ReleaseItem, signals: CanSi
         item=item.name,
         stride_s=item.clip_stride_s,
     )
-    return _Read(table=table, sources={})
+    return ItemSignals(table=table, sources={})
 
 
-def _recording(source: ReleaseSource, release: str, item: ReleaseItem, signals: CanSignals | None) -> _Read:
+def _recording(
+    source: ReleaseSource, release: str, item: ReleaseItem, signals: CanSignals | None
+) -> ItemSignals:
     with source.open(release, item.name) as reader:
         stream = io.BufferedReader(cast("io.RawIOBase", reader))
         read = read_mcap(cast("io.BufferedReader", stream), signals, release=release, item=item.name)
@@ -136,5 +154,5 @@ def _recording(source: ReleaseSource, release: str, item: ReleaseItem, signals: 
         stream.detach()
     if not len(read.table):
         topics = ", ".join(sorted(read.passed_over)) or "none"
-        return _Read(table=None, sources={}, reason=f"a recording without motion (topics: {topics})")
-    return _Read(table=read.table, sources=read.sources)
+        return ItemSignals(table=None, sources={}, reason=f"a recording without motion (topics: {topics})")
+    return ItemSignals(table=read.table, sources=read.sources)

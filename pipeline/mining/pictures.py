@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from pipeline.manifest import ReleaseItem
 from pipeline.mining.descriptors import LOOK_VERSION, Look, look_at, look_from_json, look_to_json
 from pipeline.mining.load import ReleaseSource
 from pipeline.mining.tags import Tag, event_tags, picture_tags
 from pipeline.mining.triggers import Event
-from pipeline.sealed_cache import DerivedStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,13 +26,25 @@ class Picture:
     tags: tuple[Tag, ...]
 
 
+class KeptLooks(Protocol):
+    """Where looks are kept, sealed: ``DerivedStore``, or the outputs of a batch run."""
+
+    def get(self, name: str) -> bytes | None:
+        """A look that was put before."""
+        ...
+
+    def put(self, name: str, content: bytes) -> None:
+        """Keep a look."""
+        ...
+
+
 def look_over(
     source: ReleaseSource,
     release: str,
     *,
     events: Iterable[Event] = (),
     said: Callable[[ReleaseItem], tuple[Tag, ...]] = lambda _: (),
-    looked: DerivedStore | None = None,
+    looked: KeptLooks | None = None,
     progress: Callable[[ReleaseItem, int, int], None] = lambda *_: None,
 ) -> Mapping[str, Picture]:
     """Look at every picture of a release, one in memory at a time.
@@ -60,13 +72,27 @@ def look_over(
     return found
 
 
-def _look(source: ReleaseSource, release: str, item: ReleaseItem, looked: DerivedStore | None) -> Look:
-    key = f"look {LOOK_VERSION} {item.sha256} {item.mask.sha256 if item.mask else 'without mask'}"
-    known = looked.get(key) if looked else None
+def look_name(item: ReleaseItem) -> str:
+    """What a picture's look is called where looks are kept: how it was measured, the picture and its mask."""
+    return f"look {LOOK_VERSION} {item.sha256} {item.mask.sha256 if item.mask else 'without mask'}"
+
+
+def look_at_item(source: ReleaseSource, release: str, item: ReleaseItem) -> Look:
+    """Read a picture of a release and measure it.
+
+    Raises:
+        UnreadableItemError: It is none.
+        PipelineError: The gate refuses, or what arrives is not what was signed.
+    """
+    mask = source.read(release, item.mask.name) if item.mask else None
+    return look_at(source.read(release, item.name), mask, item=item.name)
+
+
+def _look(source: ReleaseSource, release: str, item: ReleaseItem, looked: KeptLooks | None) -> Look:
+    known = looked.get(look_name(item)) if looked else None
     if known is not None:
         return look_from_json(known)
-    mask = source.read(release, item.mask.name) if item.mask else None
-    look = look_at(source.read(release, item.name), mask, item=item.name)
+    look = look_at_item(source, release, item)
     if looked:
-        looked.put(key, look_to_json(look))
+        looked.put(look_name(item), look_to_json(look))
     return look

@@ -1,7 +1,7 @@
 """One run of a command over released data: its connection, where items are read, and how far it is."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,14 @@ class Run:
         source: Where items are read: the connection, or the cache over it.
         principal: Who runs it.
         progress: Shows which item is at work, its number from 1 and how many there are.
+        counted: Shows how many of how many are done.
     """
 
     client: GatewayClient
     source: GatewayClient | SealedCache
     principal: str
     progress: Callable[[ReleaseItem, int, int], None]
+    counted: Callable[[int, int], None]
 
     def report(self, kind: UseKind, release: str, query: Mapping[str, Any]) -> None:
         """Report what a release is used for, before anything of it is shown.
@@ -68,7 +70,7 @@ def told(*, as_json: bool) -> Iterator[None]:
 
     Raises:
         typer.Exit: Refused, with status 1.
-        typer.BadParameter: A library of the extra ``mining`` is missing.
+        typer.BadParameter: A library of the extra ``mining`` or ``scale`` is missing.
     """
     try:
         yield
@@ -76,7 +78,8 @@ def told(*, as_json: bool) -> Iterator[None]:
         report_failure(error, as_json=as_json)
         raise typer.Exit(EXIT_REFUSED) from error
     except ModuleNotFoundError as error:
-        raise typer.BadParameter(f"{error.name} is missing: pip install 'fleetgate[mining]'") from error
+        extra = "scale" if error.name == "ray" else "mining"
+        raise typer.BadParameter(f"{error.name} is missing: pip install 'fleetgate[{extra}]'") from error
 
 
 @contextmanager
@@ -101,11 +104,14 @@ def connected(connecting: Connecting, cache: Path | None, *, quiet: bool) -> Ite
         def show(item: ReleaseItem, number: int, of: int) -> None:
             bar.update(task, completed=number - 1, total=of, description=item.name)
 
-        if cache is None:
-            yield Run(client=client, source=client, principal=connecting.principal, progress=show)
-            return
-        with SealedCache(client, cache, key=private) as source:
-            yield Run(client=client, source=source, principal=connecting.principal, progress=show)
+        def count(done: int, of: int) -> None:
+            bar.update(task, completed=done, total=of)
+
+        with ExitStack() as stack:
+            source = client if cache is None else stack.enter_context(SealedCache(client, cache, key=private))
+            yield Run(
+                client=client, source=source, principal=connecting.principal, progress=show, counted=count
+            )
 
 
 def content_of(path: Path) -> bytes:

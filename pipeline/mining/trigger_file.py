@@ -158,7 +158,12 @@ class TriggerFile:
 
 def shipped_triggers() -> TriggerFile:
     """The triggers that come with this package."""
-    return read_trigger_file(files("pipeline.mining").joinpath("triggers.yaml").read_bytes())
+    return read_trigger_file(shipped_content())
+
+
+def shipped_content() -> bytes:
+    """The file of triggers that comes with this package."""
+    return files("pipeline.mining").joinpath("triggers.yaml").read_bytes()
 
 
 def read_trigger_file(content: bytes) -> TriggerFile:
