@@ -43,6 +43,7 @@ class EventType(StrEnum):
     RELEASE_RELEASE_WITHDRAW = "release:release:withdraw"
     RELEASE_RELEASE_EXPIRE = "release:release:expire"
     JUDGE_INTAKE_DECIDE = "judge:intake:decide"
+    JUDGE_ADVANCE_DECIDE = "judge:advance:decide"
     JUDGE_RELEASE_DECIDE = "judge:release:decide"
     JUDGE_RELEASE_JUDGE = "judge:release:judge"
     JUDGE_SERVE_DECIDE = "judge:serve:decide"

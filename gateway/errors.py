@@ -137,12 +137,18 @@ class RetainedError(GatewayError):
 
 
 class DeniedError(GatewayError):
-    """Policy refused; the decision says which rules, with clauses."""
+    """Policy refused; the decision says which rules, with clauses.
+
+    Attributes:
+        decision: What policy answered.
+        entry: Index of the ledger's entry of it; None where the question itself left none.
+    """
 
     reason = "denied"
 
-    def __init__(self, decision: Decision) -> None:
+    def __init__(self, decision: Decision, *, entry: int | None = None) -> None:
         self.decision = decision
+        self.entry = entry
         rules = ", ".join(v.rule for v in decision.violations)
         super().__init__(f"policy denies {decision.point}: {rules}")
 
@@ -165,8 +171,8 @@ class ActDeniedError(DeniedError, ForbiddenError):
 
     reason = "forbidden"
 
-    def __init__(self, decision: Decision, *, act: str, actor: str) -> None:
-        super().__init__(decision)
+    def __init__(self, decision: Decision, *, act: str, actor: str, entry: int | None = None) -> None:
+        super().__init__(decision, entry=entry)
         rules = ", ".join(v.rule for v in decision.violations)
         self.args = (f"policy denies {act} to {actor}: {rules}",)
 

@@ -62,22 +62,25 @@ def checkpoint(gate: Gate) -> Mapping[str, int]:
 
 
 def retry_stalled(gate: Gate) -> Mapping[str, int]:
-    """Go on with recordings whose worker died; one that cannot go on does not keep the others waiting.
+    """Go on with recordings whose worker died, and with held ones that a certificate covers by now.
+
+    One that cannot go on does not keep the others waiting. ``outside`` counts those that none covers yet.
 
     Raises:
         LedgerError: No ledger, no work.
     """
     waiting = stalled(gate)
-    failed = 0
+    failed = outside = 0
     for recording in waiting:
         try:
-            advance(gate, recording)
+            done = advance(gate, recording)
+            outside += done is not None and done.outside is not None
         except LedgerError:
             raise
         except Exception:  # counted in the ledger's entry of this run; the recording stays where it is
             log.exception("recording %s stalls", recording)
             failed += 1
-    return {"recordings": len(waiting), "failed": failed}
+    return {"recordings": len(waiting), "failed": failed, "outside": outside}
 
 
 def orphaned_intents(gate: Gate) -> Mapping[str, int]:

@@ -35,6 +35,7 @@ from gateway.flow.kinds.surroundings import Surroundings
 from gateway.flow.kinds.table import handler_of
 from gateway.flow.recording import ItemState, RecordingState
 from gateway.flow.records import ItemRow, RecordingRow
+from gateway.flow.scope import judge_scope
 from gateway.people.registry import GATE_ACTOR
 from gateway.people.zones import zones_in_force
 from gateway.vault.errors import StorageError, VaultError
@@ -52,14 +53,20 @@ class LeaseLostError(Exception):
     """Another worker took the recording over, because this one was silent for too long."""
 
 
+_WAITING = (ItemState.QUARANTINED, ItemState.CLASSIFIED)
 _INFRASTRUCTURE = (LedgerError, StorageError, sa.exc.SQLAlchemyError, LeaseLostError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advance:
-    """Where a recording stands after a worker's visit."""
+    """Where a recording stands after a worker's visit: how many of its items are where.
+
+    ``outside`` is the ledger's entry that holds the whole recording in quarantine, for no certificate covers it;
+    None where none does.
+    """
 
     recording: str
+    outside: int | None
     cleansed: int
     cut: int
     held: int
@@ -147,24 +154,47 @@ def worker_name() -> str:
 def advance(gate: Gate, recording: str, *, progress: Progress | None = None) -> Advance | None:
     """Carry every item of a recording as far as it goes; ``None`` while another worker holds the lease.
 
-    Idempotent: a stage that was attested is not repeated, a stage that was not is done again.
+    Idempotent: a stage that was attested is not repeated, a stage that was not is done again. A recording that no
+    certificate covers now stays where it is, none of it opened.
 
     Raises:
         LedgerError: The ledger is unavailable; nothing goes on without it.
+        EvidenceError: A paper about certificates does not verify; nothing goes on.
+        PolicyError: Policy gave no answer; nothing goes on.
         StorageError: The disk refused.
     """
     owner = worker_name()
     if not claim(gate, recording, owner):
         return None
     try:
-        _classify_all(gate, recording, owner, progress)
-        _cleanse_all(gate, recording, owner, progress)
-        discard_finished(gate, recording)
+        if _in_scope(gate, recording):
+            _classify_all(gate, recording, owner, progress)
+            _cleanse_all(gate, recording, owner, progress)
+            discard_finished(gate, recording)
         return _settle(gate, recording)
     except LeaseLostError:
         return None
     finally:
         _release_lease(gate, recording, owner)
+
+
+def _in_scope(gate: Gate, recording: str) -> bool:
+    """Whether policy lets the recording go on now; the entry that holds it is noted in its row."""
+    with gate.database.read() as session:
+        row = session.get_one(RecordingRow, recording)
+        waits = sa.and_(ItemRow.recording_id == recording, ItemRow.state.in_(_WAITING))
+        if session.scalar(sa.select(sa.literal(1)).where(sa.exists().where(waits))) is None:
+            return True
+        manifest = load_manifest(gate, session, recording)
+    held = judge_scope(gate, manifest, manifest_digest=row.manifest_digest, held=row.held_entry)
+    if held != row.held_entry:
+        with gate.database.transaction() as session:
+            session.execute(
+                sa.update(RecordingRow)
+                .where(RecordingRow.id == recording, RecordingRow.state != RecordingState.ERASED)
+                .values(held_entry=held)
+            )
+    return held is None
 
 
 def _items(gate: Gate, recording: str, state: ItemState) -> list[ItemRow]:
@@ -320,6 +350,7 @@ def _settle(gate: Gate, recording: str) -> Advance:
         )
         counts: dict[str, int] = {state: count for state, count in rows}  # noqa: C416 (rows are no pairs to mypy)
         row = session.get_one(RecordingRow, recording)
+        outside = row.held_entry
         if not counts.get(ItemState.AWAITED) and row.state != RecordingState.ERASED:
             if counts.get(ItemState.QUARANTINED):
                 row.state = RecordingState.QUARANTINED
@@ -329,6 +360,7 @@ def _settle(gate: Gate, recording: str) -> Advance:
                 row.state = RecordingState.CLEANSED
     return Advance(
         recording=recording,
+        outside=outside,
         cleansed=counts.get(ItemState.CLEANSED, 0),
         cut=counts.get(ItemState.CUT, 0),
         held=counts.get(ItemState.HELD, 0),

@@ -25,6 +25,7 @@ class Point(StrEnum):
     """Where the gateway asks for a decision."""
 
     INTAKE = "intake"
+    ADVANCE = "advance"
     RELEASE = "release"
     PUBLISH = "publish"
     SERVE = "serve"

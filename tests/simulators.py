@@ -279,6 +279,7 @@ def manifest_of(
     captured: Mapping[str, datetime] | None = None,
     crs: str = "EPSG:4326",
     cameras: tuple[Camera, ...] = (),
+    region: str = REGION,
 ) -> Manifest:
     items = tuple(
         ManifestItem(
@@ -294,7 +295,7 @@ def manifest_of(
         recording=recording or str(uuid.UUID(bytes=secrets.token_bytes(16), version=4)),
         started_at=START,
         ended_at=START + timedelta(hours=1),
-        region=REGION,
+        region=region,
         crs=crs,
         cabin=False,
         audio=False,
@@ -313,9 +314,12 @@ def deliver(
     attestation: str | None = None,
     cameras: tuple[Camera, ...] = (),
     crs: str = "EPSG:4326",
+    region: str = REGION,
 ) -> str:
     """Announce and deliver as an enrolled vehicle does; nothing is classified yet."""
-    manifest = manifest_of(files, recording=recording, captured=captured, cameras=cameras, crs=crs)
+    manifest = manifest_of(
+        files, recording=recording, captured=captured, cameras=cameras, crs=crs, region=region
+    )
     delivery = Delivery(
         manifest=manifest, source="vehicle", manifest_signed=True, zone_attestation=attestation
     )

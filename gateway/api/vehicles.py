@@ -17,6 +17,7 @@ from gateway.errors import DigestMismatchError, InvalidRequestError, NotFoundErr
 from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, load_manifest, receive_item
 from gateway.flow.records import ItemRow, RecordingRow
+from gateway.flow.scope import hold_of
 from gateway.intake_rotation import tell_intake_key
 from gateway.vault.intake_generations import accepted_keys
 from gateway.vault.jws import ed25519_key_of
@@ -48,10 +49,13 @@ def _status(gate: Gate, recording: str) -> dict[str, Any]:
             sa.select(ItemRow.position, ItemRow.state).where(ItemRow.recording_id == recording)
         )
         states = {position: state for position, state in rows}  # noqa: C416 (rows are no pairs to mypy)
+        held = session.get_one(RecordingRow, recording).held_entry
+        hold = {} if held is None else {"hold": hold_of(gate, session, held)}
     # Names of a sealed recording stay unseen by whoever relays the answer.
     named = manifest.sealing is None
     return {
         "recording": recording,
+        **hold,
         "items": [
             {
                 **({"name": item.name} if named else {}),

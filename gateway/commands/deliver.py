@@ -214,10 +214,26 @@ class showing:  # noqa: N801 (reads as a context manager)
 def recording_lines(summary: dict[str, Any]) -> str:
     """A recording for people to read."""
     lines = [f"recording {summary['recording']}: {summary['state']}"]
+    lines += hold_lines(summary.get("hold"))
     for item in summary.get("items", []):
         why = f"  {item['reason']}: {item['detail']}" if "reason" in item else ""
         lines.append(f"  {item['state']:<12} {item['name']}{why}")
     return "\n".join(lines)
+
+
+def hold_lines(hold: dict[str, Any] | None) -> list[str]:
+    """Why a recording is held as a whole, in Chinese and English; nothing where it is not."""
+    if hold is None:
+        return []
+    lines = [f"  held in quarantine since {hold['since']} (entry {hold['entry']})  自该时起留在隔离区"]
+    for each in hold["violations"]:
+        lines += [
+            f"  {each['rule']}  {each['clause']}",
+            f"    {each['text_zh']}",
+            f"    {each['text_en']}",
+            *(f"    {json.dumps(fact, ensure_ascii=False, sort_keys=True)}" for fact in each["facts"]),
+        ]
+    return lines
 
 
 @app.command()
@@ -230,7 +246,7 @@ def status(
     *,
     as_json: Json = False,
 ) -> None:
-    """Show where a recording and each of its items stand, and why held items are held."""
+    """Show where a recording and each of its items stand, and why it or any of them is held."""
     with opened() as gate:
         actor, _ = acting(gate, person, key, key_passphrase_file, "status")
         summary = review_recording(gate, recording, actor=actor)
@@ -240,14 +256,27 @@ def status(
 @app.command()
 @reporting
 def work(*, as_json: Json = False) -> None:
-    """Carry on every recording that has work left and that no live worker holds."""
+    """Carry on every recording that has work left and that no live worker holds.
+
+    Recordings that are held because no certificate covered them are asked about again.
+    """
     with opened() as gate, showing(quiet=as_json) as progress:
         done = [advance(gate, recording, progress=progress) for recording in stalled(gate)]
     results = [each for each in done if each is not None]
+    outside = [each.recording for each in results if each.outside is not None]
     report(
-        {"recordings": [r.recording for r in results], "held": sum(r.held for r in results)},
+        {
+            "recordings": [r.recording for r in results],
+            "held": sum(r.held for r in results),
+            "outside": outside,
+        },
         as_json=as_json,
-        line=f"{len(results)} recordings carried on",
+        line="\n".join(
+            [
+                f"{len(results) - len(outside)} recordings carried on",
+                *(f"{each}: no certificate covers it, held in quarantine" for each in outside),
+            ]
+        ),
     )
 
 

@@ -94,6 +94,11 @@ class Asked:
         return self.entry.event.facts.get("allowed") is True
 
     @property
+    def violations(self) -> tuple[Mapping[str, Any], ...]:
+        """The rules that did not pass, each with clause and facts; empty where the answer is not kept."""
+        return () if self.decision is None else tuple(self.decision["violations"])
+
+    @property
     def moment(self) -> datetime:
         """When it was decided."""
         return self.entry.time

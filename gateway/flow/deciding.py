@@ -126,7 +126,7 @@ def decide(
     if kept is not None:
         keep(gate, kept, ledger_index=receipt.index)
     if not decision.allowed:
-        raise DeniedError(decision)
+        raise DeniedError(decision, entry=receipt.index)
     if unmet:
         raise ObligationError(unmet)
     return decision

@@ -22,6 +22,7 @@ from gateway.flow.permitted import permit_on_release
 from gateway.flow.recording import Cleansed, RecordingState, ReleaseState, Stage
 from gateway.flow.records import ApprovalRow, GrantRow, ItemRow, RecordingRow
 from gateway.flow.request import known_release
+from gateway.flow.scope import hold_of
 from gateway.models.evaluations import quality_of
 from gateway.people.permission import permit
 from gateway.people.registry import Actor
@@ -166,6 +167,8 @@ def pictures_of(items: Sequence[Cleansed]) -> dict[str, Any]:
 def recording_summary(gate: Gate, recording: str) -> dict[str, Any]:
     """A recording as its keepers see it: items by name, state and, for held ones, the reason.
 
+    ``hold`` says why the whole recording is held, where no certificate covers it.
+
     Raises:
         NotFoundError: There is no such recording.
         EvidenceError: Its manifest does not verify.
@@ -184,6 +187,8 @@ def recording_summary(gate: Gate, recording: str) -> dict[str, Any]:
         }
         if row.state == RecordingState.ERASED:
             return summary
+        if row.held_entry is not None:
+            summary["hold"] = hold_of(gate, session, row.held_entry)
         manifest = load_manifest(gate, session, recording)
         rows = session.scalars(
             sa.select(ItemRow).where(ItemRow.recording_id == recording).order_by(ItemRow.position)

@@ -89,6 +89,7 @@ def _mark_erased(gate: Gate, recording: str) -> None:
         current = session.get_one(RecordingRow, recording, with_for_update=True)
         current.state = RecordingState.ERASED
         current.erased_at = current.erased_at or now
+        current.held_entry = None
         session.execute(
             sa.update(ItemRow)
             .where(ItemRow.recording_id == recording)
@@ -183,4 +184,5 @@ def _forget_originals(gate: Gate, recording: str, *, deleted: Sequence[str]) -> 
                 CleansingCheckpointRow.item_id.in_([item.id for item in items])
             )
         )
+        row.held_entry = None
         row.raw_expired_at = gate.clock()

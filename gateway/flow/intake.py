@@ -1,4 +1,7 @@
-"""Intake: announce a recording under policy, receive its items sealed, never lose what was acknowledged."""
+"""Intake: announce a recording under policy, receive its items sealed, never lose what was acknowledged.
+
+A recording that no certificate covers is received all the same, and held (``gateway.flow.scope``).
+"""
 
 import hashlib
 import hmac
@@ -27,7 +30,6 @@ from gateway.flow.acts import intended, recorded, refused
 from gateway.flow.deciding import decide, instant, policy_facts, profile_facts
 from gateway.flow.disk import require_disk
 from gateway.flow.gate import Gate
-from gateway.flow.licensed import licence_facts, surveyed_facts
 from gateway.flow.recording import (
     DataClass,
     ItemId,
@@ -38,6 +40,7 @@ from gateway.flow.recording import (
     Stage,
 )
 from gateway.flow.records import ItemRow, RecordingRow, RejectedUploadRow
+from gateway.flow.scope import judge_scope
 from gateway.people.records import CarrierRow, PersonRow
 from gateway.people.registry import Actor
 from gateway.people.zones import zones_in_force
@@ -120,7 +123,9 @@ def announce(gate: Gate, delivery: Delivery, *, actor: Actor) -> RecordingId:
     Raises:
         ConflictError: The recording id is taken by another manifest.
         SealedDeliveryError: It is sealed to another key or as another recording, or not sealed where it must be.
-        DeniedError: Policy refuses the recording (rules 1-3, 7, 20, 26).
+        DeniedError: Policy refuses the recording (rules 1-3, 20, 23, 25, 26). That no certificate covers it (rule
+            7) is no refusal: it is received, and held in quarantine.
+        EvidenceError: A paper about certificates, delegations or units does not verify.
         DiskLowError: Too little space is left.
         LedgerUnavailableError: No ledger, no intake.
     """
@@ -137,8 +142,9 @@ def announce(gate: Gate, delivery: Delivery, *, actor: Actor) -> RecordingId:
     decide(
         gate, EventType.JUDGE_INTAKE_DECIDE, question, actor=actor, object_id=recording, recording=recording
     )
+    held = judge_scope(gate, manifest, manifest_digest=digest)
     try:
-        _store_announcement(gate, delivery, actor=actor, content=content, digest=digest)
+        _store_announcement(gate, delivery, actor=actor, content=content, digest=digest, held=held)
     except sa.exc.IntegrityError:
         # The same id was announced in the same moment: the same manifest is no contradiction.
         if not _announced(gate, manifest, digest, actor=actor):
@@ -191,7 +197,9 @@ def _announced(gate: Gate, manifest: Manifest, digest: str, *, actor: Actor) -> 
     return True
 
 
-def _store_announcement(gate: Gate, delivery: Delivery, *, actor: Actor, content: bytes, digest: str) -> None:
+def _store_announcement(
+    gate: Gate, delivery: Delivery, *, actor: Actor, content: bytes, digest: str, held: int | None
+) -> None:
     manifest = delivery.manifest
     recording = manifest.recording
     kek = f"rec-{recording}"
@@ -208,7 +216,11 @@ def _store_announcement(gate: Gate, delivery: Delivery, *, actor: Actor, content
             "manifest": digest,
             **({"attestation": attestation} if attestation else {}),
         },
-        facts={"items": len(manifest.items), "source": delivery.source},
+        facts={
+            "items": len(manifest.items),
+            "source": delivery.source,
+            **({} if held is None else {"held": True}),
+        },
     ) as session:
         gate.keystore.ensure_kek(kek)
         session.add(
@@ -228,6 +240,7 @@ def _store_announcement(gate: Gate, delivery: Delivery, *, actor: Actor, content
                 started_at=manifest.started_at,
                 ended_at=manifest.ended_at,
                 zone_attestation=attestation,
+                held_entry=held,
                 received_at=gate.clock(),
             )
         )
@@ -249,7 +262,6 @@ def _intake_question(gate: Gate, session: ReadSession, delivery: Delivery, actor
     officer = session.get(PersonRow, carrier.checked_in_by) if carrier else None
     role = "compliance_officer" if officer and "compliance_officer" in officer.roles else None
     zones = zones_in_force(gate, session)
-    surveyed = surveyed_facts(gate, manifest)
     return {
         "point": "intake",
         "subject": {
@@ -269,13 +281,13 @@ def _intake_question(gate: Gate, session: ReadSession, delivery: Delivery, actor
             "crs": canonical_name(manifest.crs),
             "item_count": len(manifest.items),
             "classes_declared": declared_classes(manifest),
-            **surveyed,
+            "started_at": instant(manifest.started_at),
+            "ended_at": instant(manifest.ended_at),
         },
         "context": {
             "time": instant(gate.clock()),
             "profile": profile_facts(gate),
             "policy": policy_facts(gate),
-            **licence_facts(gate, session, [surveyed]),
             "zone_file": {
                 "installed": zones is not None,
                 "signed": zones is not None,

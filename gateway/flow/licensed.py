@@ -1,6 +1,7 @@
 """Facts about surveying certificates and delegations, as every question about recordings carries them (rule 7)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.database import ReadSession, WriteSession
@@ -22,16 +23,51 @@ def surveyed_facts(gate: Gate, manifest: Manifest) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Licence:
+    """What recordings are judged by.
+
+    Attributes:
+        certificate: The one that fits best; None where none is registered.
+        delegations: Those of the units that collected.
+    """
+
+    certificate: Certificate | None
+    delegations: tuple[Delegation, ...]
+
+    def facts(self) -> dict[str, Any]:
+        """What policy is told."""
+        return {
+            "certificate": None if self.certificate is None else certificate_facts(self.certificate),
+            "delegations": [delegation_facts(each) for each in self.delegations],
+        }
+
+    def digests(self) -> dict[str, str]:
+        """The signed paper that the certificate rests on, by its digest; empty where none states it."""
+        paper = None if self.certificate is None else self.certificate.paper
+        return {} if paper is None else {"certificate": paper.digest}
+
+
+def licence_of(
+    gate: Gate, session: ReadSession | WriteSession, surveyed: Sequence[Mapping[str, Any]]
+) -> Licence:
+    """The certificate and delegations that recordings are judged by.
+
+    Raises:
+        EvidenceError: A paper does not verify, or is missing.
+    """
+    units = [each["unit"] for each in surveyed]
+    return Licence(
+        certificate=certificate_for(gate, session, units, surveyed[0]["region"], gate.clock()),
+        delegations=tuple(each for each in delegations(gate) if each.delegator in units),
+    )
+
+
 def licence_facts(
     gate: Gate, session: ReadSession | WriteSession, surveyed: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """The certificate that recordings are judged by, None without any, and the delegations of their units."""
-    units = [each["unit"] for each in surveyed]
-    certificate = certificate_for(gate, session, units, surveyed[0]["region"], gate.clock())
-    return {
-        "certificate": None if certificate is None else certificate_facts(certificate),
-        "delegations": [delegation_facts(each) for each in delegations(gate) if each.delegator in units],
-    }
+    return licence_of(gate, session, surveyed).facts()
 
 
 def certificate_facts(certificate: Certificate) -> dict[str, Any]:

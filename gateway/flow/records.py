@@ -28,6 +28,7 @@ class RecordingRow(Base):
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime]
     zone_attestation: Mapped[str | None] = mapped_column(sa.Text())
+    held_entry: Mapped[int | None] = mapped_column(sa.BigInteger())
     retain_until: Mapped[datetime | None]
     received_at: Mapped[datetime] = mapped_column(index=True)
     lease_owner: Mapped[str | None] = mapped_column(sa.String(64))

@@ -110,7 +110,7 @@ def permit(
             **fields,
         )
     except DeniedError as error:
-        raise ActDeniedError(error.decision, act=act, actor=actor.id) from error
+        raise ActDeniedError(error.decision, act=act, actor=actor.id, entry=error.entry) from error
     return actor
 
 

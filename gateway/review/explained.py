@@ -23,6 +23,7 @@ from policies.errors import PolicyError
 
 DECISIONS = (
     EventType.JUDGE_INTAKE_DECIDE,
+    EventType.JUDGE_ADVANCE_DECIDE,
     EventType.JUDGE_RELEASE_DECIDE,
     EventType.JUDGE_PUBLISH_DECIDE,
     EventType.JUDGE_SERVE_DECIDE,

@@ -22,6 +22,7 @@ from policies.question import Point, Question
 
 _TYPES = {
     Point.INTAKE: EventType.JUDGE_INTAKE_DECIDE,
+    Point.ADVANCE: EventType.JUDGE_ADVANCE_DECIDE,
     Point.RELEASE: EventType.JUDGE_RELEASE_DECIDE,
     Point.PUBLISH: EventType.JUDGE_PUBLISH_DECIDE,
     Point.SERVE: EventType.JUDGE_SERVE_DECIDE,

@@ -27,7 +27,7 @@ from gateway.vehicles.errors import DeliveryError
 from gateway.vehicles.intake_publication import PublishedIntakeKey, read_intake_publication
 from gateway.vehicles.manifest import Manifest, ManifestItem, parse_manifest, sign_manifest
 from gateway.vehicles.outbox import Outbox, read_outbox, seal_recording
-from gateway.vehicles.receipts import ItemReceipt, Receipt, read_receipt, read_refusal
+from gateway.vehicles.receipts import HeldBy, ItemReceipt, Receipt, read_receipt, read_refusal
 
 RECORDINGS_PATH: Final = "/vehicles/v1/recordings"
 INTAKE_KEY_PATH: Final = "/vehicles/v1/intake-key"
@@ -63,11 +63,16 @@ class Collection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """A completed delivery: the gateway's id, the items sent now and those it already had."""
+    """A completed delivery: the gateway's id, the items sent now and those it already had.
+
+    ``held`` says by which rules the gateway keeps the recording in quarantine for now. There is nothing to repeat:
+    it has every byte, and goes on by itself once a certificate covers the drive.
+    """
 
     recording: str
     sent: tuple[str, ...]
     skipped: tuple[str, ...]
+    held: tuple[HeldBy, ...] = ()
 
 
 class VehicleAgent:
@@ -259,14 +264,15 @@ class VehicleAgent:
         return read_receipt(response)
 
     def _confirmed(self, receipt: Receipt, sent: Sequence[str]) -> Delivery:
-        missing = [item.name for item in self.status(receipt.recording).items if not item.received]
+        stands = self.status(receipt.recording)
+        missing = [item.name for item in stands.items if not item.received]
         if missing:
             raise DeliveryError(
                 "delivery_incomplete",
                 f"items (got {len(receipt.items) - len(missing)}, missing {missing[:3]})",
             )
         skipped = tuple(item.name for item in receipt.items if item.received)
-        return Delivery(recording=receipt.recording, sent=tuple(sent), skipped=skipped)
+        return Delivery(recording=receipt.recording, sent=tuple(sent), skipped=skipped, held=stands.held)
 
     def status(self, recording: str) -> Receipt:
         """Ask where the gateway stands with a recording.

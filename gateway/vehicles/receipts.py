@@ -32,11 +32,29 @@ class ItemReceipt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeldBy:
+    """A rule by which the gateway holds a whole recording in quarantine: delivered and safe, not yet used.
+
+    Attributes:
+        rule: Name of the rule.
+        clause: The clause that it implements.
+        text_zh: What it demands, in Chinese.
+        text_en: What it demands, in English.
+    """
+
+    rule: str
+    clause: str
+    text_zh: str
+    text_en: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """The gateway's answer for a recording."""
+    """The gateway's answer for a recording; ``held`` is empty where nothing holds it as a whole."""
 
     recording: str
     items: tuple[ItemReceipt, ...]
+    held: tuple[HeldBy, ...] = ()
 
 
 def read_receipt(response: httpx.Response) -> Receipt:
@@ -53,7 +71,11 @@ def read_receipt(response: httpx.Response) -> Receipt:
             )
             for item in sorted(answer["items"], key=lambda item: int(item["index"]))
         )
-        return Receipt(recording=str(answer["recording"]), items=items)
+        held = tuple(
+            HeldBy(**{name: str(each[name]) for name in ("rule", "clause", "text_zh", "text_en")})
+            for each in answer.get("hold", {"violations": []})["violations"]
+        )
+        return Receipt(recording=str(answer["recording"]), items=items, held=held)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DeliveryError(
             "unexpected_answer", f"{type(error).__name__}: {error}", status=response.status_code

@@ -152,6 +152,7 @@ ACTS: dict[EventType, Callable[[Gate, SimpleNamespace], object]] = {
     EventType.INTAKE_ITEM_RECEIVE: lambda gate, at: receive_item(
         gate, at.announced, 0, list(at.files.values()), actor=vehicle_actor()
     ),
+    EventType.JUDGE_ADVANCE_DECIDE: lambda gate, at: advance(gate, at.quarantined),
     EventType.CLASSIFY_ITEM_CLASSIFY: lambda gate, at: advance(gate, at.quarantined),
     EventType.RELEASE_RELEASE_REQUEST: lambda gate, at: request_release(
         gate, terms(gate, at.free), actor=_person(at, "submitter")
@@ -207,7 +208,7 @@ def test_an_act_whose_intent_the_ledger_refuses_has_no_effect(prepared: SimpleNa
         ACTS[act](gate, prepared)
     after = state_of(prepared.gate)
     allowed = {"asked_question"}
-    if act is EventType.CLASSIFY_ITEM_CLASSIFY:
+    if act in {EventType.JUDGE_ADVANCE_DECIDE, EventType.CLASSIFY_ITEM_CLASSIFY}:
         allowed |= {"recording"}  # the lease
     if act is EventType.INTAKE_RECORDING_RECEIVE:
         allowed |= {"keystore/kek"}  # under which lies what was asked

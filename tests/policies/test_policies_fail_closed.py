@@ -41,10 +41,14 @@ def test_a_spoilt_fact_is_refused_or_denies(point: Point, bundle: Bundle, embedd
 # rest on them (a vehicle has no carrier, a local frame no offset).
 _UNJUDGED = {
     Point.INTAKE: {
-        "action", "action.name", "context.accredited_for_secrets", "context.certificate.number",
-        "context.certificate.unverified", "context.delegations", "context.profile.digest",
+        "action", "action.name", "context.accredited_for_secrets", "context.profile.digest",
         "context.profile.name", "point", "resource.carrier_checked_in_by_role",
-        "resource.carrier_registered", "resource.recording", "resource.vehicle", "subject.id",
+        "resource.carrier_registered", "resource.recording", "subject.id",
+    },
+    Point.ADVANCE: {
+        "action", "action.name", "context.certificate.number", "context.certificate.unverified",
+        "context.delegations", "context.profile.digest", "context.profile.name", "point",
+        "resource.recording", "resource.vehicle", "subject", "subject.id",
     },
     Point.RELEASE: {
         "action", "action.name", "context.certificate.number", "context.certificate.unverified",

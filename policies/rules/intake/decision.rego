@@ -49,7 +49,3 @@ frame_known if {
 }
 
 obligations contains {"kind": "quarantine_as", "parameters": {"level": "S4_STATE_SECRET"}} if level == "SX_UNKNOWN"
-
-obligations contains {"kind": "show_unverified", "parameters": {"what": ["certificate"]}} if {
-	input.context.certificate.unverified == true
-}

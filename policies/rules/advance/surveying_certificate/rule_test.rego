@@ -1,7 +1,7 @@
-package fleetgate_test.intake.surveying_certificate
+package fleetgate_test.advance.surveying_certificate
 
-import data.examples.intake as base
-import data.fleetgate.intake
+import data.examples.advance as base
+import data.fleetgate.advance
 
 test_every_case if {
 	count(cases) > 0
@@ -10,13 +10,12 @@ test_every_case if {
 
 failed contains name if {
 	some name, case in cases
-	passes := "surveying_certificate" in intake.passed with input as case.question
+	passes := "surveying_certificate" in advance.passed with input as case.question
 	passes != case.passes
 }
 
 cases := {
 	"passes vehicle": {"passes": true, "question": base.vehicle},
-	"passes carrier": {"passes": true, "question": base.carrier},
 	"passes eu": {"passes": true, "question": base.eu},
 	"denies: no certificate": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/certificate", "value": null}])},
 	"denies: certificate has expired": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/certificate/valid_to", "value": "2026-05-02T09:59:59Z"}])},
@@ -25,7 +24,7 @@ cases := {
 	"denies: region outside the certificate": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/region", "value": "440305"}])},
 	"denies: certificate of another kind": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/certificate/kinds", "value": ["engineering_survey"]}])},
 	"denies: certificate without regions": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/certificate/regions", "value": []}])},
-	"denies: a clock before all law": {"passes": false, "question": json.patch(base.carrier, [{"op": "replace", "path": "/context/time", "value": "2015-01-01T00:00:00Z"}])},
+	"denies: a clock before all law": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/time", "value": "2015-01-01T00:00:00Z"}])},
 	"passes: delegated": {"passes": true, "question": json.patch(base.delegated, [{"op": "replace", "path": "/context/delegations/0/vehicles", "value": ["*"]}])},
 	"denies: unit holds no licence": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/resource/unit", "value": "oem-1"}])},
 	"denies: grade is not registered": {"passes": false, "question": json.patch(base.vehicle, [{"op": "replace", "path": "/context/certificate/grade", "value": null}])},

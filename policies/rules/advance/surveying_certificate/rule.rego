@@ -1,4 +1,4 @@
-package fleetgate.intake
+package fleetgate.advance
 
 import data.fleetgate.lib
 

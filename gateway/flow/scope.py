@@ -1,0 +1,102 @@
+"""Scope: a recording that no certificate or delegation covers stays sealed in quarantine until one does (rule 7).
+
+Policy is asked at ``advance``: as a recording is announced, so that its sender learns at once, and again whenever
+a worker takes it up, so that what ended since holds it and what was registered since lets it go on.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from audit.events import EventType
+from gateway.database import ReadSession
+from gateway.errors import DeniedError
+from gateway.flow.acts import rules_of
+from gateway.flow.asked import load_asked
+from gateway.flow.deciding import decide, instant, policy_facts, profile_facts
+from gateway.flow.gate import Gate
+from gateway.flow.licensed import licence_of, surveyed_facts
+from gateway.people.registry import GATE_ACTOR
+from gateway.vehicles.manifest import Manifest
+from policies.question import Point, Question
+
+_TOLD = ("rule", "clause", "text_zh", "text_en", "facts")
+
+
+def judge_scope(
+    gate: Gate, manifest: Manifest, *, manifest_digest: str, held: int | None = None
+) -> int | None:
+    """Ask policy whether a recording may leave quarantine, to be classified and cleansed.
+
+    Each answer is an entry, but for one that holds the recording for the very reason that holds it already: the
+    scheduler asks again and again.
+
+    Args:
+        gate: The gate.
+        manifest: What was announced, verified.
+        manifest_digest: Its digest in the ledger.
+        held: The entry that holds the recording up to now; None for none.
+
+    Returns:
+        None where it may; otherwise the ledger's entry that says by which rule, clause and fact it is held.
+
+    Raises:
+        EvidenceError: A paper does not verify, or is missing: nothing goes on.
+        PolicyError: Policy gave no answer: nothing goes on.
+    """
+    recording = manifest.recording
+    with gate.database.read() as session:
+        surveyed = surveyed_facts(gate, manifest)
+        licence = licence_of(gate, session, [surveyed])
+        question = {
+            "point": Point.ADVANCE.value,
+            "subject": {"id": GATE_ACTOR.id},
+            "action": {"name": "advance"},
+            "resource": {"recording": recording, **surveyed},
+            "context": {
+                "time": instant(gate.clock()),
+                "profile": profile_facts(gate),
+                "policy": policy_facts(gate),
+                **licence.facts(),
+            },
+        }
+        if held is not None and _is_unchanged(gate, session, held, question):
+            return held
+    try:
+        decide(
+            gate,
+            EventType.JUDGE_ADVANCE_DECIDE,
+            question,
+            actor=GATE_ACTOR,
+            object_id=recording,
+            recording=recording,
+            vehicle=manifest.vehicle,
+            digests={"manifest": manifest_digest, **licence.digests()},
+        )
+    except DeniedError as error:
+        return error.entry
+    return None
+
+
+def _is_unchanged(gate: Gate, session: ReadSession, held: int, question: Mapping[str, Any]) -> bool:
+    decision = gate.engine.decide(Question.of(question))
+    return not decision.allowed and load_asked(gate, session, held).violations == tuple(
+        decision.as_dict()["violations"]
+    )
+
+
+def hold_of(gate: Gate, session: ReadSession, held: int) -> dict[str, Any]:
+    """Why a recording is held as a whole: rule, clause and fact, as the ledger's entry attests them (law 10).
+
+    Raises:
+        EvidenceError: What was asked does not verify.
+    """
+    asked = load_asked(gate, session, held)
+    told = [{name: each[name] for name in _TOLD} for each in asked.violations]
+    if not told:  # the question is gone, and the entry has the names alone
+        catalogue = gate.bundle.bundle.catalogue[Point.ADVANCE]
+        names = sorted(rules_of(asked.entry.event))
+        told = [
+            {"rule": name, **{n: catalogue.get(name, {}).get(n, "") for n in _TOLD[1:-1]}, "facts": []}
+            for name in names
+        ]
+    return {"entry": held, "since": instant(asked.moment), "violations": told}
