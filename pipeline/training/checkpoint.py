@@ -66,7 +66,7 @@ class Lineage:
             items=tuple(sorted({sample.sha256 for sample in manifest.samples})),
             code=code,
             parameters=dict(parameters),
-            artefacts=artefacts,
+            artefacts=tuple(sorted({*manifest.artefacts, *artefacts})),
         )
 
     def document(self) -> dict[str, Any]:

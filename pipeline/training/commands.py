@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from pipeline.client import GatewayClient
 from pipeline.connecting import (
     JsonOption,
     KeyOption,
@@ -34,12 +36,20 @@ from pipeline.training.training_manifest import (
 )
 
 if TYPE_CHECKING:
+    from pipeline.labelling.label_set import LabelSet
     from pipeline.training.evaluation import TagComparison
 
 app = typer.Typer(help="Train on released data.", no_args_is_help=True)
 
 ManifestArgument = Annotated[Path, typer.Argument(help="The training manifest that `train freeze` wrote.")]
 LabelsOption = Annotated[Path | None, typer.Option(help="COCO file of boxes in the pictures.")]
+LabelSetOption = Annotated[
+    Path | None, typer.Option(help="Label set (OpenLABEL) of one of the releases, in place of --labels.")
+]
+LabelOntologyOption = Annotated[
+    Path | None,
+    typer.Option(help="Ontology of the label set (YAML); by default the one that comes with Fleetgate."),
+]
 
 
 @app.callback()
@@ -58,6 +68,12 @@ def freeze_command(  # noqa: PLR0913, PLR0917 - each argument is a command-line 
     purpose: PurposeOption,
     release_key: ReleaseKeyOption,
     labels: LabelsOption = None,
+    label_set: LabelSetOption = None,
+    label_ontology: LabelOntologyOption = None,
+    label_artefact: Annotated[
+        str | None,
+        typer.Option(help="Id of the label set at the gate; without, it is registered now."),
+    ] = None,
     classes: Annotated[
         list[str] | None,
         typer.Option("--class", help="Class that the file of labels may declare; repeat for more."),
@@ -84,13 +100,15 @@ def freeze_command(  # noqa: PLR0913, PLR0917 - each argument is a command-line 
         passphrase_file=passphrase_file,
     )
     with _told(as_json=as_json), _libraries(), client:
+        given = _given(labels, label_set, label_ontology, classes)
         manifest = freeze(
             name,
             client,
             releases,
             key=private,
             now=datetime.now(tz=UTC),
-            labels=_labels(labels, classes),
+            labels=given.boxes,
+            artefacts=given.artefacts(client, name, label_artefact),
             expires_at=None if expires is None else expires.replace(tzinfo=UTC),
         )
         try:
@@ -140,6 +158,8 @@ def shards(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
     purpose: PurposeOption,
     release_key: ReleaseKeyOption,
     labels: LabelsOption = None,
+    label_set: LabelSetOption = None,
+    label_ontology: LabelOntologyOption = None,
     cache: Annotated[
         Path | None, typer.Option(help="Folder of sealed copies, so that nothing is fetched twice.")
     ] = None,
@@ -177,7 +197,7 @@ def shards(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
         done = write_shards(
             source,
             ShardFolder(out, read, private),
-            labels=_labels(labels, read.classes),
+            labels=_given(labels, label_set, label_ontology, read.classes).boxes,
             shard_bytes=shard_mib * 2**20,
             progress=lambda number, _of: bar.update(task, completed=number),
         )
@@ -240,7 +260,9 @@ def _libraries() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise typer.BadParameter(f"{error.name} is not installed: pip install 'fleetgate[train]'") from error
+        raise typer.BadParameter(
+            f"{error.name} is not installed: pip install 'fleetgate[train,label]'"
+        ) from error
 
 
 def _content(path: Path) -> bytes:
@@ -257,8 +279,43 @@ def _text(path: Path) -> str:
         raise typer.BadParameter(f"{path} is no training manifest: {error}") from error
 
 
-def _labels(path: Path | None, classes: list[str] | tuple[str, ...] | None) -> LabelFile | None:
-    return None if path is None else read_coco(_content(path), classes or None)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    """Labels that options name: a COCO file, a label set, or none."""
+
+    boxes: LabelFile | None = None
+    label_set: "LabelSet | None" = None
+
+    def artefacts(self, client: GatewayClient, name: str, artefact: str | None) -> tuple[str, ...]:
+        """The label set as a parent of the training; the gate is asked."""
+        if self.label_set is None or self.boxes is None:
+            if artefact is not None:
+                raise typer.BadParameter("--label-artefact needs --label-set")
+            return ()
+        from pipeline.training.label_sets import parent_of_training  # noqa: PLC0415 - an extra
+
+        digest = self.boxes.sha256
+        return (parent_of_training(self.label_set, digest, client, name=name, artefact=artefact),)
+
+
+def _given(
+    labels: Path | None,
+    label_set: Path | None,
+    ontology: Path | None,
+    classes: list[str] | tuple[str, ...] | None,
+) -> _Given:
+    if label_set is None:
+        if ontology is not None:
+            raise typer.BadParameter("--label-ontology needs --label-set")
+        return _Given(boxes=None if labels is None else read_coco(_content(labels), classes or None))
+    if labels is not None:
+        raise typer.BadParameter("--labels and --label-set exclude each other")
+    from pipeline.labelling.ontology import read_label_ontology, shipped_label_ontology  # noqa: PLC0415 - an extra
+    from pipeline.training.label_sets import read_label_set  # noqa: PLC0415 - an extra
+
+    read = shipped_label_ontology() if ontology is None else read_label_ontology(_content(ontology))
+    found, boxes = read_label_set(_content(label_set), read, classes or None)
+    return _Given(boxes=boxes, label_set=found)
 
 
 def _described(manifest: TrainingManifest) -> dict[str, Any]:
@@ -271,6 +328,7 @@ def _described(manifest: TrainingManifest) -> dict[str, Any]:
         "samples": len(manifest.samples),
         "classes": list(manifest.classes),
         "labels": manifest.labels,
+        "artefacts": list(manifest.artefacts),
     }
 
 

@@ -66,6 +66,7 @@ class TrainingManifest:
         samples: What is trained on, sorted by release and name.
         classes: Classes of the labels, sorted; empty without labels.
         labels: SHA-256 of the file of labels; None without.
+        artefacts: Ids of registered artefacts that it rests on, such as the label set; sorted.
         statement: The signed form of all this.
     """
 
@@ -77,6 +78,7 @@ class TrainingManifest:
     samples: tuple[TrainingSample, ...]
     classes: tuple[str, ...]
     labels: str | None
+    artefacts: tuple[str, ...]
     statement: str
 
     def of_release(self, release: str) -> tuple[TrainingSample, ...]:
@@ -92,6 +94,7 @@ def freeze(
     key: OKPKey,
     now: datetime,
     labels: LabelFile | None = None,
+    artefacts: Sequence[str] = (),
     expires_at: datetime | None = None,
 ) -> TrainingManifest:
     """Fix what is trained on and sign it.
@@ -106,6 +109,7 @@ def freeze(
         key: The engineer's private key.
         now: The time.
         labels: Labels of its pictures.
+        artefacts: Ids of registered artefacts that it rests on, such as the label set.
         expires_at: End of use; by default, and at most, the earliest end of a release.
 
     Raises:
@@ -145,6 +149,7 @@ def freeze(
         "releases": {m.release: m.digest for m in manifests},
         "classes": list(labels.classes) if labels else [],
         "labels": labels.sha256 if labels else None,
+        "artefacts": sorted(set(artefacts)),
         "samples": [[s.release, s.name, s.sha256, s.size, s.media_type] for s in samples],
     }
     header = {"alg": _ALGORITHM, "kid": str(key.thumbprint()), "typ": TRAINING_TYP}
@@ -182,8 +187,10 @@ def read_training_manifest(statement: str, key: OKPKey, *, now: datetime) -> Tra
 def confirm_training_manifest(manifest: TrainingManifest, client: GatewayClient) -> None:
     """Ask the gate for each release anew and hold the samples against what the operator signed.
 
+    Artefacts that it rests on, such as the label set, must stand, too.
+
     Raises:
-        ReleaseEndedError: A release was revoked, or may not be read any more.
+        ReleaseEndedError: A release was revoked, or may not be read any more, or an artefact rests on one.
         TrainingManifestError: A release or sample is another one now, or the purpose is another.
         PipelineError: The gate cannot be asked, or what arrives is not what was signed.
     """
@@ -210,6 +217,16 @@ def confirm_training_manifest(manifest: TrainingManifest, client: GatewayClient)
                     f"sample {sample.name!r} of release {release!r} "
                     f"(got {(sample.sha256, sample.size)}, expected {expected_item})"
                 )
+    _confirm_artefacts(manifest, client)
+
+
+def _confirm_artefacts(manifest: TrainingManifest, client: GatewayClient) -> None:
+    for artefact in manifest.artefacts:
+        standing = client.standing(artefact)
+        if standing.revoked:
+            raise ReleaseEndedError(
+                f"artefact {artefact} rests on revoked releases {sorted(standing.revoked_releases)}"
+            )
 
 
 def _labelled(samples: Sequence[TrainingSample], labels: LabelFile) -> list[TrainingSample]:
@@ -293,6 +310,7 @@ def _manifest(payload: Mapping[str, Any], statement: str) -> TrainingManifest:
         samples=samples,
         classes=tuple(str(each) for each in own["classes"]),
         labels=None if own["labels"] is None else _digest(own["labels"]),
+        artefacts=tuple(_digest(each) for each in own.get("artefacts", [])),
         statement=statement.strip(),
     )
 

@@ -366,6 +366,7 @@ def test_datumaro_reads_what_is_written(tmp_path: Path, form: str):
         files = {"annotations/instances_train.json": files["instances.json"]}
     else:
         files["ImageSets/Main/train.txt"] = "".join(f"{Path(i).stem}\n" for i in EMPTY.frames).encode()
+    (tmp_path / "images").mkdir()  # empty: datumaro wants it to be there
     for name, content in files.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
