@@ -223,6 +223,18 @@ def reliability(answer: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def simulators(answer: Mapping[str, Any]) -> list[Row]:
+    """No target was set: what a run costs on each simulator, and whether all say the same of it."""
+    speed, agree = answer["over_sumo"], answer["agree_with_idm"]
+    return [
+        Row(what=f"cut-ins on {name}, runs/s", against="SUMO", value=speed[name], target=None)
+        for name in ("idm", "highway-env")
+    ] + [
+        Row(what=f"{name} fails as idm does", against="idm", value=agree[name], target=None)
+        for name in ("sumo", "highway-env")
+    ]
+
+
 def download(answer: Mapping[str, Any]) -> list[Row]:
     figures = answer["figures"]
     return [Row(what="release download", against=str(figures["peer"]), value=figures["ratio"], target=0.5)]
@@ -391,6 +403,7 @@ BENCHMARKS = (
         full=("--gap", "3.6", "--minutes", "3", "--stratum-runs", "300000"),
         quick=("--gap", "3.0", "--minutes", "0.1", "--stratum-runs", "20000"),
     ),
+    Benchmark(script="simulator_runs", rows=simulators, quick=("--rows", "16")),
     Benchmark(
         script="reliability_runs", rows=reliability, quick=("--repeats", "5", "--stratum-runs", "50000")
     ),

@@ -1,7 +1,7 @@
 """From a release to signals: each item that can hold motion is read through its reader, the others are told."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, cast
@@ -82,6 +82,7 @@ def load_signals(
     release: str,
     *,
     signals: CanSignals | None = None,
+    only: Collection[str] = (),
     progress: Callable[[ReleaseItem, int, int], None] = lambda *_: None,
 ) -> Loaded:
     """Read every item of a release that can hold motion: tracks, GPS/IMU records, recordings, CAN logs.
@@ -90,6 +91,7 @@ def load_signals(
         source: Where items are read.
         release: Id of the release.
         signals: What to take of CAN frames; without it they are passed over.
+        only: Names of the items to read; none says all.
         progress: Called before each item with its number from 1 and how many there are.
 
     Raises:
@@ -98,8 +100,9 @@ def load_signals(
     """
     manifest = source.manifest(release)
     tables, items, passed_over = [], [], {}
-    for number, item in enumerate(manifest.items, start=1):
-        progress(item, number, len(manifest.items))
+    asked = [item for item in manifest.items if not only or item.name in only]
+    for number, item in enumerate(asked, start=1):
+        progress(item, number, len(asked))
         read = read_item(source, release, item, signals)
         if read.table is None:
             passed_over[item.name] = read.reason

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from joserfc.jwk import OKPKey
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -39,6 +40,7 @@ class Run:
         client: Its connection.
         source: Where items are read: the connection, or the cache over it.
         principal: Who runs it.
+        key: Their private key.
         progress: Shows which item is at work, its number from 1 and how many there are.
         counted: Shows how many of how many are done.
     """
@@ -46,6 +48,7 @@ class Run:
     client: GatewayClient
     source: GatewayClient | SealedCache
     principal: str
+    key: OKPKey
     progress: Callable[[ReleaseItem, int, int], None]
     counted: Callable[[int, int], None]
 
@@ -110,7 +113,12 @@ def connected(connecting: Connecting, cache: Path | None, *, quiet: bool) -> Ite
         with ExitStack() as stack:
             source = client if cache is None else stack.enter_context(SealedCache(client, cache, key=private))
             yield Run(
-                client=client, source=source, principal=connecting.principal, progress=show, counted=count
+                client=client,
+                source=source,
+                principal=connecting.principal,
+                key=private,
+                progress=show,
+                counted=count,
             )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from pipeline.simulation.derive import Derived
 from pipeline.simulation.fitting import Fit
 from pipeline.simulation.limit_state import LimitState
 from pipeline.simulation.reliability.bootstrap import Band
@@ -18,6 +19,41 @@ VERDICTS: Final = {
     Verdict.NOT_CONVERGED: ("not converged", "未收敛"),
     Verdict.NO_FAILURE_FOUND: ("no failure found", "未发现失效"),
 }
+
+
+def derived_document(done: Derived, out: str, artefact: str | None) -> dict[str, Any]:
+    """A table that was sealed."""
+    about = done.about
+    return {
+        "out": out,
+        "table": about.kind,
+        "rows": sum(each.rows for each in about.parts),
+        "releases": {each.release: {"rows": each.rows, "looked_at": each.looked_at} for each in about.parts},
+        "kept_from_before": list(done.kept),
+        "passed_over": {release: dict(each) for release, each in done.passed_over.items()},
+        "artefact": artefact,
+        "rests_on": {
+            "releases": {each.release: each.digest for each in about.parts},
+            "items": {each.release: dict(each.items) for each in about.parts},
+            "parameters": dict(about.parameters),
+            "code": about.code,
+            "sha256": about.sha256,
+        },
+    }
+
+
+def derived_lines(done: Derived, out: str, artefact: str | None) -> Iterator[str]:
+    """A table that was sealed, for people."""
+    about = done.about
+    yield f"{out}: {sum(each.rows for each in about.parts)} {about.kind.replace('_', '-')}, sealed"
+    for each in about.parts:
+        before = ", from before" if each.release in done.kept else ""
+        yield f"  {each.release}: {each.rows} among {each.looked_at} pairs of tracks{before}"
+    for release, passed_over in done.passed_over.items():
+        for name, reason in passed_over.items():
+            yield f"  未读取 / passed over {release}/{name}: {reason}"
+    if artefact is not None:
+        yield f"已登记 / registered as {artefact}"
 
 
 def fit_document(fitted: Fit, out: str) -> dict[str, Any]:

@@ -1,16 +1,46 @@
 """The simulator that a scenario names."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from pipeline.simulation.backend import BackEnd, Parameter
+from pipeline.simulation.choice import Choice
 from pipeline.simulation.cut_in import CutIn
 from pipeline.simulation.errors import ScenarioError
 from pipeline.simulation.external import ExternalCommand
+from pipeline.simulation.highway import HighwayEnv
 from pipeline.simulation.reading_yaml import mapping, number, text
+from pipeline.simulation.sumo import Sumo
 
-KINDS: Final = ("cut_in", "command")
+KINDS: Final = ("cut_in", "sumo", "highway_env", "command")
 DEFAULT_TIMEOUT_S: Final = 600.0
+_CUT_INS: Final[Mapping[str, Callable[..., BackEnd]]] = {
+    "cut_in": CutIn,
+    "sumo": Sumo,
+    "highway_env": HighwayEnv,
+}
+
+
+_CHOSEN: Final[Mapping[Choice, str]] = {
+    Choice.IDM: "cut_in",
+    Choice.SUMO: "sumo",
+    Choice.HIGHWAY_ENV: "highway_env",
+    Choice.EXTERNAL: "command",
+}
+
+
+def chosen(stated: Mapping[str, Any], choice: Choice | None) -> Mapping[str, Any]:
+    """What ``back_end`` of a scenario states, or the simulator that a person chose in its place.
+
+    Raises:
+        ScenarioError: An external command was chosen and the scenario states none.
+    """
+    if choice is None or _CHOSEN[choice] == stated.get("kind"):
+        return stated
+    if choice is Choice.EXTERNAL:
+        raise ScenarioError(f"back_end.kind (got {stated.get('kind')!r}, expected 'command': it says which)")
+    step = {"step_s": stated["step_s"]} if "step_s" in stated else {}
+    return {"kind": _CHOSEN[choice], **step}
 
 
 def open_back_end(stated: Mapping[str, Any], *, run_command: bool) -> BackEnd:
@@ -26,9 +56,10 @@ def open_back_end(stated: Mapping[str, Any], *, run_command: bool) -> BackEnd:
         BackEndError: The simulator cannot be set up.
     """
     kind = stated.get("kind")
-    if kind == "cut_in":
+    if kind in _CUT_INS:
         entry = mapping(stated, "back_end", {"kind", "step_s"}, set())
-        return CutIn(number(entry["step_s"], "back_end.step_s")) if "step_s" in entry else CutIn()
+        made = _CUT_INS[str(kind)]
+        return made(number(entry["step_s"], "back_end.step_s")) if "step_s" in entry else made()
     if kind == "command":
         if not run_command:
             raise ScenarioError("back_end names a command (give --run-command to let it run)")

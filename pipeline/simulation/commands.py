@@ -1,8 +1,7 @@
 """Commands for scenarios and their reliability; ``gateway.cli`` mounts them."""
 
-import importlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,33 +10,41 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from pipeline.connecting import (
-    KeyOption,
-    PassphraseOption,
-    PrincipalOption,
-    PurposeOption,
-    ReleaseKeyOption,
-    UrlOption,
-    connect,
+from pipeline.connecting import PassphraseOption
+from pipeline.failing import EXIT_REFUSED
+from pipeline.simulation.choice import Choice
+from pipeline.simulation.commanding import (
+    AsJson,
+    Gate,
+    GateKey,
+    GatePrincipal,
+    GatePurpose,
+    GateReleaseKey,
+    GateUrl,
+    Scenario,
+    Seed,
+    module,
+    observations,
+    reported,
+    require_one_kind,
+    say,
 )
-from pipeline.errors import PipelineError
-from pipeline.failing import EXIT_REFUSED, report_failure
-from pipeline.simulation.errors import BackEndError
+from pipeline.simulation.released_commands import app as released_app
 
 app = typer.Typer(help="Scenarios from released tracks, and how rarely they fail.", no_args_is_help=True)
 
-Scenario = Annotated[Path, typer.Argument(help="Scenario file (YAML).")]
 Folder = Annotated[
     Path,
     typer.Option(
         "--dir", help="Folder that keeps the runs of this scenario: repeated, a command goes on there."
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed: same seed, same runs.")]
+BackEndOption = Annotated[
+    Choice | None, typer.Option(help="Simulator in place of the one that the scenario names.")
+]
 RunCommand = Annotated[
     bool, typer.Option("--run-command", help="Let the command run that the scenario names as its simulator.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
 
 
 @app.command()
@@ -46,51 +53,9 @@ def example(as_json: AsJson = False) -> None:  # noqa: FBT002 - a command-line f
 
     Exit status: 0 printed, 1 the extra `sim` is not installed, 2 wrong usage.
     """
-    with _reported(as_json=as_json):
-        source = _module("scenario_file").example_text()
+    with reported(as_json=as_json):
+        source = module("scenario_file").example_text()
         typer.echo(json.dumps({"scenario": source}, ensure_ascii=False) if as_json else source.rstrip())
-
-
-@app.command()
-def extract(
-    tracks: Annotated[
-        Path,
-        typer.Argument(help="Table (CSV or Parquet) with columns clip, track, t, x, y and maybe length."),
-    ],
-    out: Annotated[Path, typer.Option(help="CSV file for the cut-ins found.")],
-    ego: Annotated[str, typer.Option(help="Name of the automated vehicle's own track.")] = "ego",
-    as_json: AsJson = False,  # noqa: FBT002 - a command-line flag
-) -> None:
-    """Find cut-ins in a table of tracks, and how each went.
-
-    Exit status: 0 written, 1 the table is unusable or holds no cut-in, 2 wrong usage.
-    """
-    with _reported(as_json=as_json):
-        count = _module("tasks").extract(tracks, out, ego)
-        _say({"events": count, "out": str(out)}, [f"{out}: {count} cut-ins"], as_json=as_json)
-
-
-@app.command()
-def fit(
-    events: Annotated[Path, typer.Argument(help="Table (CSV or Parquet) with a column per observed input.")],
-    template: Annotated[Path, typer.Option(help="Scenario file with bounds, KPI and what was not observed.")],
-    out: Annotated[Path, typer.Option(help="Scenario file to write.")],
-    source: Annotated[
-        list[str] | None,
-        typer.Option(help="Release that the events come from, as id@digest; repeat for several."),
-    ] = None,
-    seed: Seed = 1,
-    as_json: AsJson = False,  # noqa: FBT002 - a command-line flag
-) -> None:
-    """Fit laws and a normal copula on observed events, and say how well they fit.
-
-    Exit status: 0 written, 1 the events carry no laws, 2 wrong usage.
-    """
-    sources = [_source(each) for each in source or ()]
-    with _reported(as_json=as_json):
-        fitted = _module("tasks").fit_scenario(template, events, out, sources, seed)
-        answers = _module("answers")
-        _say(answers.fit_document(fitted, str(out)), answers.fit_lines(fitted, str(out)), as_json=as_json)
 
 
 @app.command()
@@ -100,6 +65,7 @@ def sample(
     out: Annotated[Path, typer.Option(help="CSV file for the concrete scenarios and how each went.")],
     runs: Annotated[int, typer.Option(min=1, help="How many to draw and run.")] = 1000,
     seed: Seed = 1,
+    back_end: BackEndOption = None,
     run_command: RunCommand = False,  # noqa: FBT002 - a command-line flag
     as_json: AsJson = False,  # noqa: FBT002 - a command-line flag
 ) -> None:
@@ -107,11 +73,11 @@ def sample(
 
     Exit status: 0 written, 1 the scenario cannot be run or the simulator failed, 2 wrong usage.
     """
-    with _reported(as_json=as_json):
-        tasks = _module("tasks")
-        with tasks.opened(scenario, folder, seed=seed, run_command=run_command) as opened:
+    with reported(as_json=as_json):
+        tasks = module("tasks")
+        with tasks.opened(scenario, folder, seed=seed, run_command=run_command, choice=back_end) as opened:
             failed = tasks.sample(opened, out, runs=runs)
-        _say(
+        say(
             {"out": str(out), "runs": runs, "failed": failed, "rests_on": tasks.as_document(opened.rests_on)},
             [f"{out}: {runs} runs, {failed} failed"],
             as_json=as_json,
@@ -128,14 +94,24 @@ def reliability(
     events: Annotated[
         Path | None,
         typer.Option(
-            help="The events that the laws were fitted on, to tell how far they move the probability."
+            help="Folder of the cut-ins that the laws were fitted on, to tell how far they move the probability."
         ),
+    ] = None,
+    own_events: Annotated[
+        Path | None, typer.Option(help="The same, as a table (CSV or Parquet) that never came from a gate.")
     ] = None,
     design_points: Annotated[
         Path | None, typer.Option(help="CSV file to write for the likeliest failures, to `export` them.")
     ] = None,
     replicates: Annotated[int, typer.Option(min=20, help="How often the events are drawn anew.")] = 200,
     seed: Seed = 1,
+    url: GateUrl = None,
+    key: GateKey = None,
+    principal: GatePrincipal = None,
+    purpose: GatePurpose = None,
+    release_key: GateReleaseKey = None,
+    passphrase_file: PassphraseOption = None,
+    back_end: BackEndOption = None,
     run_command: RunCommand = False,  # noqa: FBT002 - a command-line flag
     as_json: AsJson = False,  # noqa: FBT002 - a command-line flag
 ) -> None:
@@ -147,20 +123,22 @@ def reliability(
     Exit status: 0 a probability or, where no failure was found, a bound; 1 not converged, the scenario cannot
     be run or the simulator failed; 2 wrong usage.
     """
-    with _reported(as_json=as_json):
-        tasks, answers = _module("tasks"), _module("answers")
-        observed = None if events is None else tasks.read_events(events)
+    gate = Gate(url, key, principal, purpose, release_key, passphrase_file)
+    require_one_kind(events, own_events, gate, least=0)
+    with reported(as_json=as_json):
+        tasks, answers = module("tasks"), module("answers")
+        observed = observations(events, own_events, gate)
         with (
-            tasks.opened(scenario, folder, seed=seed, run_command=run_command) as opened,
+            tasks.opened(scenario, folder, seed=seed, run_command=run_command, choice=back_end) as opened,
             _progress(quiet=as_json) as told,
         ):
             study, band = tasks.reliability(
-                opened, runs=runs, events=observed, replicates=replicates, told=told
+                opened, runs=runs, events=observed and observed.columns, replicates=replicates, told=told
             )
         if design_points is not None:
             tasks.write_design_points(opened, study, design_points)
         document = answers.study_document(opened, study, band)
-        _say(document, answers.study_lines(study, band), as_json=as_json)
+        say(document, answers.study_lines(study, band), as_json=as_json)
     if document["verdict"] == "not_converged":
         raise typer.Exit(EXIT_REFUSED)
 
@@ -171,6 +149,7 @@ def sensitivity(
     folder: Folder,
     runs: Annotated[int, typer.Option(min=1500, help="Runs of each estimate, one per input.")] = 5500,
     seed: Seed = 1,
+    back_end: BackEndOption = None,
     run_command: RunCommand = False,  # noqa: FBT002 - a command-line flag
     as_json: AsJson = False,  # noqa: FBT002 - a command-line flag
 ) -> None:
@@ -178,49 +157,15 @@ def sensitivity(
 
     Exit status: 0 told, 1 the scenario cannot be run or the simulator failed, 2 wrong usage.
     """
-    with _reported(as_json=as_json):
-        tasks, answers = _module("tasks"), _module("answers")
+    with reported(as_json=as_json):
+        tasks, answers = module("tasks"), module("answers")
         with (
-            tasks.opened(scenario, folder, seed=seed, run_command=run_command) as opened,
+            tasks.opened(scenario, folder, seed=seed, run_command=run_command, choice=back_end) as opened,
             _progress(quiet=as_json) as told,
         ):
             influences, held = tasks.sensitivity(opened, runs=runs, told=told)
         document = answers.sensitivity_document(opened, influences, held)
-        _say(document, answers.sensitivity_lines(influences, held), as_json=as_json)
-
-
-@app.command()
-def register(
-    scenario: Scenario,
-    url: UrlOption,
-    key: KeyOption,
-    principal: PrincipalOption,
-    purpose: PurposeOption,
-    release_key: ReleaseKeyOption,
-    passphrase_file: PassphraseOption = None,
-    as_json: AsJson = False,  # noqa: FBT002 - a command-line flag
-) -> None:
-    """Register a fitted scenario at the gateway, so that whoever revokes its releases learns of it.
-
-    Its sources must be what the gateway's signed manifests are, and your grants on them live.
-
-    Exit status: 0 registered, 1 refused, unreachable or no fitted scenario, 2 wrong usage.
-    """
-    client, _ = connect(
-        url,
-        key=key,
-        principal=principal,
-        purpose=purpose,
-        release_key=release_key,
-        passphrase_file=passphrase_file,
-    )
-    with _reported(as_json=as_json), client:
-        artefact, releases = _module("tasks").register(client, scenario)
-        _say(
-            {"artefact": artefact, "releases": list(releases)},
-            [f"{artefact}: registered as derived from {', '.join(releases)}"],
-            as_json=as_json,
-        )
+        say(document, answers.sensitivity_lines(influences, held), as_json=as_json)
 
 
 @app.command()
@@ -239,33 +184,10 @@ def export(
 
     Exit status: 0 written, 1 there is nothing to write or it cannot be written, 2 wrong usage.
     """
-    with _reported(as_json=as_json):
-        written = _module("tasks").export_concrete(
-            scenario, concrete, out, failed_only=failed_only, most=most
-        )
+    with reported(as_json=as_json):
+        written = module("tasks").export_concrete(scenario, concrete, out, failed_only=failed_only, most=most)
         files = [str(each) for each in written]
-        _say({"scenarios": files}, [f"{out}: {len(files)} scenarios with their roads"], as_json=as_json)
-
-
-def _module(name: str) -> Any:
-    """A module of this package that needs the extra ``sim``.
-
-    Raises:
-        BackEndError: The extra is not installed.
-    """
-    try:
-        return importlib.import_module(f"pipeline.simulation.{name}")
-    except ModuleNotFoundError as error:
-        if error.name and error.name.startswith("pipeline"):
-            raise
-        raise BackEndError(f"{error.name} is not installed (install fleetgate[sim])") from error
-
-
-def _source(stated: str) -> Mapping[str, str]:
-    release, separator, digest = stated.partition("@")
-    if not (release and separator and digest):
-        raise typer.BadParameter(f"--source (got {stated!r}, expected id@digest)")
-    return {"release": release, "digest": digest}
+        say({"scenarios": files}, [f"{out}: {len(files)} scenarios with their roads"], as_json=as_json)
 
 
 @contextmanager
@@ -280,19 +202,4 @@ def _progress(*, quiet: bool) -> Iterator[Any]:
         yield told
 
 
-def _say(document: Mapping[str, Any], lines: Iterable[str], *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(document, ensure_ascii=False))
-        return
-    for line in lines:
-        typer.echo(line)
-
-
-@contextmanager
-def _reported(*, as_json: bool) -> Iterator[None]:
-    """Report what stops a command, and leave with status 1."""
-    try:
-        yield
-    except PipelineError as error:
-        report_failure(error, as_json=as_json)
-        raise typer.Exit(EXIT_REFUSED) from error
+app.registered_commands += released_app.registered_commands

@@ -13,6 +13,9 @@ from pipeline.simulation.tracks import STEP_S, Seen, clips, seen_from
 
 OBSERVED: Final = ("ego_speed", "gap", "relative_speed", "lane_change_duration", "braking", "braking_delay")
 """What tracks tell of a cut-in; reaction and grip they do not."""
+_SCHEMA: Final = {"clip": pl.String, "track": pl.String, "t": pl.Float64} | dict.fromkeys(
+    OBSERVED, pl.Float64
+)
 _SMOOTHING_STEPS: Final = 5
 
 
@@ -43,6 +46,18 @@ def cut_ins(table: pl.DataFrame, ego: str, rule: CutInRule | None = None) -> pl.
     Raises:
         TracksError: The table is no table of tracks, or holds no cut-in.
     """
+    found, pairs = looked_for(table, ego, rule)
+    if found.is_empty():
+        raise TracksError(f"no cut-in among {pairs} pairs of tracks")
+    return found
+
+
+def looked_for(table: pl.DataFrame, ego: str, rule: CutInRule | None = None) -> tuple[pl.DataFrame, int]:
+    """The same, without rows where there is no cut-in, and among how many pairs of tracks they were looked for.
+
+    Raises:
+        TracksError: The table is no table of tracks.
+    """
     rule = rule or CutInRule()
     found: list[dict[str, str | float]] = []
     pairs = 0
@@ -58,9 +73,7 @@ def cut_ins(table: pl.DataFrame, ego: str, rule: CutInRule | None = None) -> pl.
                     {"clip": clip.name, "track": other.name, "t": origin + step * STEP_S, **values}
                     for step, values in _events(seen, rule)
                 ]
-    if not found:
-        raise TracksError(f"no cut-in among {pairs} pairs of tracks")
-    return pl.DataFrame(found)
+    return pl.DataFrame(found, schema=_SCHEMA), pairs
 
 
 def _events(seen: Seen, rule: CutInRule) -> Iterator[tuple[int, dict[str, float]]]:

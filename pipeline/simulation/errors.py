@@ -49,3 +49,15 @@ class OutputError(SimulationError):
     """A file of results cannot be written."""
 
     reason = "output_unwritable"
+
+
+class SealedTableError(SimulationError):
+    """A folder of sealed tables holds another table, was altered, or cannot be used."""
+
+    reason = "table_unusable"
+
+
+class ReleaseEndedError(SimulationError):
+    """The gate no longer lets a release be read: its grant ended or it was revoked. What was sealed is wiped."""
+
+    reason = "release_ended"

@@ -84,6 +84,7 @@ class LogicalScenario:
         fail: When a run fails.
         back_end: Name and settings of the simulator.
         sources: Releases that the laws were fitted on, id and digest each.
+        artefacts: Ids of the registered tables that the laws were fitted on.
     """
 
     name: str
@@ -93,3 +94,4 @@ class LogicalScenario:
     fail: FailRule
     back_end: Mapping[str, Any]
     sources: tuple[Mapping[str, str], ...] = ()
+    artefacts: tuple[str, ...] = ()

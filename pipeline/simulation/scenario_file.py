@@ -15,7 +15,7 @@ from pipeline.simulation.scenario import FailRule, Fails, Input, Kpi, LogicalSce
 FORMAT: Final = "fleetgate-scenario/1"
 MAX_BYTES: Final = 1024 * 1024
 _REQUIRED: Final = {"format", "name", "back_end", "inputs", "fail"}
-_ALLOWED: Final = _REQUIRED | {"dependence", "constants", "sources"}
+_ALLOWED: Final = _REQUIRED | {"dependence", "constants", "sources", "artefacts"}
 
 
 def example_text() -> str:
@@ -64,6 +64,7 @@ def parse_scenario(source: str) -> LogicalScenario:
         fail=_fail(root["fail"]),
         back_end=dict(mapping(root["back_end"], "back_end", None, {"kind"})),
         sources=_sources(root.get("sources", [])),
+        artefacts=_artefacts(root.get("artefacts", [])),
     )
     JointLaw(scenario.inputs, scenario.spearman)
     return scenario
@@ -99,6 +100,8 @@ def write_scenario(scenario: LogicalScenario) -> str:
     document["fail"] = {"kpi": scenario.fail.kpi.value, scenario.fail.fails.value: scenario.fail.threshold}
     if scenario.sources:
         document["sources"] = [dict(each) for each in scenario.sources]
+    if scenario.artefacts:
+        document["artefacts"] = list(scenario.artefacts)
     return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
 
 
@@ -176,3 +179,9 @@ def _sources(stated: Any) -> tuple[Mapping[str, str], ...]:
     wanted = {"release", "digest"}
     entries = (mapping(each, f"sources[{i}]", wanted, wanted) for i, each in enumerate(stated))
     return tuple({k: text(v, f"sources.{k}") for k, v in each.items()} for each in entries)
+
+
+def _artefacts(stated: Any) -> tuple[str, ...]:
+    if not isinstance(stated, list):
+        raise ScenarioError(f"artefacts (got {stated!r}, expected a list of ids)")
+    return tuple(text(each, f"artefacts[{i}]") for i, each in enumerate(stated))

@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -18,10 +18,12 @@ from filelock import FileLock, Timeout
 
 from pipeline.artefacts import ArtefactKind, DerivedArtefact
 from pipeline.client import GatewayClient
-from pipeline.simulation.back_ends import open_back_end
+from pipeline.simulation.back_ends import chosen, open_back_end
 from pipeline.simulation.backend import Floats
+from pipeline.simulation.choice import Choice
 from pipeline.simulation.cut_in import PARAMETERS
 from pipeline.simulation.cut_in_events import cut_ins
+from pipeline.simulation.derive import Observed
 from pipeline.simulation.errors import OutputError, RunFolderError, ScenarioError, SettingsError, TracksError
 from pipeline.simulation.export import export_cut_in
 from pipeline.simulation.fitting import Fit, fit
@@ -32,8 +34,9 @@ from pipeline.simulation.reliability.estimate import Settings, estimate
 from pipeline.simulation.reliability.study import Study, StudySettings, study
 from pipeline.simulation.scenario import LogicalScenario
 from pipeline.simulation.scenario_file import read_scenario, write_scenario
+from pipeline.simulation.sealed_tables import About
 from pipeline.simulation.sensitivity import Held, Influence, bulk, hold_each
-from pipeline.simulation.tracks import read_tracks
+from pipeline.simulation.tracks import columns_of, read_tracks
 
 STUDY_FILE: Final = "study.json"
 BATCH: Final = 250
@@ -71,8 +74,8 @@ class Opened:
     runs: RecordedRuns
 
 
-def extract(tracks: Path, out: Path, ego: str) -> int:
-    """Write the cut-ins of a table of tracks; how many there are.
+def extract_own(tracks: Path, out: Path, ego: str) -> int:
+    """Write the cut-ins of a table of tracks that never came from a gate, in the open; how many there are.
 
     Raises:
         TracksError: The table is unusable or holds no cut-in.
@@ -89,29 +92,19 @@ def read_events(path: Path) -> dict[str, Floats]:
     Raises:
         TracksError: It is no such table, or holds no event.
     """
-    table = read_tracks(path)
-    if table.is_empty():
-        raise TracksError(f"{path.name} holds no events")
-    return {
-        name: table[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-        for name in table.columns
-        if table.schema[name].is_numeric()
-    }
+    return columns_of(read_tracks(path), path.name)
 
 
-def fit_scenario(
-    template: Path, events: Path, out: Path, sources: Sequence[Mapping[str, str]], seed: int
-) -> Fit:
-    """Fit a template on events and write the scenario.
+def fit_scenario(template: Path, observed: Observed, out: Path, seed: int) -> Fit:
+    """Fit a template on events and write the scenario, which names what the events rest on.
 
     Raises:
         ScenarioError: The template is none.
-        TracksError: The events are none.
         FitError: They carry no laws.
         OutputError: The file cannot be written.
     """
-    fitted = fit(read_scenario(template), read_events(events), seed)
-    scenario = _with_sources(fitted.scenario, sources)
+    fitted = fit(read_scenario(template), observed.columns, seed)
+    scenario = _resting_on(fitted.scenario, observed.about)
     try:
         out.write_text(write_scenario(scenario), encoding="utf-8")
     except OSError as error:
@@ -120,7 +113,9 @@ def fit_scenario(
 
 
 @contextmanager
-def opened(scenario: Path, folder: Path, *, seed: int, run_command: bool) -> Iterator[Opened]:
+def opened(
+    scenario: Path, folder: Path, *, seed: int, run_command: bool, choice: Choice | None = None
+) -> Iterator[Opened]:
     """Open a scenario with a folder of its own for its answers; one process at a time.
 
     Raises:
@@ -128,7 +123,7 @@ def opened(scenario: Path, folder: Path, *, seed: int, run_command: bool) -> Ite
         RunFolderError: The folder belongs to another scenario, cannot be used, or is in use.
     """
     read = read_scenario(scenario)
-    back_end = open_back_end(read.back_end, run_command=run_command)
+    back_end = open_back_end(chosen(read.back_end, choice), run_command=run_command)
     runs = RecordedRuns(back_end, folder / "runs", batch=BATCH)
     rests_on = RestsOn(
         scenario=read.name,
@@ -210,13 +205,13 @@ def export_concrete(
     """Write rows of a table of concrete scenarios as OpenSCENARIO, each with its road; the scenarios' files.
 
     Raises:
-        ScenarioError: The scenario is none of the cut-in, or a row lacks one of its inputs.
+        ScenarioError: The scenario is no cut-in, or a row lacks one of its inputs.
         TracksError: The table is none, or holds no row to export.
         OutputError: A file cannot be written.
     """
     read = read_scenario(scenario)
-    if read.back_end.get("kind") != "cut_in":
-        raise ScenarioError(f"back_end.kind (got {read.back_end.get('kind')!r}, expected 'cut_in')")
+    if read.back_end.get("kind") == "command":
+        raise ScenarioError("back_end.kind (got 'command', expected a cut-in, which is what is exported)")
     table = read_tracks(concrete)
     columns = {each.name for each in PARAMETERS} & set(table.columns)
     if missing := sorted({each.name for each in read.inputs} - columns):
@@ -266,6 +261,7 @@ def register(client: GatewayClient, scenario: Path) -> tuple[str, tuple[str, ...
             "simulator": str(read.back_end["kind"]),
         },
         releases=releases,
+        artefacts=read.artefacts,
     )
     return client.register(artefact), releases
 
@@ -291,8 +287,11 @@ def _write_table(table: pl.DataFrame, out: Path) -> None:
         raise OutputError(f"{out} cannot be written: {error}") from error
 
 
-def _with_sources(scenario: LogicalScenario, sources: Sequence[Mapping[str, str]]) -> LogicalScenario:
-    return replace(scenario, sources=tuple(sources)) if sources else scenario
+def _resting_on(scenario: LogicalScenario, about: About | None) -> LogicalScenario:
+    if about is None:
+        return scenario
+    artefacts = () if about.artefact is None else (about.artefact,)
+    return replace(scenario, sources=about.sources, artefacts=artefacts)
 
 
 def _require_own(folder: Path, rests_on: RestsOn) -> None:

@@ -11,16 +11,20 @@ from typing import Final
 
 import numpy as np
 import polars as pl
+from scipy.interpolate import Akima1DInterpolator  # type: ignore[import-untyped]
 
 from pipeline.simulation.backend import Floats
 from pipeline.simulation.errors import TracksError
 
 STEP_S: Final = 0.1
-LONGEST_PAUSE_S: Final = 0.5
-"""A longer pause in a track splits it: what happened meanwhile is not made up."""
+LONGEST_PAUSE_S: Final = 0.75
+"""A longer pause in a track splits it: what happened meanwhile is not made up. Annotations come twice a second."""
+COARSE_S: Final = 0.2
+"""Over longer steps a straight line would turn steady braking into jolts: a curve is laid through the places."""
 DEFAULT_LENGTH_M: Final = 4.8
 _NUMBERS: Final = ("t", "x", "y")
 _REACH_M: Final = (-60.0, 250.0)
+_SPACING_M: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,21 @@ def read_tracks(path: Path) -> pl.DataFrame:
         return pl.read_csv(path) if path.suffix == ".csv" else pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
         raise TracksError(f"{path.name} cannot be read as a table: {error}") from error
+
+
+def columns_of(table: pl.DataFrame, name: str) -> dict[str, Floats]:
+    """Columns of numbers of a table of observations; NaN where one is absent.
+
+    Raises:
+        TracksError: It holds none.
+    """
+    if table.is_empty():
+        raise TracksError(f"{name} holds no events")
+    return {
+        name: table[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        for name in table.columns
+        if table.schema[name].is_numeric()
+    }
 
 
 def clips(table: pl.DataFrame, ego: str) -> Iterator[Clip]:
@@ -119,14 +138,21 @@ def _pieces(name: str, rows: pl.DataFrame) -> Iterator[Track]:
         first, last = int(np.ceil(times[part[0]] / STEP_S - 1e-9)), int(times[part[-1]] / STEP_S + 1e-9)
         if last <= first:
             continue
-        grid = np.arange(first, last + 1) * STEP_S
+        grid: Floats = np.arange(first, last + 1, dtype=np.float64) * np.float64(STEP_S)
         yield Track(
             name=name,
             first=first,
-            x=np.interp(grid, times[part], x[part]),
-            y=np.interp(grid, times[part], y[part]),
+            x=_between(grid, times[part], x[part]),
+            y=_between(grid, times[part], y[part]),
             length=length,
         )
+
+
+def _between(grid: Floats, times: Floats, values: Floats) -> Floats:
+    if len(times) < 3 or np.median(np.diff(times)) <= COARSE_S:  # noqa: PLR2004 - a curve takes three
+        return np.interp(grid, times, values)
+    # Akima's curve keeps steady acceleration as it is and does not swing about a wrong place.
+    return np.asarray(Akima1DInterpolator(times, values)(np.clip(grid, times[0], times[-1])))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,18 +186,29 @@ def seen_from(ego: Track, other: Track) -> Seen | None:
 
 
 def _path(ego: Track) -> tuple[Floats, Floats]:
-    """Way at each step, and the path as (x, y, way) without points where the vehicle stands, led on at its end."""
+    """Way at each step, and the path as (x, y, way) by points ``_SPACING_M`` or more apart, led on at its end.
+
+    Places nearer than that to the point before only move along: what trembles on the spot goes no way.
+    """
     points = np.stack([ego.x, ego.y], axis=1)
-    stations = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
-    moved = np.concatenate([[True], np.diff(np.floor(stations)) > 0.0])
-    path = np.column_stack([points, stations])[moved]
-    if len(path) < 2:  # noqa: PLR2004 - a direction takes two points
-        path = np.vstack([path, [ego.x[-1] + 1.0, ego.y[-1], stations[-1] + 1.0]])
-    ways = np.diff(path[-2:], axis=0)[0] / np.linalg.norm(np.diff(path[-2:, :2], axis=0))
-    return stations, np.vstack([path, path[-1] + ways * _REACH_M[1]])
+    vertices, before = [0], np.zeros(len(points), dtype=np.intp)
+    for i in range(1, len(points)):
+        if np.hypot(*(points[i] - points[vertices[-1]])) >= _SPACING_M:
+            vertices.append(i)
+        before[i] = len(vertices) - 1
+    moved = len(vertices) > 1  # a direction takes two points
+    corners = points[vertices] if moved else np.vstack([points[0], points[-1] + [_SPACING_M, 0.0]])
+    lengths = np.linalg.norm(np.diff(corners, axis=0), axis=1)
+    path = np.column_stack([corners, np.concatenate([[0.0], np.cumsum(lengths)])])
+    ways = np.diff(path[-2:], axis=0)[0] / lengths[-1]
+    led_on = np.vstack([path, path[-1] + ways * _REACH_M[1]])
+    stations, _ = _projected(points, path[before, 2], led_on, (-2.0 * _SPACING_M, 2.0 * _SPACING_M))
+    return stations, led_on
 
 
-def _projected(points: Floats, own: Floats, path: Floats) -> tuple[Floats, Floats]:
+def _projected(
+    points: Floats, own: Floats, path: Floats, reach: tuple[float, float] = _REACH_M
+) -> tuple[Floats, Floats]:
     """Way and offset of each point on the nearest piece of path within reach of the automated vehicle."""
     begin, step = path[:-1], np.diff(path, axis=0)
     span = np.linalg.norm(step[:, :2], axis=1)
@@ -181,7 +218,7 @@ def _projected(points: Floats, own: Floats, path: Floats) -> tuple[Floats, Float
     stations = begin[None, :, 2] + part * step[None, :, 2]
     distance = np.linalg.norm(away, axis=2)
     ahead = stations - own[:, None]
-    distance = np.where((ahead >= _REACH_M[0]) & (ahead <= _REACH_M[1]), distance, np.inf)
+    distance = np.where((ahead >= reach[0]) & (ahead <= reach[1]), distance, np.inf)
     rows, best = np.arange(len(points)), distance.argmin(axis=1)
     cross = step[best, 0] * relative[rows, best, 1] - step[best, 1] * relative[rows, best, 0]
     return stations[rows, best], np.sign(cross) * np.linalg.norm(away[rows, best], axis=1)

@@ -14,8 +14,6 @@ from driven_tracks import Drive, Other
 from gateway.cli import app
 from pipeline.simulation.scenario_file import example_text, parse_scenario
 
-RELEASE = "rel-7@sha256:ab12"
-
 
 def simulate(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["simulate", *map(str, arguments)])
@@ -58,18 +56,18 @@ def scenario(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_from_tracks_to_a_probability_and_how_far_the_events_move_it(tracks: Path, tmp_path: Path):
     template, events, fitted = tmp_path / "template.yaml", tmp_path / "events.csv", tmp_path / "fitted.yaml"
     template.write_text(simulate("example").stdout, encoding="utf-8")
-    found = answer("extract", tracks, "--out", events)
+    found = answer("extract-own", tracks, "--out", events)
     assert found == {"events": 60, "out": str(events)}
-    fit = answer("fit", events, "--template", template, "--out", fitted, "--source", RELEASE)
+    fit = answer("fit", "--own-events", events, "--template", template, "--out", fitted)
     assert fit["events"] == 60
     assert fit["not_observed"] == ["reaction_time", "grip"]
-    assert parse_scenario(fitted.read_text()).sources == ({"release": "rel-7", "digest": "sha256:ab12"},)
+    assert parse_scenario(fitted.read_text()).sources == ()
     folder = tmp_path / "runs"
-    asked = ("reliability", fitted, "--dir", folder, "--events", events, "--replicates", 20)
+    asked = ("reliability", fitted, "--dir", folder, "--own-events", events, "--replicates", 20)
     result = answer(*asked)
     assert result["verdict"] == "converged", result["reasons"]
     assert result["verdict_zh"] == "已收敛"
-    assert result["rests_on"]["sources"] == [{"release": "rel-7", "digest": "sha256:ab12"}]
+    assert result["rests_on"]["sources"] == []
     assert result["band"]["low"] < result["probability"] < result["band"]["high"]
     assert result["band"]["factor"] > 1.5
     assert result["runs_kept_from_before"] == 0
@@ -228,15 +226,24 @@ def test_what_cannot_be_done_is_refused_with_a_reason(scenario: Path, tracks: Pa
     nowhere = tmp_path / "no" / "folder" / "out.csv"
     runs = ("--dir", tmp_path / "runs")
     cases = [
-        (("extract", tracks, "--out", nowhere), "output_unwritable"),
-        (("extract", tracks, "--out", tmp_path / "x.csv", "--ego", "me"), "tracks_unusable"),
-        (("fit", tmp_path / "none.csv", "--template", scenario, "--out", nowhere), "tracks_unusable"),
+        (("extract-own", tracks, "--out", nowhere), "output_unwritable"),
+        (("extract-own", tracks, "--out", tmp_path / "x.csv", "--ego", "me"), "tracks_unusable"),
+        (
+            ("fit", "--own-events", tmp_path / "none.csv", "--template", scenario, "--out", nowhere),
+            "tracks_unusable",
+        ),
         (("sample", tmp_path / "none.yaml", *runs, "--out", nowhere), "scenario_invalid"),
         (("sample", scenario, *runs, "--out", nowhere, "--runs", 5), "output_unwritable"),
-        (("reliability", scenario, *runs, "--events", tracks), "settings_impossible"),
+        (("reliability", scenario, *runs, "--own-events", tracks), "settings_impossible"),
     ]
     for arguments, reason in cases:
         assert answer(*arguments, status=1)["reason"] == reason, arguments
-    wrong = simulate("fit", tracks, "--template", scenario, "--out", nowhere, "--source", "rel-7")
-    assert wrong.exit_code == 2
-    assert "id@digest" in wrong.output
+    for arguments in (
+        ("fit", tracks, "--template", scenario, "--out", nowhere),
+        ("fit", "--template", scenario, "--out", nowhere),
+        ("fit", tracks, "--own-events", tracks, "--template", scenario, "--out", nowhere),
+        ("reliability", scenario, *runs, "--events", tracks),
+    ):
+        wrong = simulate(*arguments)
+        assert wrong.exit_code == 2, arguments
+        assert "--own-events" in wrong.output or "--release-key" in wrong.output, wrong.output

@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -23,7 +24,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 
 
-def test_the_commands_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_commands_run_in_order(traffic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(9)
     pl.concat(
@@ -39,13 +40,21 @@ def test_the_commands_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ).table()
         for i in range(80)
     ).write_parquet("tracks.parquet")  # fmt: skip
-    (script,) = blocks("sh")
-    for line in script.splitlines():
-        command, _, redirected = line.partition(" > ")
+    released, own = blocks("sh")
+    gate = " ".join(traffic.options(tmp_path))
+    traffic.signals(tmp_path)
+    for line in (released.replace("\\\n", "") + own).splitlines():
+        made = line.replace("$GATE", gate).replace("rel-7", traffic.annotated).replace("rel-9", traffic.radar)
+        command, _, redirected = made.partition(" > ")
         done = CliRunner().invoke(app, shlex.split(command)[1:])
-        assert done.exit_code == 0, (line, done.output)
+        # What these few cut-ins say may not converge; that is told with its reasons and status 1.
+        unsettled = done.exit_code == 1 and "not converged" in done.output
+        assert done.exit_code == 0 or unsettled, (line, done.output)
         if redirected:
-            Path(redirected).write_text(done.stdout, encoding="utf-8")
+            content = done.stdout
+            if redirected == "template.yaml":  # of town traffic, slower than the example's motorway
+                content = content.replace("[12, 38]", "[5, 38]")
+            Path(redirected).write_text(content, encoding="utf-8")
     assert pl.read_csv("concrete.csv").height == 500
 
 
