@@ -25,6 +25,7 @@ from pipeline.errors import PipelineError
 from pipeline.failing import EXIT_REFUSED, report_failure
 from pipeline.fetching import Fetched, Progress
 from pipeline.labelling.commands import app as label_app
+from pipeline.labelling.task_commands import invite, prelabel, serve, task_app
 from pipeline.mining.commands import app as mine_app
 from pipeline.simulation.commands import app as simulate_app
 from pipeline.training.commands import app as train_app
@@ -74,6 +75,9 @@ def fetch(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
     _report(fetched, as_json=as_json)
 
 
+label_app.add_typer(task_app, name="task")
+for command in (invite, prelabel, serve):
+    label_app.command()(command)
 app.add_typer(label_app, name="label")
 app.add_typer(mine_app, name="mine")
 app.add_typer(simulate_app, name="simulate")

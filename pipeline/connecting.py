@@ -53,6 +53,18 @@ def connect(
     return client, private
 
 
+def private_key(path: Path, passphrase_file: Path | None) -> OKPKey:
+    """The private key of a command that asks no gate.
+
+    Raises:
+        typer.BadParameter: It is unusable.
+    """
+    try:
+        return load_private_key(path, _first_line(passphrase_file) if passphrase_file else None)
+    except (PipelineError, ValueError, OSError) as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 def _first_line(path: Path) -> str:
     lines = path.read_text(encoding="utf-8").splitlines()
     if not lines or not lines[0]:

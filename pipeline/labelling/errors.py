@@ -31,3 +31,81 @@ class AgreementError(PipelineError):
     """Label sets cannot be compared: other frames, another ontology, or nothing in common."""
 
     reason = "label_sets_incomparable"
+
+
+class TaskError(PipelineError):
+    """A labelling task is not what is asked for, or cannot be used in this way now."""
+
+    reason = "label_task_invalid"
+
+
+class LabelStoreError(PipelineError):
+    """The folder of labelling tasks cannot be used, or something in it was altered or removed."""
+
+    reason = "label_store_unusable"
+
+
+class TaskOverError(PipelineError):
+    """A labelling task has expired or was closed: nothing of it is shown any more."""
+
+    reason = "label_task_over"
+
+
+class LabelReleaseEndedError(PipelineError):
+    """The gate no longer lets the task's release be read; the work is kept, sealed, and nothing is shown."""
+
+    reason = "release_ended"
+
+
+class GateSilentError(PipelineError):
+    """The gate cannot answer now whether the release may be read: nothing is shown, nothing is lost."""
+
+    reason = "gate_unavailable"
+
+
+class NotAdmittedError(PipelineError):
+    """A person has no session, or it has ended."""
+
+    reason = "not_admitted"
+
+
+class NotPermittedError(PipelineError):
+    """A person of the task asks for what is not theirs."""
+
+    reason = "not_permitted"
+
+
+class NoSuchFrameError(PipelineError):
+    """The task has no such frame."""
+
+    reason = "no_such_frame"
+
+
+class PictureError(PipelineError):
+    """A released item cannot be decoded as a picture."""
+
+    reason = "picture_unreadable"
+
+
+class DetectorError(PipelineError):
+    """A detector cannot be used: another file than named, no such task, or classes that the ontology lacks."""
+
+    reason = "detector_unusable"
+
+
+class FrameTokenError(PipelineError):
+    """A token of a picture is unknown, was used, has expired or belongs to another session."""
+
+    reason = "frame_token_invalid"
+
+
+class TooManyViewsError(PipelineError):
+    """A person asks for more pictures in a minute than anybody labels."""
+
+    reason = "too_many_views"
+
+
+class SaveConditionError(PipelineError):
+    """A save does not say which revision it rests on."""
+
+    reason = "revision_missing"
