@@ -19,6 +19,7 @@ from anonymize.formats.identify import ItemKind
 from anonymize.formats.track import Track
 from anonymize.geo.zones import ZoneSet
 from anonymize.layouts.nuscenes import FRAME_ERROR_M
+from anonymize.text.planted_strings import PlantedStrings
 from audit.errors import LedgerError
 from audit.events import EventType
 from gateway.errors import EvidenceError, HeldError
@@ -334,7 +335,7 @@ def surroundings_of(gate: Gate, row: RecordingRow, manifest: Manifest) -> Surrou
         positions=positions,
         captured={**nuscenes.captured, **captured},
         attested=zone_attestation_of(gate, row) is not None,
-        planted=(*(item.name.rsplit("/", 1)[-1] for item in manifest.items), row.source_id),
+        planted=PlantedStrings([*(item.name.rsplit("/", 1)[-1] for item in manifest.items), row.source_id]),
         siblings=known_items,
         nuscenes=nuscenes,
         cameras=cameras,

@@ -32,6 +32,8 @@ _WIDEST = 3
 _CONTEXT = 8
 _ANCHOR = 4
 _HASH_BITS = 16
+_MOST_HASH_BITS = 22
+_SPARSE = 64
 _HASH = np.uint32(2654435761)
 _SPACED = "with separators"
 _SEPARATORS = b" -_.:/"
@@ -196,40 +198,71 @@ def find_identifiers(
 
 
 class _Anchors:
-    """Needles by four of their bytes: a multiplicative hash of every four bytes of content finds candidates."""
+    """Needles by four of their bytes: a multiplicative hash of every four bytes of content finds candidates.
+
+    The more needles there are, the wider is the hash, and each is anchored where the fewest others would be: how
+    fast content is read hardly depends on how many names its recording has.
+    """
 
     def __init__(self, needles: Sequence[_Needle]) -> None:
-        self._by_hash: dict[int, list[tuple[int, _Needle]]] = {}
-        self._table = np.zeros(1 << _HASH_BITS, bool)
-        for needle in needles:
-            offset = max(
-                range(len(needle.lower) - _ANCHOR + 1),
-                key=lambda k, n=needle: len(set(n.lower[k : k + _ANCHOR])),  # type: ignore[misc]
-            )
-            code = np.frombuffer(needle.lower[offset : offset + _ANCHOR], "<u4").astype(np.uint32)
-            key = int(_hashes(code)[0])
-            self._table[key] = True
-            self._by_hash.setdefault(key, []).append((offset, needle))
+        self._by_code: dict[int, list[tuple[int, _Needle]]] = {}
+        for needle, (offset, code) in zip(needles, _anchored([n.lower for n in needles]), strict=True):
+            self._by_code.setdefault(code, []).append((offset, needle))
+        self._codes = np.array(sorted(self._by_code), np.uint32)
+        self._shift = 32 - min(max(_HASH_BITS, (len(self._codes) * _SPARSE).bit_length()), _MOST_HASH_BITS)
+        self._table = np.zeros(1 << (32 - self._shift), bool)
+        self._table[_hashes(self._codes, self._shift)] = True
 
     def find(self, content: bytes) -> Iterator[tuple[_Needle, int]]:
         """Each needle and the byte at which it begins."""
-        if not self._by_hash or len(content) < _ANCHOR:
+        if not self._by_code or len(content) < _ANCHOR:
             return
         lower = content.lower()
-        codes = np.ascontiguousarray(
-            np.ndarray((len(lower) - _ANCHOR + 1,), "<u4", np.frombuffer(lower, np.uint8).data, strides=(1,))
-        )
-        hashes = _hashes(codes)
-        hot = np.flatnonzero(self._table[hashes])
-        for place, key in zip(hot.tolist(), hashes[hot].tolist(), strict=True):
-            for offset, needle in self._by_hash[key]:
+        codes = _codes_of(lower)
+        hot = np.flatnonzero(self._table[_hashes(codes, self._shift)])
+        near = np.searchsorted(self._codes, codes[hot])
+        hot = hot[self._codes[np.minimum(near, len(self._codes) - 1)] == codes[hot]]
+        for place, code in zip(hot.tolist(), codes[hot].tolist(), strict=True):
+            for offset, needle in self._by_code[code]:
                 start = place - offset
                 if start >= 0 and lower.startswith(needle.lower, start) and _counts(needle, content, start):
                     yield needle, start
 
 
-def _hashes(codes: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    return np.asarray((codes * _HASH) >> np.uint32(32 - _HASH_BITS))
+def _anchored(needles: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """Offset and code of four bytes of each needle: varied ones, that the fewest other needles have."""
+    if not needles:
+        return
+    codes = _codes_of(b"".join(needles))
+    varied = _varied(codes)
+    ends = np.cumsum([len(needle) for needle in needles])
+    inside = np.ones(len(codes), bool)
+    for back in range(1, _ANCHOR):
+        inside[ends[:-1] - back] = False
+    known, counts = np.unique(codes[inside], return_counts=True)
+    shared = counts[np.minimum(np.searchsorted(known, codes), len(known) - 1)]
+    # Four bytes of which three differ are rare enough in content; beyond that the fewest needles decide.
+    cost = shared - np.minimum(varied, _ANCHOR - 1).astype(np.int64) * len(codes)
+    for end, needle in zip(ends.tolist(), needles, strict=True):
+        first = end - len(needle)
+        best = first + int(np.argmin(cost[first : end - _ANCHOR + 1]))
+        yield best - first, int(codes[best])
+
+
+def _codes_of(content: bytes) -> NDArray[np.uint32]:
+    view = np.frombuffer(content, np.uint8).data
+    places = len(content) - _ANCHOR + 1
+    return np.ascontiguousarray(np.ndarray((places,), "<u4", view, strides=(1,)), np.uint32)
+
+
+def _varied(codes: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """How many different bytes each code has."""
+    ordered = np.sort(codes.view(np.uint8).reshape(-1, _ANCHOR), axis=1)
+    return np.asarray(1 + np.count_nonzero(np.diff(ordered, axis=1), axis=1), np.int64)
+
+
+def _hashes(codes: NDArray[np.uint32], shift: int) -> NDArray[np.uint32]:
+    return np.asarray((codes * _HASH) >> np.uint32(shift))
 
 
 def _counts(needle: _Needle, content: bytes, start: int) -> bool:

@@ -17,11 +17,10 @@ from anonymize.formats import strict_json
 from anonymize.profile import TextProfile
 from anonymize.residual import ResidualReport
 from anonymize.text import checksums
-from anonymize.text.fold import FILLER, fold
+from anonymize.text.fold import fold
+from anonymize.text.planted_strings import PlantedStrings
 
 _PLATE_AREAS = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼使"
-_LEAST_PLANTED = 5
-_LEAST_PLANTED_DIGITS = 7
 _ENCODED = re.compile(r"(?<![A-Za-z0-9+/_\-])[A-Za-z0-9+/_\-]{12,}={0,2}")
 _ESCAPES = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})|&#(\d{1,6});|&#x([0-9a-fA-F]{1,5});")
 _SEPARATORS = re.compile(r"[\s\-]")
@@ -140,7 +139,7 @@ PLANTED_SCANNER = "planted-strings@1"
 
 
 def scan_text(
-    content: bytes, media_type: str, *, profile: TextProfile, planted: Sequence[str] = ()
+    content: bytes, media_type: str, *, profile: TextProfile, planted: PlantedStrings | Sequence[str] = ()
 ) -> ResidualReport:
     """Search the treated bytes of a text or JSON item.
 
@@ -150,7 +149,7 @@ def scan_text(
         profile: Limits.
         planted: Strings that are known to be sensitive in this recording (a VIN from its manifest, the stem of a
             file name); none may appear, whatever its case and separators. Those of fewer than 5 letters or 7 digits
-            are only searched as whole words.
+            are only searched as whole words. Prepared ones serve many items.
 
     Raises:
         LimitExceededError: More bytes or deeper nesting than the profile permits.
@@ -161,15 +160,15 @@ def scan_text(
         raise LimitExceededError(
             f"text is too large (got {len(content)} bytes, expected at most {profile.max_bytes})"
         )
-    needles = [_needle(text) for text in planted]
+    known = planted if isinstance(planted, PlantedStrings) else PlantedStrings(planted)
     variants = list(_variants(content, media_type, profile))
     residual = [finding for name, text in variants for finding in _search(name, text)]
-    for index, needle in enumerate(needles):
-        residual += [_planted(index, name) for name, text in variants if needle(text)]
+    shown = [(number, name) for name, text in variants for number in known.found_in(text)]
+    residual += [_planted(number, name) for number, name in sorted(shown, key=lambda each: each[0])]
     return ResidualReport(
-        scanners=(SCANNER, PLANTED_SCANNER) if planted else (SCANNER,),
+        scanners=(SCANNER, PLANTED_SCANNER) if known else (SCANNER,),
         residual=tuple(residual),
-        facts={"variants": [name for name, _ in variants], "planted": len(planted), "bytes": len(content)},
+        facts={"variants": [name for name, _ in variants], "planted": len(known), "bytes": len(content)},
     )
 
 
@@ -234,21 +233,6 @@ def _search(variant: str, text: str) -> Iterator[Finding]:
                     detector=SCANNER,
                     label=expression.name,
                 )
-
-
-def _needle(text: str) -> Callable[[str], bool]:
-    """A search for one planted string that neither case nor separators escape."""
-    bare = _bare(fold(text).text)
-    if not bare:
-        raise ValueError("a planted string holds letters or digits (got none)")
-    if len(bare) >= (_LEAST_PLANTED_DIGITS if bare.isdigit() else _LEAST_PLANTED):
-        return lambda haystack: bare in _bare(haystack)
-    word = re.compile(rf"(?<![\w.]){re.escape(bare)}(?![\w])(?!\.\w)", re.IGNORECASE)
-    return lambda haystack: word.search(haystack) is not None
-
-
-def _bare(text: str) -> str:
-    return "".join(c for c in text.casefold() if c.isalnum() or c == FILLER)
 
 
 def _planted(index: int, variant: str) -> Finding:

@@ -6,7 +6,6 @@ from audit.snapshot import Snapshot
 from gateway.errors import EvidenceError
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
-from gateway.flow.recording import Released
 from gateway.flow.records import GrantRow, RecordingRow
 
 _PAGE = 1000
@@ -17,8 +16,8 @@ def _acts_on(snapshot: Snapshot, object_id: str) -> list[tuple[int, Event]]:
     return [(entry.index, entry.event) for entry in page.entries]
 
 
-def verify_grant(gate: Gate, grant: GrantRow, released: Released) -> None:
-    """Hold a grant against the ledger.
+def verify_grant(gate: Gate, grant: GrantRow, *, revoked: bool) -> None:
+    """Hold a grant against the ledger; ``revoked`` says whether its release is, by the row.
 
     1. The ledger attests that this grant was issued: same release, principal, purpose and end.
     2. A revocation of the grant that the ledger attests is not denied by the row.
@@ -32,11 +31,11 @@ def verify_grant(gate: Gate, grant: GrantRow, released: Released) -> None:
         issued = [i for i, event in acts if _issues(event, grant)]
         if not issued:  # 1
             raise EvidenceError(f"the ledger does not attest grant {grant.id} as it is recorded")
-        revoked = any(event.type is EventType.GRANT_GRANT_REVOKE for _, event in acts)
-        if revoked and grant.revoked_at is None:  # 2
+        ended = any(event.type is EventType.GRANT_GRANT_REVOKE for _, event in acts)
+        if ended and grant.revoked_at is None:  # 2
             raise EvidenceError(f"the ledger attests that grant {grant.id} was revoked")
-        if not released.revoked and _revoked_since(snapshot, released.release, issued[0]):  # 3
-            raise EvidenceError(f"the ledger attests that release {released.release} was revoked")
+        if not revoked and _revoked_since(snapshot, grant.release_id, issued[0]):  # 3
+            raise EvidenceError(f"the ledger attests that release {grant.release_id} was revoked")
 
 
 def _issues(event: Event, grant: GrantRow) -> bool:

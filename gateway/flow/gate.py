@@ -1,7 +1,7 @@
 """What every stage works with: one frozen bundle of the parts that the composition root chose."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from anonymize.profile import PinnedProfile, Profile, TextProfile
 from audit.cosigning import Cosigning
 from audit.ledger import Ledger
 from gateway.database import Database
+from gateway.flow.verified import VerifiedOnce
 from gateway.models.loading import open_registered, reach_of
 from gateway.settings import Settings
 from gateway.vault.keys import Keystore
@@ -22,7 +23,9 @@ from policies.engine import Engine
 if TYPE_CHECKING:
     # Importing Presidio takes seconds; whoever only fetches or serves never needs it.
     from anonymize.text.analyzer import TextAnalyzer
+    from gateway.flow.offer import Offer
     from gateway.models.registry import RegisteredModel
+    from gateway.vehicles.manifest import Manifest
 
 
 @lru_cache(maxsize=4)
@@ -104,6 +107,8 @@ class Gate:
         clock: Aware UTC time.
         gate_kek: Key-encryption key of values that belong to no recording or release.
         cosigning: The ledger's witnesses; None where the settings name none.
+        announced: Manifests of recordings that this process verified; for ``gateway.flow.intake`` alone.
+        offers: What verified manifests of releases offer; for ``gateway.flow.offer`` alone.
     """
 
     settings: Settings
@@ -118,6 +123,10 @@ class Gate:
     clock: Callable[[], datetime]
     gate_kek: str
     cosigning: Cosigning | None = None
+    announced: "VerifiedOnce[tuple[str, str, Manifest]]" = field(
+        default_factory=VerifiedOnce, init=False, repr=False, compare=False
+    )
+    offers: "VerifiedOnce[Offer]" = field(default_factory=VerifiedOnce, init=False, repr=False, compare=False)
 
     def checkpoint(self) -> str:
         """Sign the ledger's present size and root, and have them cosigned where there are witnesses.

@@ -41,10 +41,14 @@ class ItemRow(Base):
     """One file of a recording."""
 
     __tablename__ = "item"
-    __table_args__ = (sa.UniqueConstraint("recording_id", "position"),)
+    __table_args__ = (
+        sa.UniqueConstraint("recording_id", "position"),
+        # Whether any item is still awaited is asked once for each that arrives.
+        sa.Index("ix_item_recording_id_state", "recording_id", "state"),
+    )
 
     id: Mapped[str] = mapped_column(sa.String(64), primary_key=True)
-    recording_id: Mapped[str] = mapped_column(sa.ForeignKey("recording.id"), index=True)
+    recording_id: Mapped[str] = mapped_column(sa.ForeignKey("recording.id"))
     position: Mapped[int]
     state: Mapped[str] = mapped_column(sa.String(16), default=ItemState.AWAITED, index=True)
     content_digest: Mapped[str | None] = mapped_column(sa.String(64), index=True)

@@ -176,8 +176,8 @@ def _require_parents(gate: Gate, session: ReadSession, found: Artefact, actor: A
 def _admitted(gate: Gate, intent: Intent, sources: set[str], *, actor: Actor, purpose: str) -> set[str]:
     items: set[str] = set()
     for release in sorted(sources):
-        released, _ = admit(gate, intent, actor=actor, release=release, purpose=purpose, item="artefact")
-        items |= {str(item["sha256"]) for item in released.manifest["items"]}
+        offered, _ = admit(gate, intent, actor=actor, release=release, purpose=purpose, item="artefact")
+        items |= {file.sha256 for file in offered.offer.files.values() if not file.mask}
     return items
 
 

@@ -1,6 +1,6 @@
 """Serve: the one way out (law 1). Every read is intended in the ledger before its first byte."""
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,9 +17,8 @@ from gateway.flow.acts import intended
 from gateway.flow.attested import verify_grant
 from gateway.flow.deciding import decide, instant, policy_facts, profile_facts
 from gateway.flow.gate import Gate
-from gateway.flow.recording import Released
+from gateway.flow.offer import Offered, OfferedFile, load_offered
 from gateway.flow.records import GrantRow, ReleaseItemRow
-from gateway.flow.release import load_released
 from gateway.people.registry import Actor
 from gateway.vault.errors import VaultError
 from gateway.vault.store import Context
@@ -77,9 +76,9 @@ def _grant_of(session: ReadSession, release: str, principal: str) -> GrantRow | 
 
 
 def _question(
-    gate: Gate, released: Released, grant: GrantRow, *, actor: Actor, purpose: str, item: str
+    gate: Gate, offered: Offered, grant: GrantRow, *, actor: Actor, purpose: str, item: str
 ) -> dict[str, Any]:
-    manifest = released.manifest
+    offer = offered.offer
     return {
         "point": "serve",
         "subject": {
@@ -90,8 +89,8 @@ def _question(
         },
         "action": {"name": "read"},
         "resource": {
-            "release": released.release,
-            "state": "Revoked" if released.revoked else "Released",
+            "release": offer.release,
+            "state": "Revoked" if offered.revoked else "Released",
             "item": item,
             "manifest_signature_verified": True,
         },
@@ -108,13 +107,12 @@ def _question(
                 "revoked": grant.revoked_at is not None,
             },
             "release": {
-                "purpose": manifest["purpose"],
-                "recipient": manifest["recipient"],
+                "purpose": offer.purpose,
+                "recipient": offer.recipient,
                 "subject_recipient": actor.recipient or "none",
-                # A manifest from before zones were stated is bound to the narrowest.
-                "destination_zone": manifest.get("destination_zone", "in_zone"),
-                "expires_at": manifest["expires_at"],
-                "revoked": released.revoked,
+                "destination_zone": offer.destination_zone,
+                "expires_at": offer.expires_at,
+                "revoked": offered.revoked,
             },
             "network_zone": gate.settings.network_zone,
             "ledger_available": True,
@@ -126,7 +124,7 @@ def _question(
 
 def admit(
     gate: Gate, intent: Intent, *, actor: Actor, release: str, purpose: str, item: str
-) -> tuple[Released, datetime]:
+) -> tuple[Offered, datetime]:
     """Let a reader in, or refuse; with the release, until when the right holds (the duty ``expire``).
 
     1. The release exists and its manifest verifies. 2. The reader holds a grant on it. 3. The ledger attests
@@ -142,9 +140,9 @@ def admit(
             grant = _grant_of(session, release, actor.id)
             if grant is None:
                 raise NoGrantError(f"no grant on this release (got {release!r})")
-            released = load_released(gate, session, release)
-        verify_grant(gate, grant, released)
-        question = _question(gate, released, grant, actor=actor, purpose=purpose, item=item)
+            offered = load_offered(gate, session, release)
+        verify_grant(gate, grant, revoked=offered.revoked)
+        question = _question(gate, offered, grant, actor=actor, purpose=purpose, item=item)
         decision = decide(
             gate,
             EventType.JUDGE_SERVE_DECIDE,
@@ -159,13 +157,13 @@ def admit(
     except (NoGrantError, NotFoundError, DeniedError) as error:
         intent.refuse(facts={"reason": error.reason})
         raise
-    return released, _until(released, grant, decision)
+    return offered, _until(offered, grant, decision)
 
 
-def _until(released: Released, grant: GrantRow, decision: Decision) -> datetime:
+def _until(offered: Offered, grant: GrantRow, decision: Decision) -> datetime:
     """The earliest of what release, grant and policy say."""
     duties = [d.parameters["not_after"] for d in decision.obligations if d.kind is ObligationKind.EXPIRE]
-    stated = [datetime.fromisoformat(str(text)) for text in (released.manifest["expires_at"], *duties)]
+    stated = [datetime.fromisoformat(str(text)) for text in (offered.offer.expires_at, *duties)]
     return min(grant.not_after, *stated)
 
 
@@ -186,9 +184,9 @@ def read_manifest(gate: Gate, release: str, *, actor: Actor, purpose: str) -> st
         digests=actor.digests,
     )
     with gate.ledger.intent(event) as intent:
-        released, _ = admit(gate, intent, actor=actor, release=release, purpose=purpose, item="manifest")
-        intent.complete(facts={"bytes": len(released.manifest_jws)})
-        return released.manifest_jws
+        offered, _ = admit(gate, intent, actor=actor, release=release, purpose=purpose, item="manifest")
+        intent.complete(facts={"bytes": len(offered.manifest_jws)})
+        return offered.manifest_jws
 
 
 @contextmanager
@@ -239,20 +237,22 @@ def read_item(
         intent = stack.enter_context(
             _item_intent(gate, actor=actor, release=release, name=name, purpose=purpose)
         )
-        released, until = admit(gate, intent, actor=actor, release=release, purpose=purpose, item=name)
-        entry, seal, role = _stored(gate, released, name)
-        if entry is None or seal is None:
+        offered, until = admit(gate, intent, actor=actor, release=release, purpose=purpose, item=name)
+        file = offered.offer.files.get(name)
+        seal = None if file is None else _seal_of(gate, release, file)
+        if file is None or seal is None:
             intent.refuse(facts={"reason": NotFoundError.reason})
             raise NotFoundError(f"the release has no such item (got {name!r})")
         try:
-            asked = wanted if only_if in (None, entity_tag(entry["sha256"])) else None
-            span = _span(asked, entry["size"])
+            asked = wanted if only_if in (None, entity_tag(file.sha256)) else None
+            span = _span(asked, file.size)
         except RangeNotSatisfiableError as error:
             intent.refuse(facts={"reason": error.reason})
             raise
+        role = "release-mask" if file.mask else "release"
         reader = gate.vault.open(seal, Context(owner=release, object=name, role=role))
-        if reader.length != entry["size"]:
-            raise VaultError(f"item {name} has {reader.length} bytes (expected {entry['size']})")
+        if reader.length != file.size:
+            raise VaultError(f"item {name} has {reader.length} bytes (expected {file.size})")
         whole = ByteRange(start=0, end=reader.length)
         pending = reader.chunks((span or whole).start, (span or whole).end)
         # The first segment is authenticated before the status line is sent: a tampered file yields no byte.
@@ -265,9 +265,9 @@ def read_item(
         kept.close()  # a generator that was never started does not run its own clean-up
 
     return Reading(
-        media_type=entry["media_type"],
-        size=entry["size"],
-        sha256=entry["sha256"],
+        media_type=file.media_type,
+        size=file.size,
+        sha256=file.sha256,
         partial=span is not None,
         range=span or whole,
         chunks=chunks,
@@ -275,23 +275,13 @@ def read_item(
     )
 
 
-def _stored(gate: Gate, released: Released, name: str) -> tuple[Mapping[str, Any] | None, str | None, str]:
-    """What the manifest says of a file, its seal and its role: an item, or the mask beside one."""
-    for item in released.manifest["items"]:
-        mask = item.get("mask")
-        is_mask = mask is not None and mask["name"] == name
-        if item["name"] != name and not is_mask:
-            continue
-        with gate.database.read() as session:
-            row = session.scalar(
-                sa.select(ReleaseItemRow).where(
-                    ReleaseItemRow.release_id == released.release, ReleaseItemRow.name == item["name"]
-                )
-            )
-        if row is None:
-            break
-        return (mask, row.mask_seal, "release-mask") if is_mask else (item, row.seal, "release")
-    return None, None, ""
+def _seal_of(gate: Gate, release: str, file: OfferedFile) -> str | None:
+    """The seal of an item or of the mask beside it."""
+    wanted = ReleaseItemRow.mask_seal if file.mask else ReleaseItemRow.seal
+    with gate.database.read() as session:
+        return session.scalar(
+            sa.select(wanted).where(ReleaseItemRow.release_id == release, ReleaseItemRow.name == file.item)
+        )
 
 
 def _deliver(

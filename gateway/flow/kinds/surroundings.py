@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from anonymize.formats.track import Track
 from anonymize.geo.headings import Heading, heading_at
+from anonymize.text.planted_strings import PlantedStrings
 from gateway.errors import HeldError
 from gateway.flow.kinds.nuscenes_folder import NO_FOLDER, NuscenesFolder
 from gateway.flow.kinds.siblings import ALONE, Siblings
@@ -38,7 +39,7 @@ class Surroundings:
     positions: NDArray[np.float64]
     captured: Mapping[str, float]
     attested: bool
-    planted: tuple[str, ...]
+    planted: PlantedStrings
     siblings: Siblings = ALONE
     nuscenes: NuscenesFolder = NO_FOLDER
     cameras: Mapping[str, Camera] = field(default_factory=dict)

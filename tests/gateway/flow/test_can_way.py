@@ -16,6 +16,7 @@ from anonymize.formats.track import Track
 from anonymize.geo.zone_spans import ZoneSpan
 from anonymize.geo.zones import ZoneSet
 from anonymize.residual import ResidualReport
+from anonymize.text.planted_strings import PlantedStrings
 from gateway.errors import HeldError
 from gateway.flow.kinds.can_way import hold_against, require_same_clock, spans_to_cut, zone_kinds
 from gateway.flow.kinds.surroundings import Surroundings
@@ -48,7 +49,7 @@ def around(*rings: tuple[str, float, float, float], attested: bool = False) -> S
         positions=np.zeros((2, 0)),
         captured={},
         attested=attested,
-        planted=(),
+        planted=PlantedStrings(()),
     )
 
 
@@ -102,7 +103,12 @@ def test_spans_name_their_zones_and_a_log_only_those_that_it_may_have_met():
 
 def test_no_attestation_stands_for_a_zone_file():
     held = Surroundings(
-        zones=None, tracks=(), positions=np.zeros((2, 0)), captured={}, attested=True, planted=()
+        zones=None,
+        tracks=(),
+        positions=np.zeros((2, 0)),
+        captured={},
+        attested=True,
+        planted=PlantedStrings(()),
     )
     with pytest.raises(HeldError, match="no zone file"):
         spans_to_cut(track(), held, 10.0)

@@ -16,6 +16,7 @@ from anonymize.geo.ellipsoid import from_enu
 from anonymize.geo.zones import ZoneSet
 from anonymize.media.video.gpmf import GpmfTrack, read_gpmf
 from anonymize.profile import shipped_profile
+from anonymize.text.planted_strings import PlantedStrings
 from gateway.errors import HeldError
 from gateway.flow.kinds.surroundings import Surroundings
 from gateway.people.zones import InstalledZones
@@ -67,7 +68,12 @@ def checked(
 ) -> WayCheck:
     installed = None if zones is None else InstalledZones(zones=zones, digest="d" * 64, version=1)
     surroundings = Surroundings(
-        zones=installed, tracks=tracks, positions=np.zeros((2, 0)), captured={}, attested=attested, planted=()
+        zones=installed,
+        tracks=tracks,
+        positions=np.zeros((2, 0)),
+        captured={},
+        attested=attested,
+        planted=PlantedStrings(()),
     )
     facts = {"duration_s": duration_s, "captured_at": None}
     facts |= {"latitude": place[0] if place else None, "longitude": place[1] if place else None}
