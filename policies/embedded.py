@@ -47,6 +47,32 @@ def modules_by_point(bundle: Bundle) -> dict[str, list[tuple[str, str]]]:
     return own
 
 
+_HEAD = re.compile(
+    r"(?:[ \t]*(?:#.*)?\n)*package (?P<package>\S+)[ \t]*\n(?P<imports>(?:[ \t]*(?:#.*)?\n|import .*\n)*)"
+)
+_STATED = re.compile(r"(?m)^[ \t]*(?:package|import)\b")
+
+
+def merged(modules: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The same rules in one module for each package and set of imports.
+
+    That saves regorus up to a quarter of a decision, and changes no answer: rules of one package share their names
+    however many files they stand in, only imports are a file's own. Where a file has a package or an import
+    anywhere but at its head, all modules are left as they are.
+    """
+    files: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for _, source in modules:
+        head = _HEAD.match(source)
+        if head is None or _STATED.search(source, head.end()):
+            return list(modules)
+        imports = {line.strip() for line in head["imports"].splitlines() if line.startswith("import")}
+        files.setdefault((head["package"], tuple(sorted(imports))), []).append(source[head.end() :])
+    return [
+        (f"{package}.{number}.rego", "\n".join([f"package {package}", *imports, *rules]))
+        for number, ((package, imports), rules) in enumerate(files.items())
+    ]
+
+
 class EmbeddedEngine:
     """Judges in this process, on any thread; a thread's first question at a point loads its rules (some 20 ms).
 
@@ -61,11 +87,17 @@ class EmbeddedEngine:
         self.name = f"regorus {version('gordon-to-regorus')}"
         self.bundle = bundle
         self._token = next(_tokens)
-        self._modules = modules_by_point(bundle)
         self._data = json.dumps(bundle.data())
         self._closed = False
+        apart = modules_by_point(bundle)
+        self._modules = {point: merged(modules) for point, modules in apart.items()}
         for point in Point:
-            self._load(point)
+            try:
+                self._load(point)
+            except EngineError:
+                # As they are written, so that the error names the file.
+                self._modules[point] = apart[point]
+                self._load(point)
 
     def decide(self, question: Question) -> Decision:
         """Judge one question.

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from policies.bundle import Bundle, bundle_of
-from policies.embedded import EmbeddedEngine, modules_by_point
+from policies.embedded import EmbeddedEngine, merged, modules_by_point
 from policies.errors import EngineError
 from policies.vectors import Vector
 
@@ -130,3 +130,31 @@ def test_a_module_from_elsewhere_that_names_no_point_is_loaded_for_each(bundle: 
     more = bundle_of(bundle.files | {path: b"package more\n\na := data.law.approval\n"})
     assert all(path in dict(modules) for modules in modules_by_point(more).values())
     assert len(modules_by_point(more)["log"]) == len(modules_by_point(bundle)["log"]) + 1
+
+
+def test_files_of_one_package_and_the_same_imports_are_loaded_as_one(bundle: Bundle) -> None:
+    for modules in modules_by_point(bundle).values():
+        assert len(merged(modules)) < len(modules) / 2
+    apart = [
+        ("rules/a.rego", "# first\npackage a\n\nimport data.x\n\n# METADATA\n# title: A\np := x.y\n"),
+        ("rules/b.rego", "package a\n\nimport data.x\nq := p\n"),
+        ("rules/c.rego", "package a\n\nx := 1\n"),
+    ]
+    (_, together), (_, alone) = merged(apart)
+    assert together.split() == ["package", "a", "import", "data.x", "p", ":=", "x.y", "q", ":=", "p"]
+    assert alone.split() == ["package", "a", "x", ":=", "1"]
+
+
+@pytest.mark.parametrize(
+    "source", ["package a\n\np := 1\n\nimport data.x\n", "p := `\npackage b\n`\n", "package a p := 1\n"]
+)
+def test_modules_that_cannot_be_read_by_their_head_are_loaded_as_they_are(source: str) -> None:
+    modules = [("rules/a.rego", "package a\n\nq := 1\n"), ("rules/b.rego", source)]
+    assert merged(modules) == modules
+
+
+def test_a_module_that_does_not_compile_is_named(bundle: Bundle) -> None:
+    path = "rules/serve/wrong/rule.rego"
+    wrong = bundle_of(bundle.files | {path: b"package fleetgate.serve\n\nwrong := {\n"})
+    with pytest.raises(EngineError, match=path):
+        EmbeddedEngine(wrong)
