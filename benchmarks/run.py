@@ -366,6 +366,15 @@ def loading(answer: Mapping[str, Any]) -> list[Row]:
     ]  # fmt: skip
 
 
+def federated(answer: Mapping[str, Any]) -> list[Row]:
+    """What TCP carries for a site in a round."""
+    return [
+        Row(what=f"federated round, {each['parameters']:,} parameters", against="4 bytes each, in and out",
+            value=each["wire_to_raw"], target=None)
+        for each in answer["sizes"]
+    ]  # fmt: skip
+
+
 BENCHMARKS = (
     Benchmark(script="ledger_append", rows=ledger, quick=("--seconds", "0.5", "--rounds", "1")),
     Benchmark(
@@ -431,6 +440,7 @@ BENCHMARKS = (
         quick=("--plates", "10", "--candidates", "40"),
     ),
     Benchmark(script="picture_search", rows=picture_search, quick=("--vectors", "5000", "--queries", "5")),
+    Benchmark(script="federated_bytes", rows=federated, quick=("--parameters", "1000"), needs="flower"),
     Benchmark(script="loader", rows=loading, quick=("--samples", "12", "--rounds", "1", "--epochs", "1")),
     Benchmark(script="label_review", rows=label_review, quick=("--frames", "60", "--seeds", "1")),
     Benchmark(script="trigger_rows", rows=triggers, quick=("--rows", "60000", "--rounds", "1")),
@@ -483,11 +493,17 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=[each.script for each in BENCHMARKS])
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "media")
     parser.add_argument("--opa", type=Path, default=ROOT.parent / "shared" / "bin" / "opa")
+    parser.add_argument(
+        "--flower",
+        default=os.environ.get("FLEETGATE_FLOWER_PYTHON"),
+        help="interpreter of Flower's environment",
+    )
     parser.add_argument("--out", type=Path, help="write everything as JSON")
     asked = parser.parse_args()
     found = {
         "opa": os.path.relpath(asked.opa, ROOT) if asked.opa.is_file() else shutil.which("opa"),
         "data": os.path.relpath(asked.data, ROOT) if asked.data.is_dir() else None,
+        "flower": asked.flower,
     }
     report: dict[str, Any] = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

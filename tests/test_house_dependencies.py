@@ -34,6 +34,7 @@ USED_WITHOUT_IMPORT = {
     "types-shapely": "type stubs",
 }
 IMPORTED_WITHOUT_DECLARATION = {
+    "flwr": "Flower has an environment of its own (docs/federated.md); one script runs there",
     "imageio": "the image benchmark drives deface the way deface's own command does",
     "packaging": "pytest requires it",
     "werkzeug": "moto's server requires it, and serves by it",
