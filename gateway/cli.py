@@ -28,7 +28,7 @@ from gateway.commands import (
     staff,
     witness,
 )
-from pipeline.commands import fetch, label_app, mine_app, simulate_app, train_app
+from pipeline.commands import artefact_app, fetch, label_app, mine_app, simulate_app, train_app
 
 app = typer.Typer(
     name="fleetgate",
@@ -69,6 +69,7 @@ app.add_typer(break_glass.app, name="break-glass")
 app.add_typer(witness.app, name="witness")
 app.command("fetch")(fetch)
 app.add_typer(label_app, name="label")
+app.add_typer(artefact_app, name="artefact")
 app.add_typer(mine_app, name="mine")
 app.add_typer(simulate_app, name="simulate")
 app.add_typer(train_app, name="train")

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import httpx
 from joserfc.jwk import OKPKey
+from joserfc.util import urlsafe_b64decode
 
 from pipeline.answers import refusal_of
 from pipeline.artefacts import ArtefactStanding, DerivedArtefact, UseKind
@@ -21,6 +22,7 @@ from pipeline.errors import TamperedReleaseError, UnexpectedAnswerError, Unreach
 from pipeline.fetching import Fetched, Progress, fetch_release, ignore_progress
 from pipeline.manifest import ReleaseItem, ReleaseManifest, read_release_manifest
 from pipeline.reading import ItemReader
+from pipeline.sealing import derive_key
 from pipeline.signing import PurposeAuth, ReleaseKey, load_private_key
 from pipeline.signing import release_key as release_key_of
 
@@ -243,9 +245,20 @@ class GatewayClient:
             UnexpectedAnswerError: It answers in another form.
             UnreachableError: It cannot be reached.
         """
-        statement = artefact.statement(
+        return self.register_statement(self.statement(artefact))
+
+    def statement(self, artefact: DerivedArtefact) -> str:
+        """An artefact as the principal signs it, now; nothing is sent."""
+        return artefact.statement(
             principal=self._principal, purpose=self._purpose, key=self._key, at=datetime.now(tz=UTC)
         )
+
+    def register_statement(self, statement: str) -> str:
+        """Register what ``statement`` gave; registering it again changes nothing. Returns the id.
+
+        Raises:
+            RefusedError, UnexpectedAnswerError, UnreachableError: As ``register``.
+        """
         content = json.dumps({"statement": statement}).encode()
         expected = sha256(statement.encode()).hexdigest()
         with self._answer(ARTEFACTS_PATH, content=content) as response:
@@ -253,6 +266,11 @@ class GatewayClient:
         if answer.get("artefact") != expected:
             raise UnexpectedAnswerError(f"artefact (got {answer.get('artefact')!r}, expected {expected})")
         return expected
+
+    def derived_key(self, use: str) -> bytes:
+        """A key of 32 bytes for one use, which only the principal's private key gives."""
+        secret = str(self._key.as_dict(private=True)["d"])
+        return derive_key(urlsafe_b64decode(secret.encode("ascii")), b"", use)
 
     def standing(self, artefact: str) -> ArtefactStanding:
         """Whether a registered artefact of the principal's organisation still stands.

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn
 from rich.progress import Progress as ProgressBar
 
+from pipeline.artefact_commands import app as artefact_app
 from pipeline.client import GatewayClient
 from pipeline.connecting import (
     JsonOption,
@@ -30,7 +31,7 @@ from pipeline.mining.commands import app as mine_app
 from pipeline.simulation.commands import app as simulate_app
 from pipeline.training.commands import app as train_app
 
-__all__ = ["app", "fetch", "label_app", "mine_app", "simulate_app", "train_app"]
+__all__ = ["app", "artefact_app", "fetch", "label_app", "mine_app", "simulate_app", "train_app"]
 
 app = typer.Typer(help="Read released data.", no_args_is_help=True)
 
@@ -79,6 +80,7 @@ label_app.add_typer(task_app, name="task")
 for command in (invite, prelabel, serve):
     label_app.command()(command)
 app.add_typer(label_app, name="label")
+app.add_typer(artefact_app, name="artefact")
 app.add_typer(mine_app, name="mine")
 app.add_typer(simulate_app, name="simulate")
 app.add_typer(train_app, name="train")

@@ -73,3 +73,21 @@ class CacheError(PipelineError):
     """The cache's folder cannot be used, or a sealed copy in it was altered."""
 
     reason = "cache_unusable"
+
+
+class UnregisteredError(PipelineError):
+    """The gate does not know a derived file: it is not published, or not taken by a later step."""
+
+    reason = "unregistered"
+
+
+class RevokedArtefactError(PipelineError):
+    """A derived file rests on a release that was revoked: no later step takes it."""
+
+    reason = "artefact_revoked"
+
+
+class PublishingError(PipelineError):
+    """A derived file, or what lies beside it, cannot be written or read."""
+
+    reason = "publishing_failed"

@@ -66,7 +66,9 @@ RayAddressOption = Annotated[
 ]
 RegisterOption = Annotated[
     str | None,
-    typer.Option(help="Register the result at the gate under this name, so that revocations mark it."),
+    typer.Option(
+        "--name", help="Under which the result is registered at the gate, so that revocations mark it."
+    ),
 ]
 ThumbnailsOption = Annotated[
     bool, typer.Option("--thumbnails", help="With --json: small pictures marked with your id and the time.")
@@ -270,19 +272,16 @@ def _print(
     answer: dict[str, Any],
     shown: Callable[[dict[str, Any]], str],
     kind: ArtefactKind,
-    register: str | None,
+    name: str | None,
     *,
     as_json: bool,
 ) -> None:
     from pipeline.mining.answers import artefact_of  # noqa: PLC0415 - an extra
 
-    if register is not None:
-        artefact = artefact_of(kind, register, answer)
-        answer = answer | {"artefact": run.client.register(artefact), "sha256": artefact.sha256}
+    artefact = artefact_of(kind, name or f"{kind.value} of {answer['release']}", answer)
+    answer = answer | {"artefact": run.client.register(artefact), "sha256": artefact.sha256}
     text = json.dumps(answer, ensure_ascii=False) if as_json else shown(answer)
-    typer.echo(
-        text if as_json or register is None else f"{text}\n已登记 / registered as {answer['artefact']}"
-    )
+    typer.echo(text if as_json else f"{text}\n已登记 / registered as {answer['artefact']}")
 
 
 def _triggers(path: Path | None) -> "TriggerFile":

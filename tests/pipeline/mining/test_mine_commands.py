@@ -82,7 +82,9 @@ def test_a_second_run_uses_the_sealed_copies(events: Callable[..., Result], tmp_
     again = events("--json", cache=str(cache))
 
     assert first.exit_code == again.exit_code == 0, again.output
-    assert json.loads(first.stdout) == json.loads(again.stdout)
+    found = [json.loads(each.stdout) for each in (first, again)]
+    assert len({each.pop("artefact") for each in found}) == 2
+    assert found[0] == found[1]
     assert {path.name: path.stat().st_ino for path in cache.glob("*/*.sealed")} == copies
     assert len(copies) == 1
     written = b"".join(path.read_bytes() for path in cache.rglob("*") if path.is_file())
@@ -142,7 +144,7 @@ def test_a_missing_library_is_told_with_what_to_install(monkeypatch: pytest.Monk
 
 
 def test_events_are_registered_with_what_they_rest_on(served: Any, events: Callable[..., Result]):
-    result = events("--json", "--register", "braking of the drive")
+    result = events("--json", "--name", "braking of the drive")
 
     assert result.exit_code == 0, result.output
     answer = json.loads(result.stdout)
@@ -153,8 +155,8 @@ def test_events_are_registered_with_what_they_rest_on(served: Any, events: Calla
         assert not client.standing(artefact).revoked
         assert served.local in {each.release for each in client.releases()}
     auditor = served.house.people["auditor"].actor
-    (listed,) = release_lineage(served.gate, served.local, actor=auditor)["artefacts"]
-    assert (listed["artefact"], listed["name"]) == (artefact, "braking of the drive")
+    listed = release_lineage(served.gate, served.local, actor=auditor)["artefacts"]
+    assert {each["artefact"]: each["name"] for each in listed}[artefact] == "braking of the drive"
 
 
 def test_a_revoked_release_refuses_wipes_and_marks_what_was_mined(
@@ -162,7 +164,7 @@ def test_a_revoked_release_refuses_wipes_and_marks_what_was_mined(
 ):
     release = new_release({"drive.csv": another_drive()}, captured={})
     more = ("--json", "--cache", str(tmp_path / "cache"))
-    first = events(*more, "--register", "before the end", release=release)
+    first = events(*more, release=release)
     assert first.exit_code == 0, first.output
     assert list((tmp_path / "cache").glob("*/*.sealed"))
     revoke_release(served.gate, release, actor=served.house.people["first"].actor)

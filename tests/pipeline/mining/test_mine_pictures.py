@@ -111,6 +111,7 @@ def test_a_second_run_looks_at_kept_looks_only(mine: Callable[..., Result], serv
     again = answer_of(mine("pictures", "--cache", str(tmp_path / "cache"), "--json"))
     types = [entry.event.type.value for entry in served.gate.ledger.entries()]
 
+    assert again.pop("artefact") != first.pop("artefact")
     assert again == first
     assert "serve:item:read" in types[before:between]
     assert "serve:item:read" not in types[between:]

@@ -1,0 +1,217 @@
+"""Files derived from released data: in place only once the gate knows them, kept sealed until then.
+
+Beside a published file lies ``NAME.artefact.json``: the id under which the gate knows it, by the file's SHA-256;
+also of the file that it replaced, so that a break in between loses neither. Where the gate cannot be reached or
+refuses, the content is kept as ``NAME.DIGEST.unregistered``, sealed under a key that follows from the principal's
+private key, with the signed statement that is to be registered: no later step takes it, and no work is lost.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from pipeline.artefacts import DerivedArtefact
+from pipeline.client import GatewayClient
+from pipeline.errors import PipelineError, PublishingError, RevokedArtefactError, UnregisteredError
+from pipeline.sealing import BrokenSealError, SealedWriter, open_sealed
+
+BESIDE: Final = ".artefact.json"
+HELD: Final = ".unregistered"
+_USE: Final = "fleetgate unregistered artefact v1"
+
+
+def publish(path: Path, content: bytes, artefact: DerivedArtefact, client: GatewayClient) -> str:
+    """Register an artefact and put its file in place; returns its id at the gate.
+
+    Args:
+        path: Where it goes; one that is there is replaced.
+        content: The file.
+        artefact: What it is; its digest is taken from the content.
+        client: Connection to the gate.
+
+    Raises:
+        UnregisteredError: The gate does not register it; it is kept sealed, for ``publish_held``.
+        PublishingError: A file cannot be written.
+    """
+    digest = sha256(content).hexdigest()
+    statement = client.statement(replace(artefact, sha256=digest))
+    held = path.with_name(f"{path.name}.{digest[:16]}{HELD}")
+    try:
+        registered = client.register_statement(statement)
+    except PipelineError as error:
+        _hold(held, path.name, statement, content, client)
+        raise UnregisteredError(
+            f"{path.name} was made, but the gate did not register it: {error}; it is kept sealed, go on by "
+            f"`fleetgate artefact publish {held}`"
+        ) from error
+    except BaseException:  # interrupted: whether the gate knows it is unknown
+        _hold(held, path.name, statement, content, client)
+        raise
+    _place(path, content, registered)
+    return registered
+
+
+def publish_held(held: Path, client: GatewayClient) -> tuple[Path, str]:
+    """Register what ``publish`` kept sealed, and put it in place; the file, and its id at the gate.
+
+    Registering the same statement again changes nothing, so that a break at any step loses nothing.
+
+    Raises:
+        PublishingError: It is no such file, not this principal's, or a file of other content is in its place.
+        RefusedError: The gate refuses; it stays as it is.
+        UnreachableError: It cannot be reached; it stays as it is.
+    """
+    name, statement, content = _opened(held, client)
+    path = held.with_name(name)
+    if path.exists() and path.read_bytes() != content:
+        raise PublishingError(f"{path} is there with other content (move it, then go on)")
+    registered = client.register_statement(statement)
+    _place(path, content, registered)
+    held.unlink(missing_ok=True)
+    return path, registered
+
+
+def registered_as(path: Path, content: bytes | None = None) -> str:
+    """The id under which a file is registered, as the file beside it says; the gate is not asked.
+
+    Raises:
+        UnregisteredError: Nothing beside it says so, or it is another file than the registered one.
+        PublishingError: It cannot be read.
+    """
+    with _told(path):
+        digest = sha256(path.read_bytes() if content is None else content).hexdigest()
+    known = _known(path)
+    if digest not in known:
+        raise UnregisteredError(
+            f"{path.name} is not registered at the gate (got sha256 {digest}, expected one of {sorted(known)})"
+        )
+    return known[digest]
+
+
+def require_standing(path: Path, client: GatewayClient, content: bytes | None = None) -> str:
+    """The id of a published file, if what it rests on still stands at the gate.
+
+    Raises:
+        UnregisteredError: It is not registered.
+        RevokedArtefactError: A release below it was revoked; the message names it. The file is left to its owner.
+        PipelineError: The gate cannot be asked.
+    """
+    artefact = registered_as(path, content)
+    require_live(artefact, path.name, client)
+    return artefact
+
+
+def require_live(artefact: str, name: str, client: GatewayClient) -> None:
+    """Ask the gate whether an artefact still stands.
+
+    Raises:
+        RevokedArtefactError: A release below it was revoked.
+        PipelineError: The gate cannot be asked.
+    """
+    standing = client.standing(artefact)
+    if standing.revoked:
+        releases = ", ".join(sorted(standing.revoked_releases)) or "unknown"
+        raise RevokedArtefactError(
+            f"{name} (artefact {artefact}) rests on revoked releases: {releases}; it is not used"
+        )
+
+
+def note_registered(path: Path, digest: str, artefact: str) -> None:
+    """Say beside a file or folder under which id a content of it is registered.
+
+    Raises:
+        PublishingError: It cannot be written.
+    """
+    _put(_beside(path), json.dumps({digest: artefact}).encode())
+
+
+def known_as(path: Path) -> dict[str, str]:
+    """The ids that lie beside a file or folder, by digest; empty where none do.
+
+    Raises:
+        PublishingError: What lies there is malformed.
+    """
+    return _known(path)
+
+
+def _place(path: Path, content: bytes, artefact: str) -> None:
+    known = {sha256(content).hexdigest(): artefact}
+    with _told(path):
+        replaced = sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+    if (before := _known(path).get(replaced)) is not None:
+        known.setdefault(replaced, before)
+    _put(_beside(path), json.dumps(known).encode())
+    _put(path, content)
+
+
+def _known(path: Path) -> dict[str, str]:
+    beside = _beside(path)
+    with _told(beside):
+        if not beside.exists():
+            return {}
+        said = beside.read_bytes()
+    try:
+        return {str(digest): str(artefact) for digest, artefact in json.loads(said).items()}
+    except (ValueError, AttributeError) as error:
+        raise PublishingError(f"{beside.name}: {type(error).__name__}: {error}") from error
+
+
+def _hold(held: Path, name: str, statement: str, content: bytes, client: GatewayClient) -> None:
+    head = json.dumps({"name": name, "statement": statement}).encode()
+    with _appearing(held) as file:
+        writer = SealedWriter(file, client.derived_key(_USE), HELD)
+        writer.write(head + b"\n")
+        writer.write(content)
+        writer.finish()
+
+
+def _opened(held: Path, client: GatewayClient) -> tuple[str, str, bytes]:
+    try:
+        with _told(held), held.open("rb") as file:
+            whole = b"".join(open_sealed(file, client.derived_key(_USE), HELD))
+        head, _, content = whole.partition(b"\n")
+        said = json.loads(head)
+        name, statement = str(said["name"]), str(said["statement"])
+    except (BrokenSealError, ValueError, KeyError, TypeError) as error:
+        raise PublishingError(f"{held.name} does not open under your key: {error}") from error
+    return name, statement, content
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + BESIDE)
+
+
+def _put(path: Path, content: bytes) -> None:
+    with _appearing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def _appearing(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that takes its name only once it is whole and on the disk."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with _told(path):
+        try:
+            with partial.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PublishingError(
+            f"{error.strerror or type(error).__name__}: {error.filename or path}"
+        ) from error
