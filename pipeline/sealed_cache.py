@@ -121,6 +121,11 @@ class SealedCache:
         """Leave the folder; entries stay, sealed."""
         os.close(self._lock)
 
+    @property
+    def client(self) -> GatewayClient:
+        """The connection below."""
+        return self._client
+
     def manifest(self, release: str) -> ReleaseManifest:
         """The release's verified manifest.
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from pipeline.artefacts import ArtefactKind, DerivedArtefact, UseKind
 from pipeline.client import GatewayClient
 from pipeline.connecting import (
     JsonOption,
@@ -25,6 +27,7 @@ from pipeline.connecting import (
 )
 from pipeline.errors import PipelineError
 from pipeline.failing import EXIT_REFUSED, report_failure
+from pipeline.publishing import known_as, publish, registered_as, require_standing
 from pipeline.sealed_cache import SealedCache
 from pipeline.training.labels import LabelFile, read_coco
 from pipeline.training.shards import DEFAULT_SHARD_BYTES, ShardFolder, write_shards
@@ -101,6 +104,9 @@ def freeze_command(  # noqa: PLR0913, PLR0917 - each argument is a command-line 
     )
     with _told(as_json=as_json), _libraries(), client:
         given = _given(labels, label_set, label_ontology, classes)
+        if out.exists():
+            raise typer.BadParameter(f"{out}: it is there, and what is frozen is not replaced")
+        client.report_use(UseKind.TRAIN, sorted(set(releases)), {"freeze": name})
         manifest = freeze(
             name,
             client,
@@ -108,15 +114,11 @@ def freeze_command(  # noqa: PLR0913, PLR0917 - each argument is a command-line 
             key=private,
             now=datetime.now(tz=UTC),
             labels=given.boxes,
-            artefacts=given.artefacts(client, name, label_artefact),
+            artefacts=(*given.artefacts(client, name, label_artefact), *_published(labels)),
             expires_at=None if expires is None else expires.replace(tzinfo=UTC),
         )
-        try:
-            with out.open("x", encoding="ascii") as file:
-                file.write(manifest.statement + "\n")
-        except OSError as error:
-            raise typer.BadParameter(f"{out}: {error.strerror}") from error
-        _say(_described(manifest), f"{out}: {_line(manifest)}", as_json=as_json)
+        artefact = publish(out, f"{manifest.statement}\n".encode(), _derived(manifest), client)
+        _say({**_described(manifest), "artefact": artefact}, f"{out}: {_line(manifest)}", as_json=as_json)
 
 
 @app.command()
@@ -145,6 +147,7 @@ def check(
     with _told(as_json=as_json), client:
         read = read_training_manifest(_text(manifest), private, now=datetime.now(tz=UTC))
         confirm_training_manifest(read, client)
+        require_standing(manifest, client)
         _say(_described(read), f"stands: {_line(read)}", as_json=as_json)
 
 
@@ -189,6 +192,8 @@ def shards(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
     with _told(as_json=as_json), client, ExitStack() as stack:
         read = read_training_manifest(_text(manifest), private, now=datetime.now(tz=UTC))
         confirm_training_manifest(read, client)
+        parents = [require_standing(manifest, client)]
+        client.report_use(UseKind.TRAIN, sorted(read.releases), {"manifest": read.digest})
         source = stack.enter_context(SealedCache(client, cache, key=private)) if cache else client
         bar = stack.enter_context(
             Progress(*columns, console=Console(stderr=True), disable=as_json, transient=True)
@@ -199,9 +204,11 @@ def shards(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
             ShardFolder(out, read, private),
             labels=_given(labels, label_set, label_ontology, read.classes).boxes,
             shard_bytes=shard_mib * 2**20,
+            parents=parents,
             progress=lambda number, _of: bar.update(task, completed=number),
         )
         found = {"samples": done.samples, "written": done.written, "kept": done.kept, "folder": str(out)}
+        found["artefact"] = done.artefact
         _say(
             {**_described(read), **found},
             f"{out}: {done.samples} samples, {done.written} shards written, {done.kept} kept",
@@ -316,6 +323,25 @@ def _given(
     read = shipped_label_ontology() if ontology is None else read_label_ontology(_content(ontology))
     found, boxes = read_label_set(_content(label_set), read, classes or None)
     return _Given(boxes=boxes, label_set=found)
+
+
+def _published(labels: Path | None) -> tuple[str, ...]:
+    """The id of a file of labels, where it was published."""
+    return () if labels is None or not known_as(labels) else (registered_as(labels),)
+
+
+def _derived(manifest: TrainingManifest) -> DerivedArtefact:
+    """A training manifest as an artefact of its releases and labels."""
+    return DerivedArtefact(
+        kind=ArtefactKind.DATA_SET,
+        name=manifest.name,
+        sha256=manifest.digest,
+        code=f"fleetgate {version('fleetgate')}",
+        parameters={"labels": manifest.labels, "samples": len(manifest.samples)},
+        releases=tuple(sorted(manifest.releases)),
+        items=tuple(sorted({sample.sha256 for sample in manifest.samples})),
+        artefacts=manifest.artefacts,
+    )
 
 
 def _described(manifest: TrainingManifest) -> dict[str, Any]:

@@ -39,9 +39,11 @@ class Lease:
 
         Raises:
             ValueError: ``every_s`` is not positive.
+            UnregisteredError: The gate does not know the shards.
         """
         if not every_s > 0:
             raise ValueError(f"every_s (got {every_s}, expected a positive count of seconds)")
+        shards.require_registered()
         self._client, self._shards = client, shards
         self._every_s, self._clock, self._wall = every_s, clock, wall
         self._asked: dict[str, float] = {}

@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from joserfc.jwk import OKPKey
 from joserfc.util import urlsafe_b64decode
 
+from pipeline.artefacts import ArtefactKind, DerivedArtefact
 from pipeline.client import GatewayClient
-from pipeline.errors import KeyFileError, RefusedError
+from pipeline.errors import KeyFileError, PipelineError, RefusedError, UnregisteredError
+from pipeline.publishing import known_as, note_registered, require_live
 from pipeline.sealed_cache import ENDING_STATUSES, SealedCache
 from pipeline.sealing import KEY_BYTES, derive_key
 from pipeline.training.errors import ReleaseEndedError, ShardError, TrainingManifestError
@@ -33,16 +36,18 @@ _SALT: Final = "salt"
 _SHARD: Final = ".shard"
 _PARTIAL: Final = ".partial"
 _LOCK: Final = "lock"
+_SHARDS: Final = "shards"
 _USE: Final = "fleetgate training shards v1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What a run of writing did: shards that it wrote, and those that were there and are right."""
+    """What a run of writing did: shards that it wrote, and those that were there and are right; their id."""
 
     written: int
     kept: int
     samples: int
+    artefact: str
 
 
 class ShardFolder:
@@ -94,6 +99,66 @@ class ShardFolder:
                 return shard.samples == tuple((s.name, s.sha256) for s in samples)
         except ShardError:
             return False  # of another manifest, or altered: it is written anew
+
+    @property
+    def artefact(self) -> str:
+        """The id under which the gate knows the shards of this manifest.
+
+        Raises:
+            UnregisteredError: It does not: writing them broke off before its end.
+            PublishingError: What lies there is malformed.
+        """
+        known = known_as(self.folder / _SHARDS)
+        if self.digest not in known:
+            raise UnregisteredError(
+                f"{self.folder}: the shards of {self.manifest.name!r} are not registered at the gate; repeat "
+                "`train shards` to go on"
+            )
+        return known[self.digest]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what the shards of this manifest hold: the manifest, which names every sample and label."""
+        return sha256(f"{_USE}\0{self.manifest.digest}".encode()).hexdigest()
+
+    def require_registered(self) -> None:
+        """Refuse shards that the gate does not know.
+
+        Raises:
+            UnregisteredError, PublishingError: As ``artefact``.
+        """
+        self.artefact  # noqa: B018 - it raises
+
+    def register(self, client: GatewayClient, parents: Sequence[str]) -> str:
+        """Register the shards as derived from their manifest, once they are whole; returns the id.
+
+        Raises:
+            UnregisteredError: The gate does not register them. They stay, sealed, and nothing reads them.
+            RevokedArtefactError: They are registered, and a release below them was revoked since.
+        """
+        known = known_as(self.folder / _SHARDS)
+        if self.digest in known:
+            require_live(known[self.digest], str(self.folder), client)
+            return known[self.digest]
+        made = DerivedArtefact(
+            kind=ArtefactKind.DATA_SET,
+            name=f"shards of {self.manifest.name}"[:200],
+            sha256=self.digest,
+            code=f"fleetgate {version('fleetgate')}",
+            parameters={"training_manifest": self.manifest.digest},
+            releases=tuple(sorted(self.manifest.releases)),
+            items=tuple(sorted({sample.sha256 for sample in self.manifest.samples})),
+            artefacts=tuple(parents),
+        )
+        try:
+            artefact = client.register(made)
+        except PipelineError as error:
+            raise UnregisteredError(
+                f"{self.folder}: the shards are whole and sealed, but the gate did not register them: {error}; "
+                "repeat `train shards` to go on"
+            ) from error
+        note_registered(self.folder / _SHARDS, self.digest, artefact)
+        return artefact
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -186,15 +251,19 @@ def write_shards(
     *,
     labels: LabelFile | None = None,
     shard_bytes: int = DEFAULT_SHARD_BYTES,
+    parents: Sequence[str] = (),
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Written:
     """Read every sample of the manifest and seal it, with its labels; shards that are there and right are kept.
+
+    In the end the gate is told of them: until then nothing reads them.
 
     Args:
         source: Where items are read; the gate decides on each.
         shards: Where shards go.
         labels: The labels that the manifest names, where it names some.
         shard_bytes: What a shard holds at most.
+        parents: Ids of the artefacts that they are made of besides the releases, such as the manifest's.
         progress: Called with how many samples are done, of how many.
 
     Raises:
@@ -202,6 +271,7 @@ def write_shards(
         LabelFileError: Labels were made for a picture of another size.
         ReleaseEndedError: The gate refuses a release now; its shards are wiped, those of others stay.
         ShardError: The folder cannot be used.
+        UnregisteredError: All are written, and the gate does not register them.
         ValueError: ``shard_bytes`` is not positive.
         PipelineError: The gate cannot be asked, or what arrives is not what was signed.
     """
@@ -228,7 +298,9 @@ def write_shards(
                 done += len(part)
                 progress(done, len(manifest.samples))
             shards.remove_from(release, number + 1)
-    return Written(written=written, kept=kept, samples=done)
+        client = source.client if isinstance(source, SealedCache) else source
+        artefact = shards.register(client, parents)
+    return Written(written=written, kept=kept, samples=done, artefact=artefact)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import pytest
 from joserfc.jwk import OKPKey
 
 from pipeline.client import GatewayClient
-from pipeline.errors import KeyFileError, RefusedError
+from pipeline.errors import KeyFileError, RefusedError, RevokedArtefactError, UnregisteredError
 from pipeline.training.errors import (
     LabelFileError,
     LeaseError,
@@ -28,7 +28,7 @@ from pipeline.training.lease import Lease
 from pipeline.training.shard_file import StoredSample
 from pipeline.training.shards import ShardFolder, Written, cut, write_shards
 from pipeline.training.training_manifest import TrainingManifest, freeze
-from training_releases import CONTENTS, COUNTS, SHARD_BYTES, coco
+from training_releases import CONTENTS, COUNTS, SHARD_BYTES, TwoReleases, coco
 
 Write = Callable[..., Written]
 
@@ -291,3 +291,41 @@ def test_torch_and_mlcroissant_are_not_loaded_for_writing():
 
 def _now() -> datetime:
     return datetime.now(tz=UTC)
+
+
+def test_the_gate_knows_the_shards_and_what_they_were_made_of(
+    write: Write, shards: ShardFolder, two: TwoReleases
+):
+    done = write(parents=("ab" * 32,))
+
+    assert shards.artefact == done.artefact
+    stated = two.artefacts[done.artefact]
+    assert (stated["kind"], stated["digest"]) == ("data_set", shards.digest)
+    assert stated["derived_from"]["releases"] == sorted(COUNTS)
+    assert stated["derived_from"]["artefacts"] == ["ab" * 32]
+    assert len(stated["derived_from"]["items"]) == len({s.sha256 for s in shards.manifest.samples})
+    again = write(parents=("ab" * 32,))
+    assert (again.written, again.artefact, len(two.artefacts)) == (0, done.artefact, 1)
+    two.refused["rel-b"] = 403, "denied"
+    with pytest.raises(RevokedArtefactError, match="rel-b"):
+        write()
+
+
+def test_shards_that_the_gate_does_not_know_are_not_read_and_registering_goes_on(
+    write: Write,
+    shards: ShardFolder,
+    client: GatewayClient,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.client.ARTEFACTS_PATH", "/downstream/v1/nowhere")
+        with pytest.raises(UnregisteredError, match="train shards"):
+            write()
+    there = {path: path.stat().st_ino for path in files(shards)}
+    assert len(there) > len(COUNTS)
+    with pytest.raises(UnregisteredError):
+        Lease(client, shards)
+    done = write()
+    assert (done.written, done.kept) == (0, len(there))
+    assert {path: path.stat().st_ino for path in files(shards)} == there
+    Lease(client, shards).hold("rel-a")

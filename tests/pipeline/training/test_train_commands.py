@@ -51,6 +51,9 @@ def test_from_releases_to_shards_and_again(train: Callable[..., Result], two: An
     first = train("shards", manifest, "--out", out, "--labels", labels, "--json")
     assert first.exit_code == 0, first.output
     assert json.loads(first.stdout)["written"] == 2
+    assert [use["kind"] for use in two.uses] == ["train", "train"]
+    frozen_as, sealed_as = told["artefact"], json.loads(first.stdout)["artefact"]
+    assert two.artefacts[sealed_as]["derived_from"]["artefacts"] == [frozen_as]
     second = train("shards", manifest, "--out", out, "--labels", labels)
     assert f"{TOTAL} samples, 0 shards written, 2 kept" in second.stdout
     two.refused["rel-b"] = 403, "denied"
@@ -74,6 +77,23 @@ def test_unknown_classes_and_other_files_are_refused(train: Callable[..., Result
     refused = train("check", str(tmp_path / "m"), "--json")
     assert refused.exit_code == 1
     assert json.loads(refused.stdout)["reason"] == "training_manifest_invalid"
+
+
+def test_a_manifest_that_the_gate_does_not_know_is_kept_sealed_and_not_used(
+    train: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    manifest, out = str(tmp_path / "m.jws"), str(tmp_path / "shards")
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.client.ARTEFACTS_PATH", "/downstream/v1/nowhere")
+        refused = train("freeze", *COUNTS, "--name", "n", "--out", manifest, "--json")
+    assert (refused.exit_code, json.loads(refused.stdout)["reason"]) == (1, "unregistered")
+    assert not Path(manifest).exists()
+    assert len(list(tmp_path.glob("m.jws.*.unregistered"))) == 1
+    assert train("freeze", *COUNTS, "--name", "n", "--out", manifest).exit_code == 0
+    Path(f"{manifest}.artefact.json").unlink()
+    for command in (("check", manifest), ("shards", manifest, "--out", out)):
+        refused = train(*command, "--json")
+        assert (refused.exit_code, json.loads(refused.stdout)["reason"]) == (1, "unregistered")
 
 
 @pytest.fixture
