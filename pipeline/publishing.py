@@ -9,10 +9,10 @@ private key, with the signed statement that is to be registered: no later step t
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -23,6 +23,7 @@ from pipeline.sealing import BrokenSealError, SealedWriter, open_sealed
 
 BESIDE: Final = ".artefact.json"
 HELD: Final = ".unregistered"
+COPY_BYTES: Final = 1024 * 1024
 _USE: Final = "fleetgate unregistered artefact v1"
 
 
@@ -40,21 +41,58 @@ def publish(path: Path, content: bytes, artefact: DerivedArtefact, client: Gatew
         PublishingError: A file cannot be written.
     """
     digest = sha256(content).hexdigest()
+    registered = _registered(path, digest, artefact, lambda: (content,), client)
+    _note(path, digest, registered)
+    _put(path, content)
+    return registered
+
+
+def publish_file(made: Path, path: Path, artefact: DerivedArtefact, client: GatewayClient) -> str:
+    """The same for a file that was written under another name beside its place, such as one too large for memory.
+
+    Where the gate does not register it, ``made`` is removed once its content is kept sealed.
+
+    Raises:
+        UnregisteredError, PublishingError: As ``publish``.
+    """
+    digest = _digest_of(made)
+
+    def pieces() -> Iterator[bytes]:
+        with made.open("rb") as file:
+            while piece := file.read(COPY_BYTES):
+                yield piece
+
+    try:
+        registered = _registered(path, digest, artefact, pieces, client)
+        _note(path, digest, registered)
+        with _told(path):
+            made.replace(path)
+    finally:
+        made.unlink(missing_ok=True)
+    return registered
+
+
+def _registered(
+    path: Path,
+    digest: str,
+    artefact: DerivedArtefact,
+    pieces: Callable[[], Iterable[bytes]],
+    client: GatewayClient,
+) -> str:
+    """Register an artefact, or keep its content sealed."""
     statement = client.statement(replace(artefact, sha256=digest))
     held = path.with_name(f"{path.name}.{digest[:16]}{HELD}")
     try:
-        registered = client.register_statement(statement)
+        return client.register_statement(statement)
     except PipelineError as error:
-        _hold(held, path.name, statement, content, client)
+        _hold(held, path.name, statement, pieces(), client)
         raise UnregisteredError(
             f"{path.name} was made, but the gate did not register it: {error}; it is kept sealed, go on by "
             f"`fleetgate artefact publish {held}`"
         ) from error
     except BaseException:  # interrupted: whether the gate knows it is unknown
-        _hold(held, path.name, statement, content, client)
+        _hold(held, path.name, statement, pieces(), client)
         raise
-    _place(path, content, registered)
-    return registered
 
 
 def publish_held(held: Path, client: GatewayClient) -> tuple[Path, str]:
@@ -72,7 +110,8 @@ def publish_held(held: Path, client: GatewayClient) -> tuple[Path, str]:
     if path.exists() and path.read_bytes() != content:
         raise PublishingError(f"{path} is there with other content (move it, then go on)")
     registered = client.register_statement(statement)
-    _place(path, content, registered)
+    _note(path, sha256(content).hexdigest(), registered)
+    _put(path, content)
     held.unlink(missing_ok=True)
     return path, registered
 
@@ -84,8 +123,7 @@ def registered_as(path: Path, content: bytes | None = None) -> str:
         UnregisteredError: Nothing beside it says so, or it is another file than the registered one.
         PublishingError: It cannot be read.
     """
-    with _told(path):
-        digest = sha256(path.read_bytes() if content is None else content).hexdigest()
+    digest = _digest_of(path) if content is None else sha256(content).hexdigest()
     known = _known(path)
     if digest not in known:
         raise UnregisteredError(
@@ -140,14 +178,18 @@ def known_as(path: Path) -> dict[str, str]:
     return _known(path)
 
 
-def _place(path: Path, content: bytes, artefact: str) -> None:
-    known = {sha256(content).hexdigest(): artefact}
-    with _told(path):
-        replaced = sha256(path.read_bytes()).hexdigest() if path.exists() else ""
-    if (before := _known(path).get(replaced)) is not None:
-        known.setdefault(replaced, before)
+def _note(path: Path, digest: str, artefact: str) -> None:
+    """Say beside a file's place what is to be there; of the file that it replaces, what was said stays."""
+    known, before = {digest: artefact}, _known(path)
+    replaced = _digest_of(path) if before and path.exists() else ""
+    if replaced in before:
+        known.setdefault(replaced, before[replaced])
     _put(_beside(path), json.dumps(known).encode())
-    _put(path, content)
+
+
+def _digest_of(path: Path) -> str:
+    with _told(path), path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def _known(path: Path) -> dict[str, str]:
@@ -162,12 +204,13 @@ def _known(path: Path) -> dict[str, str]:
         raise PublishingError(f"{beside.name}: {type(error).__name__}: {error}") from error
 
 
-def _hold(held: Path, name: str, statement: str, content: bytes, client: GatewayClient) -> None:
+def _hold(held: Path, name: str, statement: str, pieces: Iterable[bytes], client: GatewayClient) -> None:
     head = json.dumps({"name": name, "statement": statement}).encode()
     with _appearing(held) as file:
         writer = SealedWriter(file, client.derived_key(_USE), HELD)
         writer.write(head + b"\n")
-        writer.write(content)
+        for piece in pieces:
+            writer.write(piece)
         writer.finish()
 
 

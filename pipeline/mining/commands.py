@@ -20,6 +20,7 @@ from pipeline.connecting import (
 )
 from pipeline.errors import RefusedError
 from pipeline.manifest import ReleaseManifest
+from pipeline.mining.index_commands import app as index_app
 from pipeline.mining.run import Connecting, Run, connected, content_of, told
 from pipeline.scale.engines import Batch, EngineKind
 from pipeline.sealed_cache import SealedCache
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from pipeline.scale.functions import GatheredEvents
 
 app = typer.Typer(help="Find scenes in released data.", no_args_is_help=True)
+app.add_typer(index_app, name="index")
 
 CacheOption = Annotated[
     Path | None,

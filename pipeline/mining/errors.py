@@ -43,3 +43,15 @@ class QuestionError(PipelineError):
     """A search cannot be made as it was asked for."""
 
     reason = "question_invalid"
+
+
+class IndexFileError(PipelineError):
+    """An index of pictures does not open, or is of another version."""
+
+    reason = "index_unusable"
+
+
+class SentenceModelError(PipelineError):
+    """A model of text or of pictures is missing, or not the file that its digest says."""
+
+    reason = "model_unusable"

@@ -1,12 +1,11 @@
 """Search of pictures: by words over their tags, by another picture over their descriptors."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]
 
 from pipeline.mining.descriptors import FloatVector
@@ -18,6 +17,10 @@ ImageMode = Literal["flat", "ivf"]
 
 FLAT_UP_TO: Final = 1_000_000
 """Vectors up to which every one is compared; beyond, only those of the nearest cells."""
+POINTS_PER_CELL: Final = 64
+"""Vectors for each cell that its centre is found with."""
+PART: Final = 50_000
+"""Vectors that an index is given at once."""
 LEAST_LIKENESS: Final = 0.1
 """TF-IDF cosine below which words have nothing to do with a picture."""
 
@@ -105,11 +108,35 @@ class ImageSearch:
 
     def __init__(self, descriptors: Mapping[str, FloatVector], *, flat_up_to: int = FLAT_UP_TO) -> None:
         """Index descriptors; beyond ``flat_up_to`` of them in cells, of which the nearest are searched."""
-        self._names = sorted(descriptors)
+        self._names: Sequence[str] = sorted(descriptors)
         self.mode: ImageMode = "flat" if len(self._names) <= flat_up_to else "ivf"
-        self._index = None
-        if self._names:
-            self._index = _index(np.stack([descriptors[name] for name in self._names]), self.mode)
+        self._index = _index(descriptors, self._names, self.mode) if self._names else None
+
+    @classmethod
+    def of_index(cls, names: Sequence[str], index: faiss.Index) -> "ImageSearch":
+        """Search an index that was built before, over these names in the order of its vectors.
+
+        Raises:
+            ValueError: It does not hold one vector for each name.
+        """
+        if index.ntotal != len(names) or not isinstance(index, faiss.IndexFlat | faiss.IndexIVFFlat):
+            raise ValueError(
+                f"index (got {type(index).__name__} of {index.ntotal}, expected one of {len(names)})"
+            )
+        found = cls({})
+        found._names, found._index = names, index if names else None
+        found.mode = "ivf" if isinstance(index, faiss.IndexIVFFlat) else "flat"
+        return found
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The pictures, in the order of the vectors."""
+        return self._names
+
+    @property
+    def index(self) -> faiss.Index | None:
+        """The index of faiss; None where there are no pictures."""
+        return self._index
 
     def find(self, descriptor: FloatVector, count: int) -> tuple[Hit, ...]:
         """The nearest, the best first.
@@ -138,19 +165,23 @@ def _pieces(text: str) -> list[str]:
     return pieces
 
 
-def _index(vectors: NDArray[np.float32], mode: ImageMode) -> faiss.Index:
-    width = vectors.shape[1]
+def _index(descriptors: Mapping[str, FloatVector], names: Sequence[str], mode: ImageMode) -> faiss.Index:
+    """An index over vectors in the order of their names; they are handed over in parts, without a copy of all."""
+    width = len(descriptors[names[0]])
+    index: faiss.Index
     if mode == "flat":
-        flat = faiss.IndexFlatIP(width)
-        flat.add(vectors)
-        return flat
-    cells = max(1, int(4 * np.sqrt(len(vectors))))
-    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, cells, faiss.METRIC_INNER_PRODUCT)
-    index.cp.min_points_per_centroid = 1
-    index.cp.max_points_per_centroid = 64  # more make centres no better, and training takes minutes
-    index.train(vectors)
-    index.add(vectors)
-    index.nprobe = max(1, cells // 64)
+        index = faiss.IndexFlatIP(width)
+    else:
+        cells = max(1, int(4 * np.sqrt(len(names))))
+        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(width), width, cells, faiss.METRIC_INNER_PRODUCT)
+        index.cp.min_points_per_centroid = 1
+        # More points make centres no better, and training takes minutes.
+        some = min(len(names), POINTS_PER_CELL * cells)
+        taken = np.random.default_rng(0).choice(len(names), some, replace=False)
+        index.train(np.stack([descriptors[names[at]] for at in sorted(taken.tolist())]))
+        index.nprobe = max(1, cells // 64)
+    for start in range(0, len(names), PART):
+        index.add(np.stack([descriptors[name] for name in names[start : start + PART]]))
     return index
 
 
