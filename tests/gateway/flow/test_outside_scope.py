@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from audit.events import EventType
 from audit.query import EntryFilter, find_all
+from gateway.commands.deliver import recording_lines
 from gateway.errors import DeniedError, EvidenceError
 from gateway.flow.dossier import recording_summary
 from gateway.flow.erase import erase_recording, expire_raw
@@ -121,6 +122,15 @@ def test_a_unit_without_licence_waits_for_its_delegation(sqlite_gate: Gate, sqli
     assign_source(gate, VEHICLE, "oem", actor=officer.actor, key=officer.key)
     recording = deliver(gate, FILES)
     assert outside(gate, recording)
+    told = recording_lines(recording_summary(gate, recording))
+    for shown in (
+        "留在隔离区",
+        "测绘法",
+        "测绘资质须有效",
+        "A surveying certificate is valid now",
+        '"unit": "oem"',
+    ):
+        assert shown in told
     delegation = Delegation(
         id="contract-9",
         delegator="oem",
