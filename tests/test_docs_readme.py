@@ -36,7 +36,15 @@ def test_licence_is_the_one_stated():
 @pytest.mark.parametrize(
     ("libraries", "allowed"),
     [
-        ("cv2|ultralytics", ("anonymize/media/ultralytics_engine.py", "anonymize/media/training/")),
+        (
+            "cv2|ultralytics",
+            (
+                "anonymize/media/ultralytics_engine.py",
+                "anonymize/media/training/",
+                "pipeline/training/detector",
+                "pipeline/training/ultralytics_offline.py",
+            ),
+        ),
         (
             "torch",
             ("anonymize/media/ultralytics_engine.py", "anonymize/media/training/", "pipeline/training/"),
@@ -44,7 +52,7 @@ def test_licence_is_the_one_stated():
     ],
 )
 def test_system_libraries_are_needed_only_where_the_readme_says(libraries: str, allowed: tuple[str, ...]):
-    """``libgl1`` is OpenCV's: only the engine for user-supplied weights and the training recipe import it."""
+    """``libgl1`` is OpenCV's: only the engine for user-supplied weights and what trains detectors import it."""
     importing = {
         file.relative_to(ROOT).as_posix()
         for package in ("gateway", "policies", "anonymize", "audit", "pipeline")

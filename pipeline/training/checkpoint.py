@@ -111,6 +111,17 @@ def save_checkpoint(path: Path, state: Any, lineage: Lineage, client: GatewayCli
     torch.save({"version": _VERSION, "lineage": lineage.document(), "state": state}, buffer)
     content = buffer.getvalue()
     _loaded(path, content)
+    return save_model_file(path, content, lineage, client)
+
+
+def save_model_file(path: Path, content: bytes, lineage: Lineage, client: GatewayClient) -> str:
+    """Write a model in a form of its own, such as an export, and register it; returns its id at the gate.
+
+    Raises:
+        CheckpointError: It cannot be written.
+        RefusedError: The gate refuses: no live grant on a release, or a parent that is revoked.
+        UnreachableError: It cannot be reached; nothing of the file is there.
+    """
     digest = sha256(content).hexdigest()
     artefact = client.register(
         DerivedArtefact(

@@ -102,7 +102,7 @@ def freeze_command(  # noqa: PLR0913, PLR0917 - each argument is a command-line 
         release_key=release_key,
         passphrase_file=passphrase_file,
     )
-    with _told(as_json=as_json), _libraries(), client:
+    with told(as_json=as_json), libraries(), client:
         given = _given(labels, label_set, label_ontology, classes)
         if out.exists():
             raise typer.BadParameter(f"{out}: it is there, and what is frozen is not replaced")
@@ -118,7 +118,7 @@ def freeze_command(  # noqa: PLR0913, PLR0917 - each argument is a command-line 
             expires_at=None if expires is None else expires.replace(tzinfo=UTC),
         )
         artefact = publish(out, f"{manifest.statement}\n".encode(), _derived(manifest), client)
-        _say({**_described(manifest), "artefact": artefact}, f"{out}: {_line(manifest)}", as_json=as_json)
+        say({**_described(manifest), "artefact": artefact}, f"{out}: {_line(manifest)}", as_json=as_json)
 
 
 @app.command()
@@ -144,11 +144,11 @@ def check(
         release_key=release_key,
         passphrase_file=passphrase_file,
     )
-    with _told(as_json=as_json), client:
-        read = read_training_manifest(_text(manifest), private, now=datetime.now(tz=UTC))
+    with told(as_json=as_json), client:
+        read = read_training_manifest(read_manifest_text(manifest), private, now=datetime.now(tz=UTC))
         confirm_training_manifest(read, client)
         require_standing(manifest, client)
-        _say(_described(read), f"stands: {_line(read)}", as_json=as_json)
+        say(_described(read), f"stands: {_line(read)}", as_json=as_json)
 
 
 @app.command()
@@ -189,8 +189,8 @@ def shards(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
         passphrase_file=passphrase_file,
     )
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with _told(as_json=as_json), client, ExitStack() as stack:
-        read = read_training_manifest(_text(manifest), private, now=datetime.now(tz=UTC))
+    with told(as_json=as_json), client, ExitStack() as stack:
+        read = read_training_manifest(read_manifest_text(manifest), private, now=datetime.now(tz=UTC))
         confirm_training_manifest(read, client)
         parents = [require_standing(manifest, client)]
         client.report_use(UseKind.TRAIN, sorted(read.releases), {"manifest": read.digest})
@@ -209,7 +209,7 @@ def shards(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
         )
         found = {"samples": done.samples, "written": done.written, "kept": done.kept, "folder": str(out)}
         found["artefact"] = done.artefact
-        _say(
+        say(
             {**_described(read), **found},
             f"{out}: {done.samples} samples, {done.written} shards written, {done.kept} kept",
             as_json=as_json,
@@ -236,11 +236,11 @@ def compare(
 
     Exit status: 0 it is worse in no scenario, 1 it is, or a file is not valid, 2 wrong usage.
     """
-    with _told(as_json=as_json), _libraries():
+    with told(as_json=as_json), libraries():
         from pipeline.training import evaluation as judging  # noqa: PLC0415 - slow to load
 
-        truths = judging.read_truths(_content(labels))
-        old, new = (judging.read_predictions(_content(path), truths) for path in (before, after))
+        truths = judging.read_truths(read_content(labels))
+        old, new = (judging.read_predictions(read_content(path), truths) for path in (before, after))
         try:
             rows = judging.compare(truths, old, new, confidence=confidence, tolerance=tolerance)
         except ValueError as error:
@@ -248,13 +248,14 @@ def compare(
         failing = {"regressed"} | ({"undecided"} if require_held else set())
         failed = [row.tag for row in rows if row.verdict in failing]
         answer = {"failed": failed, "scenarios": [_row(row) for row in rows]}
-        _say(answer, "\n".join(_shown(row) for row in rows), as_json=as_json)
+        say(answer, "\n".join(_shown(row) for row in rows), as_json=as_json)
         if failed:
             raise typer.Exit(EXIT_REFUSED)
 
 
 @contextmanager
-def _told(*, as_json: bool) -> Iterator[None]:
+def told(*, as_json: bool) -> Iterator[None]:
+    """Tell what ended a command, and exit with the status of a refusal."""
     try:
         yield
     except PipelineError as error:
@@ -263,7 +264,8 @@ def _told(*, as_json: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _libraries() -> Iterator[None]:
+def libraries() -> Iterator[None]:
+    """Name the extra whose libraries are missing."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -272,16 +274,18 @@ def _libraries() -> Iterator[None]:
         ) from error
 
 
-def _content(path: Path) -> bytes:
+def read_content(path: Path) -> bytes:
+    """A file that was named on the command line."""
     try:
         return path.read_bytes()
     except OSError as error:
         raise typer.BadParameter(f"{path}: {error.strerror}") from error
 
 
-def _text(path: Path) -> str:
+def read_manifest_text(path: Path) -> str:
+    """A training manifest as it was written."""
     try:
-        return _content(path).decode("ascii")
+        return read_content(path).decode("ascii")
     except UnicodeDecodeError as error:
         raise typer.BadParameter(f"{path} is no training manifest: {error}") from error
 
@@ -314,14 +318,14 @@ def _given(
     if label_set is None:
         if ontology is not None:
             raise typer.BadParameter("--label-ontology needs --label-set")
-        return _Given(boxes=None if labels is None else read_coco(_content(labels), classes or None))
+        return _Given(boxes=None if labels is None else read_coco(read_content(labels), classes or None))
     if labels is not None:
         raise typer.BadParameter("--labels and --label-set exclude each other")
     from pipeline.labelling.ontology import read_label_ontology, shipped_label_ontology  # noqa: PLC0415 - an extra
     from pipeline.training.label_sets import read_label_set  # noqa: PLC0415 - an extra
 
-    read = shipped_label_ontology() if ontology is None else read_label_ontology(_content(ontology))
-    found, boxes = read_label_set(_content(label_set), read, classes or None)
+    read = shipped_label_ontology() if ontology is None else read_label_ontology(read_content(ontology))
+    found, boxes = read_label_set(read_content(label_set), read, classes or None)
     return _Given(boxes=boxes, label_set=found)
 
 
@@ -386,5 +390,6 @@ def _shown(row: "TagComparison") -> str:
     )
 
 
-def _say(answer: dict[str, Any], text: str, *, as_json: bool) -> None:
+def say(answer: dict[str, Any], text: str, *, as_json: bool) -> None:
+    """Print a result: one JSON object, or text."""
     typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else text)

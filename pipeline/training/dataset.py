@@ -67,7 +67,7 @@ class GatewayDataset(IterableDataset[T_co], Generic[T_co]):
         super().__init__()
         if (rank is None) is not (world is None):
             raise ValueError(f"rank and world (got {rank} and {world}, expected both or none)")
-        self.rank, self.world = _place() if rank is None or world is None else (rank, world)
+        self.rank, self.world = place_of_process() if rank is None or world is None else (rank, world)
         stretch(0, self.rank, self.world)
         if not lease_s > 0:
             raise ValueError(f"lease_s (got {lease_s}, expected a positive count of seconds)")
@@ -192,7 +192,7 @@ class GatewayDataset(IterableDataset[T_co], Generic[T_co]):
         }
 
     def _samples(self, shards: ShardFolder, lease: Lease, wanted: range) -> Iterator[StoredSample]:
-        places = _places(shards, lease)
+        places = proved_places(shards, lease)
         path = walk(places, wanted, seed=self._seed, epoch=self.epoch, shuffle=self._shuffle)
         ahead = next(path, None)
         opened = None if ahead is None else _opened(shards, lease, ahead[0])
@@ -221,8 +221,13 @@ def _opened(shards: ShardFolder, lease: Lease, place: ShardPlace) -> ShardReader
     return shard
 
 
-def _places(shards: ShardFolder, lease: Lease) -> list[ShardPlace]:
-    """Every shard, once their proved indexes say together what the manifest lists."""
+def proved_places(shards: ShardFolder, lease: Lease) -> list[ShardPlace]:
+    """Every shard in the order of the manifest, once their proved indexes say together what it lists.
+
+    Raises:
+        ShardError: They do not.
+        PipelineError: As ``Lease.hold``.
+    """
     places = []
     for release in shards.manifest.releases:
         samples = shards.manifest.of_release(release)
@@ -240,7 +245,7 @@ def _places(shards: ShardFolder, lease: Lease) -> list[ShardPlace]:
     return places
 
 
-def _place() -> tuple[int, int]:
+def place_of_process() -> tuple[int, int]:
     """Rank and count of processes: as torch.distributed has them, or as torchrun will."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()

@@ -55,3 +55,21 @@ class PredictionFileError(PipelineError):
     """A file of labels or predictions for evaluation is malformed or does not fit the other."""
 
     reason = "prediction_file_invalid"
+
+
+class DetectorError(PipelineError):
+    """The model, its weights or what it is trained on cannot be used for a detector."""
+
+    reason = "detector_unusable"
+
+
+class RunError(PipelineError):
+    """A folder of a training run is in use, or is of a run with other parameters."""
+
+    reason = "run_unusable"
+
+
+class DivergedError(PipelineError):
+    """The loss of a training is no number any more; the checkpoint before stays."""
+
+    reason = "training_diverged"

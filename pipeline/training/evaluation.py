@@ -82,7 +82,7 @@ def read_truths(content: bytes) -> dict[str, Truth]:
         PredictionFileError: A line is malformed, a sample comes twice, or there is none.
     """
     found: dict[str, Truth] = {}
-    for number, entry in _lines(content, "labels"):
+    for number, entry in json_lines(content, "labels"):
         tags = entry.get("tags", [])
         if not isinstance(tags, list) or ALL in tags or not all(isinstance(t, str) and t for t in tags):
             raise PredictionFileError(
@@ -103,7 +103,7 @@ def read_predictions(content: bytes, truths: Mapping[str, Truth]) -> dict[str, s
     """
     classes = {truth.label for truth in truths.values()}
     found: dict[str, str] = {}
-    for number, entry in _lines(content, "predictions"):
+    for number, entry in json_lines(content, "predictions"):
         sample, prediction = _text(entry, "sample", number), _text(entry, "prediction", number)
         _once(sample, found, number)
         if sample not in truths:
@@ -155,7 +155,7 @@ def compare(
         tag: _table([(before[s] == truths[s].label, after[s] == truths[s].label) for s in samples])
         for tag, samples in scenarios.items()
     }
-    chances = _holm({tag: _p_worse(lost, won) for tag, (_, lost, won, _) in tables.items()})
+    chances = holm({tag: _p_worse(lost, won) for tag, (_, lost, won, _) in tables.items()})
     rows = [
         _judged(tag, table, chances[tag], confidence=confidence, tolerance=tolerance)
         for tag, table in tables.items()
@@ -201,7 +201,7 @@ def _p_worse(lost: int, won: int) -> float:
     return 1.0 if lost + won == 0 else float(binomtest(lost, lost + won, alternative="greater").pvalue)
 
 
-def _holm(chances: Mapping[str, float]) -> dict[str, float]:
+def holm(chances: Mapping[str, float]) -> dict[str, float]:
     """Holm's step-down correction (1979)."""
     corrected, highest = {}, 0.0
     for place, (tag, chance) in enumerate(sorted(chances.items(), key=lambda each: each[1])):
@@ -223,7 +223,12 @@ def _paired(samples: int, lost: int, won: int, confidence: float) -> Share:
     return Share(value=(won - lost) / samples, low=max(-1.0, centre - reach), high=min(1.0, centre + reach))
 
 
-def _lines(content: bytes, what: str) -> list[tuple[int, Mapping[str, Any]]]:
+def json_lines(content: bytes, what: str) -> list[tuple[int, Mapping[str, Any]]]:
+    """Objects of JSON Lines with the number of each line; empty lines are left out.
+
+    Raises:
+        PredictionFileError: A line is no object, or there is none.
+    """
     found: list[tuple[int, Mapping[str, Any]]] = []
     try:
         text = content.decode("utf-8")

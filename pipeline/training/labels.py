@@ -46,6 +46,32 @@ class PictureLabels:
         }
 
 
+def read_picture_labels(content: bytes) -> PictureLabels:
+    """Labels of one picture, as ``PictureLabels.document`` told them and shards keep them.
+
+    Raises:
+        LabelFileError: It is something else.
+    """
+    try:
+        document = json.loads(content)
+        return PictureLabels(
+            width=int(document["width"]),
+            height=int(document["height"]),
+            boxes=tuple(
+                Box(
+                    label=str(each["class"]),
+                    x=float(each["x"]),
+                    y=float(each["y"]),
+                    width=float(each["width"]),
+                    height=float(each["height"]),
+                )
+                for each in document["boxes"]
+            ),
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise LabelFileError(f"labels of a picture: {type(error).__name__}: {error}") from error
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelFile:
     """A file of labels that was checked.

@@ -156,6 +156,22 @@ class ShardReader:
             raise self._broken(f"sample {place} does not open") from error
         return StoredSample(release=release, name=name, sha256=digest, labels=labels, content=content)
 
+    def read_labels(self, place: int) -> bytes:
+        """The labels of the sample at a place, without opening its content.
+
+        Raises:
+            IndexError: There is none.
+            ShardError: They were altered.
+        """
+        name, digest, at, length, _ = self._index[place]
+        sealed = os.pread(self._file, length, at)
+        try:
+            return self._aead.decrypt(
+                _nonce(place, _LABELS), sealed, _belongs(self.identity.release, name, digest, _LABELS)
+            )
+        except (InvalidTag, ValueError) as error:
+            raise self._broken(f"labels of sample {place} do not open") from error
+
     def will_be_read(self) -> None:
         """Tell the system that all of it is wanted soon."""
         os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_WILLNEED)
