@@ -31,6 +31,9 @@ _JPEG: Final = b"\xff\xd8\xff"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 
 Pixels = NDArray[np.uint8]
+_Loaded = tuple[
+    Pixels, tuple[int, int], tuple[int, int]
+]  # picture, height and width as it came, as it is now
 
 
 def decoded(content: bytes, labels: PictureLabels, sample: TrainingSample) -> Pixels:
@@ -61,11 +64,15 @@ def decoded(content: bytes, labels: PictureLabels, sample: TrainingSample) -> Pi
 class SealedPictureDataset(YOLODataset):  # type: ignore[misc,unused-ignore]
     """ultralytics' data set of boxes over sealed pictures; it lists, scans, caches and writes no file."""
 
-    def __init__(self, pictures: SealedPictures, chosen: Sequence[int], **options: Any) -> None:
+    def __init__(
+        self, pictures: SealedPictures, chosen: Sequence[int], *, imgsz: int, **options: Any
+    ) -> None:
         """Bind the pictures at the chosen places; options are ultralytics'."""
+        self._side = imgsz
+        self._recent: dict[int, _Loaded] = {}
         self._pictures = pictures
         self._chosen = {_key(pictures.manifest.samples[index]): index for index in chosen}
-        super().__init__(img_path="", cache=False, **options)
+        super().__init__(img_path="", imgsz=imgsz, cache=False, **options)
 
     def get_img_files(self, img_path: str | list[str]) -> list[str]:  # noqa: ARG002 - ultralytics' signature
         """Names of the pictures; there are no files."""
@@ -83,7 +90,7 @@ class SealedPictureDataset(YOLODataset):  # type: ignore[misc,unused-ignore]
         i: int,
         rect_mode: bool = True,  # noqa: FBT001, FBT002 - ultralytics' signature
         resize_short: bool = False,  # noqa: FBT001, FBT002 - the same
-    ) -> tuple[Pixels, tuple[int, int], tuple[int, int]]:
+    ) -> _Loaded:
         """A picture scaled so that its longer side is that of training; recent ones stay in memory for mosaics.
 
         Raises:
@@ -91,22 +98,22 @@ class SealedPictureDataset(YOLODataset):  # type: ignore[misc,unused-ignore]
         """
         if resize_short or not rect_mode:
             raise DetectorError("scaling (got another than by the longer side)")
-        if self.ims[i] is not None:
-            return self.ims[i], self.im_hw0[i], self.im_hw[i]
+        if i in self._recent:
+            return self._recent[i]
         index = self._chosen[self.im_files[i]]
         labels, sample = self._pictures.labels[index], self._pictures.manifest.samples[index]
         picture = decoded(self._pictures.read(index), labels, sample)
-        original = (labels.height, labels.width)
-        scale = self.imgsz / max(original)
-        height, width = (max(1, min(round(side * scale), self.imgsz)) for side in original)
-        if (height, width) != original:
+        scale = self._side / max(labels.width, labels.height)
+        height, width = (max(1, min(round(n * scale), self._side)) for n in (labels.height, labels.width))
+        if (height, width) != picture.shape[:2]:
             picture = np.asarray(cv2.resize(picture, (width, height)), dtype=np.uint8)
+        loaded = picture, (labels.height, labels.width), (height, width)
         if self.augment:
-            self.ims[i], self.im_hw0[i], self.im_hw[i] = picture, original, (height, width)
+            self._recent[i] = loaded
             self.buffer.append(i)
             if 1 < len(self.buffer) >= self.max_buffer_length:
-                self._forget(self.buffer.pop(0))
-        return picture, original, (height, width)
+                del self._recent[self.buffer.pop(0)]
+        return loaded
 
     def place_of(self, name: str) -> int:
         """Place in the training manifest of a picture by its name here."""
@@ -114,11 +121,8 @@ class SealedPictureDataset(YOLODataset):  # type: ignore[misc,unused-ignore]
 
     def forget(self) -> None:
         """Drop the pictures in memory, so that an epoch does not depend on the one before."""
-        while self.buffer:
-            self._forget(self.buffer.pop())
-
-    def _forget(self, i: int) -> None:
-        self.ims[i] = self.im_hw0[i] = self.im_hw[i] = None
+        self.buffer.clear()
+        self._recent.clear()
 
 
 class EpochOrder:

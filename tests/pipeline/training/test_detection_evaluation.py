@@ -145,7 +145,7 @@ def test_a_loss_at_night_is_found_where_the_whole_does_not_show_it_and_few_pictu
     new = [worse[n] if name in night else old[n] for n, name in enumerate(names)]
     rows = {
         row.tag: row
-        for row in compare_detectors(names, score(labels, old), score(labels, new), tags, resamples=200)
+        for row in compare_detectors(names, score(labels, old), score(labels, new), tags, resamples=100)
     }
     assert rows["night"].verdict is Verdict.REGRESSED
     assert rows["night"].high < 0
@@ -197,7 +197,7 @@ def compared(tmp_path: Path) -> Callable[..., Result]:
 
     def run(before: str, after: str, *options: str) -> Result:
         files = [str(tmp_path / f"{name}") for name in ("coco.json", f"{before}.jsonl", f"{after}.jsonl")]
-        tagged = ("--tags", str(tmp_path / "tags.jsonl"), "--resamples", "200")
+        tagged = ("--tags", str(tmp_path / "tags.jsonl"), "--resamples", "100")
         return CliRunner().invoke(app, ["train", "compare-detectors", *files, *tagged, *options])
 
     return run
