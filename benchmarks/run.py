@@ -373,6 +373,18 @@ def federated(answer: Mapping[str, Any]) -> list[Row]:
             value=each["wire_to_raw"], target=None)
         for each in answer["sizes"]
     ]  # fmt: skip
+def goodput(answer: Mapping[str, Any]) -> list[Row]:
+    """Time of kept steps by the wall clock, undisturbed and killed once, and two ranks by twice one."""
+    return [
+        Row(what="training, goodput", against="wall clock", value=answer["one_rank_goodput"], target=0.91),
+        Row(
+            what="training, goodput, killed once",
+            against="wall clock",
+            value=answer["killed_goodput"],
+            target=0.91,
+        ),
+        Row(what="training, two ranks", against="twice one rank", value=answer["scaling"], target=None),
+    ]
 
 
 BENCHMARKS = (
@@ -443,6 +455,11 @@ BENCHMARKS = (
     Benchmark(script="federated_bytes", rows=federated, quick=("--parameters", "1000"), needs="flower"),
     Benchmark(script="loader", rows=loading, quick=("--samples", "12", "--rounds", "1", "--epochs", "1")),
     Benchmark(script="label_review", rows=label_review, quick=("--frames", "60", "--seeds", "1")),
+    Benchmark(
+        script="training_goodput",
+        rows=goodput,
+        quick=("--pictures", "16", "--epochs", "2", "--side", "64", "--batch", "4"),
+    ),
     Benchmark(script="trigger_rows", rows=triggers, quick=("--rows", "60000", "--rounds", "1")),
 )
 

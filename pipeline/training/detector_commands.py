@@ -42,6 +42,8 @@ from pipeline.training.training_manifest import confirm_training_manifest, read_
 if TYPE_CHECKING:
     from pipeline.training.detection_evaluation import PrecisionComparison
 
+__all__ = ["app", "compare_detectors", "detector"]
+
 _WORDS = {"regressed": "变差 / regressed", "undecided": "未定 / undecided", "held": "保持 / held"}
 
 
@@ -203,13 +205,13 @@ def compare_detectors(  # noqa: PLR0913, PLR0917 - each argument is a command-li
         judging.require_same_pictures(old, new)
         known = {} if tags is None else judging.read_tags(read_content(tags), truths.pictures)
         names = sorted(old)
-        scored = [
-            judging.score([truths.pictures[n] for n in names], [of[n] for n in names]) for of in (old, new)
-        ]
+        pictures = [truths.pictures[name] for name in names]
+        was, now = (judging.score(pictures, [of[name] for name in names]) for of in (old, new))
         try:
             rows = judging.compare_detectors(
                 names,
-                *scored,
+                was,
+                now,
                 known,
                 confidence=confidence,
                 tolerance=tolerance,

@@ -295,7 +295,7 @@ def _train(
     if ended:
         trainer.set_up()
     else:
-        trainer.train()
+        trainer.train()  # type: ignore[no-untyped-call]
     if rank == 0:
         _measure(run, trainer, tags)
 

@@ -35,6 +35,7 @@ from pipeline.training.mirror import MlflowMirror
 from pipeline.training.sealed_pictures import SealedPictures
 from pipeline.training.shards import ShardFolder, write_shards
 from pipeline.training.training_manifest import TrainingManifest, freeze
+from rank_processes import torchrun
 from training_releases import PURPOSE, TwoReleases
 
 SHARD_BYTES = 60_000
@@ -234,6 +235,49 @@ def test_a_killed_training_goes_on_as_if_it_had_never_stopped(
         told["time"]["samples"]
         == json.loads((tmp_path / "whole" / "report.json").read_text())["time"]["samples"]
     )
+    assert files_with_pictures([tmp_path]) == []
+
+
+def test_two_ranks_train_one_model_and_go_on_after_a_kill(
+    tmp_path: Path,
+    command: Callable[..., list[str]],
+    environment: dict[str, str],
+    client: GatewayClient,
+):
+    out = tmp_path / "run"
+    arguments = command(out, "--epochs", "3", "--workers", "1", "--set", "mosaic=0")
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(  # noqa: S603 (this interpreter on our own command)
+            torchrun("--module", *arguments),
+            env=environment,
+            cwd=tmp_path / "cwd",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    ranks, report = start(), out / "report.json"
+    ends = time.monotonic() + PATIENCE_S
+    while not (report.exists() and json.loads(report.read_text()).get("epochs", 0) >= 1):
+        assert time.monotonic() < ends
+        assert ranks.poll() is None, ranks.communicate()
+        time.sleep(0.01)
+    os.killpg(ranks.pid, signal.SIGKILL)
+    ranks.communicate()
+
+    ranks = start()
+    stdout, stderr = ranks.communicate(timeout=PATIENCE_S)
+
+    assert ranks.returncode == 0, stderr
+    told = json.loads(stdout)
+    train = told["split"]["train"]
+    assert (told["state"], told["epochs"], told["world"]) == ("finished", 3, 2)
+    assert told["split"]["left_out_of_each_epoch"] == train % 2
+    assert told["time"]["samples"] == 3 * (train - train % 2)
+    assert told["time"]["starts"] == 2
+    assert all(value.isfinite().all() for value in weights_of(out, client).values())
     assert files_with_pictures([tmp_path]) == []
 
 
