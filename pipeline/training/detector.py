@@ -27,10 +27,15 @@ from pipeline.training.ultralytics_offline import import_ultralytics
 
 import_ultralytics()
 
-from ultralytics.models.yolo.detect import DetectionTrainer, DetectionValidator  # noqa: E402 - only once it is offline
-from ultralytics.nn.tasks import guess_model_task, load_checkpoint, yaml_model_load  # noqa: E402 - the same
-from ultralytics.utils import RANK  # noqa: E402 - the same
-from ultralytics.utils.torch_utils import ModelEMA, unwrap_model  # noqa: E402 - the same
+from ultralytics.models.yolo import detect  # noqa: E402 - only once it is offline
+from ultralytics.nn import tasks as _tasks  # noqa: E402 - the same
+from ultralytics.utils import RANK, torch_utils  # noqa: E402 - the same
+
+# What ultralytics states of its types are those of attributes before a training; here they have no type.
+_Trainer: Any = detect.DetectionTrainer
+_Validator: Any = detect.DetectionValidator
+_TASKS: Any = _tasks
+_MODELS: Any = torch_utils
 
 _PAD: Final = 0.5
 _PATIENT: Final = timedelta(hours=3)  # ranks wait while the first validates
@@ -120,8 +125,8 @@ def read_network(model: str) -> Network:
     ):
         raise DetectorError(f"model (got {model!r}, expected a YAML file, or the name of one of ultralytics)")
     try:
-        network = dict(yaml_model_load(model))
-        task = guess_model_task(network)
+        network = dict(_TASKS.yaml_model_load(model))
+        task = _TASKS.guess_model_task(network)
     except Exception as error:
         raise DetectorError(f"model {model!r}: {type(error).__name__}: {error}") from error
     if task != _TASK:
@@ -137,7 +142,7 @@ def read_weights(path: Path) -> tuple[torch.nn.Module, Network]:
         DetectorError: They do not load, or are of no detector.
     """
     try:
-        model, _ = load_checkpoint(path)
+        model, _ = _TASKS.load_checkpoint(path)
         task, network = model.task, dict(model.yaml)
     except Exception as error:
         raise DetectorError(f"weights {path.name} do not load: {type(error).__name__}: {error}") from error
@@ -146,7 +151,7 @@ def read_weights(path: Path) -> tuple[torch.nn.Module, Network]:
     return model, network
 
 
-class SealedDetection(DetectionTrainer):  # type: ignore[misc,unused-ignore]
+class SealedDetection(_Trainer):  # type: ignore[misc]
     """ultralytics' trainer for detectors over a job."""
 
     def __init__(self, job: Job) -> None:
@@ -203,7 +208,7 @@ class SealedDetection(DetectionTrainer):  # type: ignore[misc,unused-ignore]
             augment=train,
             hyp=self.args,
             rect=not train,
-            stride=max(int(unwrap_model(self.model).stride.max()), 32),
+            stride=max(int(_MODELS.unwrap_model(self.model).stride.max()), 32),
             pad=0.0 if train else _PAD,
             prefix=f"{mode}: ",
         )
@@ -308,7 +313,7 @@ class SealedDetection(DetectionTrainer):  # type: ignore[misc,unused-ignore]
 
     def save_model(self) -> bool:
         """Keep the state of the training, as values only, by way of the job."""
-        model = unwrap_model(self.model)
+        model = _MODELS.unwrap_model(self.model)
         best = bool(self.fitness == self.best_fitness)
         state = {
             "epoch": self.epoch,
@@ -337,7 +342,7 @@ class SealedDetection(DetectionTrainer):  # type: ignore[misc,unused-ignore]
         if ckpt is None:
             return
         self.start_epoch = int(ckpt["epoch"]) + 1
-        model = unwrap_model(self.model)
+        model = _MODELS.unwrap_model(self.model)
         model.load_state_dict(ckpt["model"])
         self.ema.ema.load_state_dict(ckpt["ema"])
         self.ema.updates = int(ckpt["updates"])
@@ -354,7 +359,7 @@ class SealedDetection(DetectionTrainer):  # type: ignore[misc,unused-ignore]
         """Nothing: ``measure_pictures`` measures the best weights, from the checkpoint that was registered."""
 
 
-class SealedValidation(DetectionValidator):  # type: ignore[misc,unused-ignore]
+class SealedValidation(_Validator):  # type: ignore[misc]
     """ultralytics' validator on one rank; it can keep what was found, in pixels of the pictures, in memory."""
 
     found: list[tuple[str, dict[str, torch.Tensor]]] | None = None
@@ -379,7 +384,7 @@ def measure_pictures(
 ) -> tuple[dict[str, float], list[Found]]:
     """Metrics of averaged weights on the pictures for validation, and what they find there."""
     job = trainer.job
-    trainer.ema = ModelEMA(trainer.model)  # one that was measured cannot be changed any more
+    trainer.ema = _MODELS.ModelEMA(trainer.model)  # one that was measured cannot be changed any more
     trainer.ema.ema.load_state_dict(ema)
     trainer.validator.found = []
     metrics, _ = trainer.validate()

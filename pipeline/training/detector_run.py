@@ -295,7 +295,7 @@ def _train(
     if ended:
         trainer.set_up()
     else:
-        trainer.train()  # type: ignore[no-untyped-call]
+        trainer.train()
     if rank == 0:
         _measure(run, trainer, tags)
 
