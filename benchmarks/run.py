@@ -373,6 +373,8 @@ def federated(answer: Mapping[str, Any]) -> list[Row]:
             value=each["wire_to_raw"], target=None)
         for each in answer["sizes"]
     ]  # fmt: skip
+
+
 def goodput(answer: Mapping[str, Any]) -> list[Row]:
     """Time of kept steps by the wall clock, undisturbed and killed once, and two ranks by twice one."""
     return [

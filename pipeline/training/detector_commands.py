@@ -12,6 +12,7 @@ from joserfc.jwk import OKPKey
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from pipeline.artefacts import UseKind
 from pipeline.connecting import (
     JsonOption,
     KeyOption,
@@ -132,6 +133,9 @@ def detector(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
         with client:
             read = read_training_manifest(read_manifest_text(manifest), private, now=datetime.now(tz=UTC))
             confirm_training_manifest(read, client)
+            client.report_use(
+                UseKind.TRAIN, sorted(read.releases), {"manifest": read.digest, "run": out.name}
+            )
             access = _access(url, private, principal, purpose, release_key)
         options = detector_run.DetectorOptions(
             model=model,

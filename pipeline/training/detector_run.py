@@ -26,6 +26,7 @@ from pipeline.training.errors import DetectorError, RunError
 from pipeline.training.lease import DEFAULT_LEASE_S
 from pipeline.training.mirror import MlflowMirror
 from pipeline.training.sealed_pictures import SealedPictures
+from pipeline.training.shards import ShardFolder
 from pipeline.training.timeline import Timeline, read_events, summary
 from pipeline.training.training_manifest import TrainingManifest, TrainingSample
 
@@ -133,6 +134,7 @@ def train_detector(
         progress: Called after each epoch with how many are done and the metrics.
 
     Raises:
+        UnregisteredError: The gate does not know the shards.
         DetectorError: Network, weights, split or batch cannot be used, or a picture does not decode.
         RunError: Another process trains in the folder, or the run there was asked something else.
         ReleaseEndedError: The gate refuses a release, now or in the middle; the last checkpoint stays.
@@ -148,6 +150,7 @@ def train_detector(
         try:
             with access.client() as client:
                 run.client = client
+                run.shards = ShardFolder(shards, manifest, access.key).artefact
                 pictures = SealedPictures(shards, manifest, access, lease_s=options.lease_s)
                 try:
                     _train(run, pictures, rank, tags or {}, progress)
@@ -171,12 +174,14 @@ class _Run:
     timeline: Timeline
     client: GatewayClient | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
+    shards: str = ""
     parents: tuple[str, ...] = ()
     found: dict[str, Any] = field(default_factory=dict)
 
     def lineage(self, parents: tuple[str, ...] = ()) -> Lineage:
         code = f"fleetgate {version('fleetgate')}, ultralytics {version('ultralytics')}"
-        return Lineage.of(self.manifest, code=code, parameters=self.parameters, artefacts=parents)
+        rests = tuple(sorted({self.shards, *parents} - {""}))
+        return Lineage.of(self.manifest, code=code, parameters=self.parameters, artefacts=rests)
 
     def path(self, name: str) -> Path:
         return self.out / _WEIGHTS / name

@@ -134,6 +134,7 @@ def test_no_picture_reaches_the_disk_and_the_report_says_what_was_trained(
     environment: dict[str, str],
     manifest: TrainingManifest,
     client: GatewayClient,
+    principal_key: OKPKey,
 ):
     tags = [{"sample": name, "tags": ["night"]} for name in list(CONTENTS["rel-b"])[:6]]
     (tmp_path / "tags.jsonl").write_text("\n".join(map(json.dumps, tags)))
@@ -173,6 +174,9 @@ def test_no_picture_reaches_the_disk_and_the_report_says_what_was_trained(
         assert len(stated["derived_from"]["items"]) == TOTAL
         assert stated["generated_by"]["parameters"]["training_manifest"] == manifest.digest
     assert load_checkpoint(out / "weights" / "last.pt", client).lineage.manifest == manifest.digest
+    shards = ShardFolder(tmp_path / "shards", manifest, principal_key).artefact
+    assert report["lineage"]["artefacts"] == [shards]
+    assert two.uses[-1]["releases"] == sorted(COUNTS)
     assert report["mirror"]["failed"] is None
     with sqlite3.connect(tmp_path / "mlflow" / "runs.db") as rows:
         metrics = {name for (name,) in rows.execute("select distinct key from metrics")}
@@ -229,7 +233,7 @@ def test_a_killed_training_goes_on_as_if_it_had_never_stopped(
     resumed, straight = (weights_of(tmp_path / name, client) for name in ("killed", "whole"))
     assert all(torch.equal(value, straight[name]) for name, value in resumed.items())
     told = json.loads(stdout)
-    assert told["lineage"]["artefacts"] == [first]
+    assert first in told["lineage"]["artefacts"]
     assert told["time"]["starts"] == 2
     assert (
         told["time"]["samples"]
