@@ -33,8 +33,9 @@ function tell(name, more = "") {
 }
 
 let noticeTimer = 0;
-function notice(text) {
+function notice(text, kind = "bad") {
   const place = find("#notice");
+  place.dataset.kind = kind;
   place.textContent = text;
   place.hidden = !text;
   clearTimeout(noticeTimer);
@@ -350,7 +351,7 @@ async function interpolate(label) {
     await load(state.number);
     await refresh();
     const left = done.left.length ? ` ${words.interpolated_left}${done.left.length}` : "";
-    notice(`${words.interpolated_done}${done.saved.length}${left}`);
+    notice(`${words.interpolated_done}${done.saved.length}${left}`, left ? "bad" : "good");
   } catch (error) {
     failed(error);
   }
