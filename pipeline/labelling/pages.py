@@ -5,7 +5,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipeline.labelling.ontology import GeometryKind, LabelOntology
-from pipeline.labelling.sessions import Session
+from pipeline.labelling.sessions import LabelSession
 from pipeline.labelling.task import LabelTask
 from pipeline.labelling.words import WORDS
 
@@ -30,7 +30,7 @@ class Pages:
         """That nothing is shown any more, and why."""
         return self._page("ended.html", language, reason=reason)
 
-    def editor(self, language: str, task: LabelTask, session: Session) -> str:
+    def editor(self, language: str, task: LabelTask, session: LabelSession) -> str:
         """The editor of a task."""
         given = {
             "role": session.role,

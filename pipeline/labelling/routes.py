@@ -20,7 +20,7 @@ from pipeline.labelling.errors import (
 )
 from pipeline.labelling.pages import LANGUAGES, Pages
 from pipeline.labelling.service import LabelService
-from pipeline.labelling.sessions import Session
+from pipeline.labelling.sessions import LabelSession
 from pipeline.labelling.store import Conflict, Revision
 
 COOKIE: Final = "fleetgate_label"
@@ -41,10 +41,10 @@ def label_routes(  # noqa: C901 - complexity counts the handlers that it defines
     """
     router = APIRouter()
 
-    def admitted(fleetgate_label: Annotated[str | None, Cookie()] = None) -> Session:
+    def admitted(fleetgate_label: Annotated[str | None, Cookie()] = None) -> LabelSession:
         return service.session(fleetgate_label)
 
-    admission = Annotated[Session, Depends(admitted)]
+    admission = Annotated[LabelSession, Depends(admitted)]
 
     @router.get("/enter")
     def show_entrance(request: Request) -> HTMLResponse:
@@ -159,7 +159,10 @@ def label_routes(  # noqa: C901 - complexity counts the handlers that it defines
 
 
 def _kept(
-    service: LabelService, session: Session, save: Callable[[int], Revision | Conflict], if_match: str | None
+    service: LabelService,
+    session: LabelSession,
+    save: Callable[[int], Revision | Conflict],
+    if_match: str | None,
 ) -> Response:
     """Keep first, then ask whether anything may be shown: a save is not lost with the right to read."""
     done = save(revision_of(if_match))

@@ -21,7 +21,7 @@ from pipeline.labelling.invitations import admitted, part_of, standing
 from pipeline.labelling.label_set import LabelledFrame, LabelSet, ReviewState
 from pipeline.labelling.lease import DEFAULT_LEASE_S, ReleaseLease, ending
 from pipeline.labelling.ontology import GeometryKind
-from pipeline.labelling.sessions import ANNOTATOR, REVIEWER, VIEWS_PER_MINUTE, Session, Sessions
+from pipeline.labelling.sessions import ANNOTATOR, REVIEWER, VIEWS_PER_MINUTE, LabelSession, Sessions
 from pipeline.labelling.store import NONE_YET, Conflict, Revision, TaskFolder, tasks_in
 from pipeline.labelling.task import (
     OBJECTS,
@@ -128,7 +128,7 @@ class LabelService:
         """The tasks that are served."""
         return tuple(each.task for each in self._opened.values())
 
-    def enter(self, token: str) -> tuple[str, Session]:
+    def enter(self, token: str) -> tuple[str, LabelSession]:
         """A session for whom an invitation names, and its secret.
 
         Raises:
@@ -145,12 +145,12 @@ class LabelService:
         person, ends_at = admitted(opened.folder, opened.task, token, now)
         opened.task.hold_open(now)
         role = part_of(opened.task, person) or ANNOTATOR
-        secret, session = self.sessions.begin(person=person, role=role, task=opened.task.id, ends_at=ends_at)
+        secret, session = self.sessions.admit(person=person, role=role, task=opened.task.id, ends_at=ends_at)
         self._begun[session.number] = standing(opened.folder, person)
         opened.folder.record(person, "enter", {"session": session.number, "role": role})
         return secret, session
 
-    def session(self, secret: str | None) -> Session:
+    def session(self, secret: str | None) -> LabelSession:
         """The session of a secret.
 
         Raises:
@@ -162,12 +162,12 @@ class LabelService:
             raise NotAdmittedError("a newer invitation took the place of yours: enter with that one")
         return session
 
-    def leave(self, secret: str, session: Session) -> None:
+    def leave(self, secret: str, session: LabelSession) -> None:
         """End a session."""
         self.sessions.end(secret)
         self._at(session).folder.record(session.person, "leave", {"session": session.number})
 
-    def hold(self, session: Session) -> LabelTask:
+    def hold(self, session: LabelSession) -> LabelTask:
         """Be sure that something of the task may be shown now.
 
         Raises:
@@ -180,7 +180,7 @@ class LabelService:
         opened.lease.hold()
         return opened.task
 
-    def progress(self, session: Session) -> list[dict[str, int]]:
+    def progress(self, session: LabelSession) -> list[dict[str, int]]:
         """Of each frame: its revision and how many labels are open, accepted and rejected.
 
         Raises:
@@ -189,7 +189,7 @@ class LabelService:
         task, folder = self.hold(session), self._at(session).folder
         return [self._counts(folder, number) for number in range(len(task.frames))]
 
-    def objects(self, session: Session) -> list[dict[str, str]]:
+    def objects(self, session: LabelSession) -> list[dict[str, str]]:
         """The objects of the task: id and class.
 
         Raises:
@@ -198,7 +198,7 @@ class LabelService:
         self.hold(session)
         return [{"id": o.id, "class": o.label_class} for o in objects_of(self._at(session).folder)]
 
-    def frame(self, session: Session, number: int) -> FrameView:
+    def frame(self, session: LabelSession, number: int) -> FrameView:
         """A frame with its labels, and a token for one view of its picture.
 
         Raises:
@@ -215,7 +215,7 @@ class LabelService:
             token=self.sessions.token_for(session, number),
         )
 
-    def picture(self, session: Session, token: str) -> ShownPicture:
+    def picture(self, session: LabelSession, token: str) -> ShownPicture:
         """The picture that a token names, marked with person and time.
 
         Before the picture is read, the journal has the view on the disk and the gate's ledger has it, with the
@@ -247,7 +247,7 @@ class LabelService:
             content = self._source.read(task.release, frame.item)
         return marked(content, person=session.person, task=task.id, at=now)
 
-    def save(self, session: Session, number: int, sent: Any, based_on: int) -> Revision | Conflict:
+    def save(self, session: LabelSession, number: int, sent: Any, based_on: int) -> Revision | Conflict:
         """Keep an annotator's labels of a frame; durable when this returns a revision.
 
         What the gate says now does not matter here: nothing is shown, and no work is lost.
@@ -262,7 +262,7 @@ class LabelService:
         editing.refuse_unless(session.role, ANNOTATOR)
         return self._keep(session, number, based_on, editing.edited, sent)
 
-    def review(self, session: Session, number: int, sent: Any, based_on: int) -> Revision | Conflict:
+    def review(self, session: LabelSession, number: int, sent: Any, based_on: int) -> Revision | Conflict:
         """Keep a reviewer's verdicts on labels of a frame; durable when this returns a revision.
 
         Raises:
@@ -272,7 +272,7 @@ class LabelService:
         editing.refuse_unless(session.role, REVIEWER)
         return self._keep(session, number, based_on, editing.reviewed, sent)
 
-    def add_object(self, session: Session, label_class: str) -> str:
+    def add_object(self, session: LabelSession, label_class: str) -> str:
         """A new object of a class; returns its id.
 
         Raises:
@@ -291,7 +291,7 @@ class LabelService:
         made = opened.folder.amend(OBJECTS, change, by=session.person)
         return str(list(made.value)[-1])
 
-    def reclassify(self, session: Session, object_id: str, label_class: str) -> None:
+    def reclassify(self, session: LabelSession, object_id: str, label_class: str) -> None:
         """Give an object another class, in all its frames; attributes that the class lacks make it an error.
 
         Raises:
@@ -310,7 +310,7 @@ class LabelService:
             labels.reclassified(object_id, label_class)
         opened.folder.amend(OBJECTS, lambda known: {**known, object_id: label_class}, by=session.person)
 
-    def interpolate(self, session: Session, object_id: str, kind: str) -> Interpolated:
+    def interpolate(self, session: LabelSession, object_id: str, kind: str) -> Interpolated:
         """Put labels of an object between its key labels, in every frame between them.
 
         Raises:
@@ -346,7 +346,7 @@ class LabelService:
 
     def _keep(
         self,
-        session: Session,
+        session: LabelSession,
         number: int,
         based_on: int,
         change: Callable[..., list[dict[str, Any]]],
@@ -383,7 +383,7 @@ class LabelService:
             known = self._counted[folder.task, number] = {"revision": revision, "labels": len(labels), **of}
         return known
 
-    def _at(self, session: Session) -> _Opened:
+    def _at(self, session: LabelSession) -> _Opened:
         return self._open(session.task)
 
     def _open(self, task: str) -> _Opened:

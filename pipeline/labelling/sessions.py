@@ -21,7 +21,7 @@ REVIEWER: Final = "reviewer"
 
 
 @dataclass(slots=True, kw_only=True)
-class Session:
+class LabelSession:
     """A person at work on a task.
 
     Attributes:
@@ -55,15 +55,15 @@ class Sessions:
         """Begin without anybody."""
         self._clock = clock
         self._views_per_minute = views_per_minute
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, LabelSession] = {}
         self._tokens: dict[str, _FrameToken] = {}
         self._views: defaultdict[tuple[str, str], deque[datetime]] = defaultdict(deque)
         self._lock = Lock()
 
-    def begin(self, *, person: str, role: str, task: str, ends_at: datetime) -> tuple[str, Session]:
+    def admit(self, *, person: str, role: str, task: str, ends_at: datetime) -> tuple[str, LabelSession]:
         """A session and its secret; it ends after 8 hours, after 30 idle minutes, and at ``ends_at``."""
         now, secret = self._clock(), secrets.token_urlsafe(32)
-        session = Session(
+        session = LabelSession(
             number=secrets.token_hex(8),
             person=person,
             role=role,
@@ -76,7 +76,7 @@ class Sessions:
             self._sessions[_digest(secret)] = session
         return secret, session
 
-    def of(self, secret: str | None) -> Session:
+    def of(self, secret: str | None) -> LabelSession:
         """The session of a secret.
 
         Raises:
@@ -102,7 +102,7 @@ class Sessions:
             for key in gone:
                 del self._sessions[key]
 
-    def token_for(self, session: Session, frame: int) -> str:
+    def token_for(self, session: LabelSession, frame: int) -> str:
         """A token for one view of one frame within a minute, by that session only."""
         token, now = secrets.token_urlsafe(24), self._clock()
         with self._lock:
@@ -112,7 +112,7 @@ class Sessions:
             )
         return token
 
-    def redeem(self, session: Session, token: str) -> int:
+    def redeem(self, session: LabelSession, token: str) -> int:
         """The frame that a token shows; it shows it once.
 
         Raises:

@@ -47,6 +47,7 @@ class Page:
         self.tab.goto(f"{labelled.url}/enter#{labelled.invitation(person)}")
         self.tab.click("form button")
         self.tab.wait_for_selector("#state[data-state=saved]")
+        self.tab.wait_for_selector("#strip button[aria-current=true]")
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Where a point of the picture is on the screen."""
