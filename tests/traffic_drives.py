@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ import can
 import numpy as np
 
 from nuscenes_folder import HEIGHT, Folder, folder, token
+from pipeline.simulation.calibration import BOUNDS, followed
 from simulators import ORIGIN, START
 
 SIGNALS = b"""\
@@ -29,6 +31,13 @@ BO_ 512 Ahead: 8 ECU
  SG_ Radar_Offset : 16|16@1- (0.01,0) [-300|300] "m" ECU
  SG_ Radar_Track_Status : 32|8@1+ (1,0) [0|255] "" ECU
 """
+DRIVER = {
+    "desired_speed": 18.0,
+    "headway": 1.6,
+    "standstill_gap": 3.0,
+    "greatest_acceleration": 1.4,
+    "comfortable_braking": 1.6,
+}
 LANE = 3.5
 LENGTH = 4.6
 EGO_LENGTH = 4.8
@@ -118,6 +127,22 @@ class KeptBytes(io.BytesIO):
         """Stay open."""
 
 
+def bus_frame(t: float, speed: float, gap: float, offset: float, number: int) -> tuple[can.Message, ...]:
+    """What the bus carries at a time."""
+    chassis = round(speed * 3.6 * 100).to_bytes(2, "little")
+    ahead = round(gap * 100).to_bytes(2, "little") + round(offset * 100).to_bytes(2, "little", signed=True)
+    return tuple(
+        can.Message(
+            timestamp=START.timestamp() + t,
+            arbitration_id=identifier,
+            is_extended_id=False,
+            data=data.ljust(8, b"\0"),
+            channel=0,
+        )
+        for identifier, data in ((0x100, chassis), (0x200, ahead + bytes([number % 250 + 1])))
+    )
+
+
 def radar_log(seconds: float = 300.0, seed: int = 2) -> tuple[bytes, list[MadeCutIn]]:
     """The bus of a drive, ten frames a second, whose radar follows the vehicle that cuts in, as BLF."""
     cut_ins = made_cut_ins(seconds, seed)
@@ -136,20 +161,8 @@ def radar_log(seconds: float = 300.0, seed: int = 2) -> tuple[bytes, list[MadeCu
             way, across = each.place(np.array([t]))
             gap, offset = float(way[0] - way_at(t)) - 0.5 * (LENGTH + EGO_LENGTH), float(across[0])
             gap, offset = (gap, offset) if 0.0 < gap < 600.0 else (655.35, 0.0)
-        chassis = round(float(speed_at(t)) * 3.6 * 100).to_bytes(2, "little")
-        ahead = round(gap * 100).to_bytes(2, "little") + round(offset * 100).to_bytes(
-            2, "little", signed=True
-        )
-        for identifier, data in ((0x100, chassis), (0x200, ahead + bytes([number % 250 + 1]))):
-            writer.on_message_received(
-                can.Message(
-                    timestamp=START.timestamp() + t,
-                    arbitration_id=identifier,
-                    is_extended_id=False,
-                    data=data.ljust(8, b"\0"),
-                    channel=0,
-                )
-            )
+        for message in bus_frame(t, float(speed_at(t)), gap, offset, number):
+            writer.on_message_received(message)
     writer.stop()
     return file.getvalue(), cut_ins
 
@@ -157,9 +170,30 @@ def radar_log(seconds: float = 300.0, seed: int = 2) -> tuple[bytes, list[MadeCu
 def track_csv(seconds: float = 300.0, hz: int = 10) -> bytes:
     """Fixes of the same drive, straight east, which the log is placed by."""
     t = np.arange(round(seconds * hz)) / hz
-    lon = ORIGIN[1] + way_at(t) / (111_320 * math.cos(math.radians(ORIGIN[0])))
+    return fixes(t, way_at(t), speed_at(t), ORIGIN[0])
+
+
+def fixes(t: np.ndarray, way: np.ndarray, speeds: np.ndarray, lat: float) -> bytes:
+    lon = ORIGIN[1] + way / (111_320 * math.cos(math.radians(lat)))
     rows = ["time,lat,lon,speed"]
-    for second, degrees, speed in zip(t.tolist(), lon.tolist(), speed_at(t).tolist(), strict=True):
+    for second, degrees, speed in zip(t.tolist(), lon.tolist(), speeds.tolist(), strict=True):
         moment = (START + timedelta(seconds=second)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        rows.append(f"{moment},{ORIGIN[0]:.8f},{degrees:.8f},{speed:.3f}")
+        rows.append(f"{moment},{lat:.8f},{degrees:.8f},{speed:.3f}")
     return ("\n".join(rows) + "\n").encode()
+
+
+def following_drive(driver: Mapping[str, float], seconds: float = 300.0) -> dict[str, bytes]:
+    """A drive elsewhere, behind one vehicle that speeds up and slows down, by a known driver: fixes and bus."""
+    t = np.arange(round(seconds * 10)) / 10.0
+    lead_speed = np.interp(t % 24.0, [0, 6, 10, 16, 24], [6, 16, 16, 5, 6])
+    lead = np.concatenate([[0.0], np.cumsum(lead_speed[:-1] / 10.0)])
+    gaps = followed(lead, 15.0, 6.0, 0.1, np.array([driver[name] for name in BOUNDS]))
+    way = lead - gaps
+    speeds = np.maximum(0.0, np.gradient(way, 0.1))
+    file = KeptBytes()
+    writer = can.BLFWriter(file)
+    for second, speed, gap in zip(t.tolist(), speeds.tolist(), gaps.tolist(), strict=True):
+        for message in bus_frame(second, speed, gap, 0.0, 1):
+            writer.on_message_received(message)
+    writer.stop()
+    return {"drive.csv": fixes(t, way - way[0], speeds, ORIGIN[0] + 0.3), "bus.blf": file.getvalue()}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from pipeline.simulation.derive import Derived
+from pipeline.simulation.derive import DRIVERS, Derived, Population
 from pipeline.simulation.fitting import Fit
 from pipeline.simulation.limit_state import LimitState
 from pipeline.simulation.reliability.bootstrap import Band
@@ -48,12 +48,31 @@ def derived_lines(done: Derived, out: str, artefact: str | None) -> Iterator[str
     yield f"{out}: {sum(each.rows for each in about.parts)} {about.kind.replace('_', '-')}, sealed"
     for each in about.parts:
         before = ", from before" if each.release in done.kept else ""
-        yield f"  {each.release}: {each.rows} among {each.looked_at} pairs of tracks{before}"
+        among = "tracks" if about.kind == DRIVERS else "pairs of tracks"
+        yield f"  {each.release}: {each.rows} among {each.looked_at} {among}{before}"
     for release, passed_over in done.passed_over.items():
         for name, reason in passed_over.items():
             yield f"  未读取 / passed over {release}/{name}: {reason}"
     if artefact is not None:
         yield f"已登记 / registered as {artefact}"
+
+
+def population_document(found: Sequence[Population]) -> dict[str, Any]:
+    """What is known of drivers."""
+    return {"population": [as_document(each) for each in found]}
+
+
+def population_lines(found: Sequence[Population]) -> Iterator[str]:
+    """What is known of drivers, for people."""
+    for each in found:
+        who = "automated" if each.automated else "others"
+        spread = ", ".join(f"{value:.3g}" for value in each.quartiles)
+        known = (
+            f"quartiles {spread} {each.unit}"
+            if each.quartiles
+            else "not determined by these data 数据未能确定"
+        )
+        yield f"  {who:10} {each.name:24} {each.determined:4} of {each.drivers:4} drivers: {known}"
 
 
 def fit_document(fitted: Fit, out: str) -> dict[str, Any]:

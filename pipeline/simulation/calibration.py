@@ -28,7 +28,7 @@ BOUNDS: Final[Mapping[str, tuple[str, float, float]]] = {
 }
 """Unit, least and greatest value of each parameter."""
 
-STARTS: Final = 8
+STARTS: Final = 4
 APART: Final = 1.5
 """A parameter is determined where neither this times its estimate nor its part can be told to fit as well."""
 CONFIDENCE: Final = 0.95
@@ -98,7 +98,7 @@ def calibrated(follower: Follower) -> Driver:
     """
     stretches = follower.stretches
     fits = [_least(stretches, start) for start in _starts(stretches)]
-    best = min(fits, key=lambda fit: float(fit.cost))
+    best = _least(stretches, min(fits, key=lambda fit: float(fit.cost)).x, closely=True)
     residuals = best.fun
     independent = _independent(residuals)
     squares = max(float(residuals @ residuals), _floor(stretches))
@@ -131,7 +131,9 @@ def _residuals(logs: Floats, stretches: Sequence[Stretch]) -> Floats:
     return np.asarray((made - seen) / np.sqrt(seen * seen.mean() * len(seen)))
 
 
-def _least(stretches: Sequence[Stretch], start: Floats, held: int | None = None) -> optimize.OptimizeResult:
+def _least(
+    stretches: Sequence[Stretch], start: Floats, held: int | None = None, *, closely: bool = False
+) -> optimize.OptimizeResult:
     """Least squares of logarithms of the parameters within their bounds, one of them held if so said."""
     free = np.array([i for i in range(len(start)) if i != held])
 
@@ -142,7 +144,13 @@ def _least(stretches: Sequence[Stretch], start: Floats, held: int | None = None)
 
     inside = np.clip(start[free], _LOW[free] + 1e-6, _HIGH[free] - 1e-6)
     return optimize.least_squares(
-        residuals, inside, bounds=(_LOW[free], _HIGH[free]), diff_step=1e-4, max_nfev=60, xtol=1e-6, ftol=1e-8
+        residuals,
+        inside,
+        bounds=(_LOW[free], _HIGH[free]),
+        diff_step=1e-4,
+        max_nfev=60 if closely else 20,
+        xtol=1e-6 if closely else 1e-4,
+        ftol=1e-8 if closely else 1e-4,
     )
 
 

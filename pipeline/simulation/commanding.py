@@ -85,7 +85,9 @@ class Gate:
         )
 
 
-def require_one_kind(events: Path | None, own_events: Path | None, gate: Gate, *, least: int) -> None:
+def require_one_kind(
+    events: Path | None, own_events: Path | None, gate: Gate, *, least: int, drivers: Path | None = None
+) -> None:
     """Make sure that at most one table of events is named, at least so many, and a gateway where it is sealed.
 
     Raises:
@@ -94,7 +96,7 @@ def require_one_kind(events: Path | None, own_events: Path | None, gate: Gate, *
     given = [events, own_events].count(None)
     if not least <= 2 - given <= 1:
         raise typer.BadParameter("give sealed events or --own-events, one of both")
-    if events is not None:
+    if events is not None or drivers is not None:
         client, _ = gate.connect()
         client.close()
 
@@ -114,6 +116,22 @@ def observations(events: Path | None, own_events: Path | None, gate: Gate) -> "O
     client, key = gate.connect()
     with client:
         sealed: Observed = derive.sealed_events(client, module("sealed_tables").SealedTable(events, key))
+        return sealed
+
+
+def drivers_of(drivers: Path | None, gate: Gate) -> "Observed | None":
+    """The drivers that the option names; ``None`` for none.
+
+    Raises:
+        PipelineError: The gateway refuses, or the table cannot be used.
+    """
+    if drivers is None:
+        return None
+    client, key = gate.connect()
+    with client:
+        sealed: Observed = module("derive").sealed_drivers(
+            client, module("sealed_tables").SealedTable(drivers, key)
+        )
         return sealed
 
 

@@ -49,6 +49,11 @@ PARAMETERS: Final = (
     _parameter("least_gain", "m/s²", 0.2, 0.0, 5.0),
     _parameter("safe_braking", "m/s²", 4.0, 0.1, 9.0),
     _parameter("own_lane_change_duration", "s", 3.0, 0.2, 20.0),
+    # The driver behind in the neighbouring lane, of the traffic around.
+    _parameter("rear_headway", "s", 1.2, 0.1, 5.0),
+    _parameter("rear_standstill_gap", "m", 2.0, 0.1, 10.0),
+    _parameter("rear_greatest_acceleration", "m/s²", 1.5, 0.1, 6.0),
+    _parameter("rear_comfortable_braking", "m/s²", 2.5, 0.1, 9.0),
 )
 BOUNDS: Final = {each.name: (each.lowest, each.highest) for each in PARAMETERS}
 VEHICLE_LENGTHS_M: Final = 10.0
@@ -64,7 +69,7 @@ def one_run(p: Floats, step: float) -> tuple[float, float, float]:  # noqa: C901
     desired = max(ego, 0.1)
     reaches, braking, brakes_at, grip = p[9] * p[3], p[4], p[5], p[7]
     notices = reaches + p[6]
-    driver, rule = p[10:14], p[18:21]
+    driver, rule, rear_driver = p[10:14], p[18:21], p[22:26]
     front, rear = p[15], p[16]
     acceleration, least_gap, least_ttc = 0.0, math.inf, MAX_TTC_S
     leaves = math.inf
@@ -88,7 +93,7 @@ def one_run(p: Floats, step: float) -> tuple[float, float, float]:  # noqa: C901
             wanted = max(-grip, idm_acceleration(ego, desired, gap, ego - other, driver))
             if math.isinf(leaves) and front > 0.0 and rear > 0.0:
                 gain = idm_acceleration(ego, desired, front, ego - p[17], driver) - wanted
-                behind = idm_acceleration(p[17], max(p[17], 0.1), rear, p[17] - ego, driver)
+                behind = idm_acceleration(p[17], max(p[17], 0.1), rear, p[17] - ego, rear_driver)
                 if mobil_wants_change(gain, -behind, -behind, rule):
                     leaves = now + p[21]
         change = p[14] * step
@@ -128,7 +133,7 @@ class CutIn:
     @property
     def digest(self) -> str:
         """Name, version of the equations, step."""
-        return f"cut-in/1;step={self._step!r}"
+        return f"cut-in/2;step={self._step!r}"
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:

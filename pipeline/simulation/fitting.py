@@ -118,6 +118,45 @@ def fit(template: LogicalScenario, observed: Mapping[str, Floats], seed: int = 0
     )
 
 
+def fit_drivers(fitted: Fit, drivers: Mapping[str, Floats], seed: int = 0) -> Fit:
+    """Fit the inputs that are drivers' parameters, each by itself on the drivers for whom it is determined.
+
+    They stay independent of one another and of the rest: few followers determine several of their parameters.
+
+    Args:
+        fitted: A scenario, with what was fitted on events.
+        drivers: Values by input, NaN where the data do not determine one.
+        seed: For the p-values.
+
+    Raises:
+        FitError: No input is such a parameter, too few drivers determine one, or a value is outside its bounds.
+    """
+    named = [each for each in fitted.scenario.inputs if each.name in drivers]
+    if not named:
+        raise FitError(
+            f"none of the inputs {', '.join(each.name for each in fitted.scenario.inputs)} is a driver's "
+            f"(expected one of {', '.join(sorted(drivers))})"
+        )
+    laws, marginals = {}, list(fitted.marginals)
+    for each in named:
+        known = drivers[each.name][np.isfinite(drivers[each.name])]
+        if len(known) < LEAST_EVENTS:
+            raise FitError(
+                f"{each.name} is determined for {len(known)} of {len(drivers[each.name])} drivers (expected "
+                f"{LEAST_EVENTS} or more)"
+            )
+        alone = fit(replace(fitted.scenario, inputs=(each,), spearman=None), {each.name: known}, seed)
+        laws[each.name] = alone.scenario.inputs[0]
+        marginals += alone.marginals
+    inputs = tuple(laws.get(each.name, each) for each in fitted.scenario.inputs)
+    return replace(
+        fitted,
+        scenario=replace(fitted.scenario, inputs=inputs),
+        marginals=tuple(marginals),
+        not_observed=tuple(name for name in fitted.not_observed if name not in laws),
+    )
+
+
 def refitted(scenario: LogicalScenario, table: Floats, named: Sequence[Input]) -> LogicalScenario:
     """The scenario with the same families fitted on another table of the same inputs.
 

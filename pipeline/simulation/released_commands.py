@@ -25,6 +25,7 @@ from pipeline.simulation.commanding import (
     GateUrl,
     Scenario,
     Seed,
+    drivers_of,
     module,
     observations,
     reported,
@@ -101,6 +102,52 @@ def extract(
         say(document, answers.derived_lines(done, str(out), artefact), as_json=as_json)
 
 
+@app.command()
+def calibrate(
+    releases: Releases,
+    url: UrlOption,
+    key: KeyOption,
+    principal: PrincipalOption,
+    purpose: PurposeOption,
+    release_key: ReleaseKeyOption,
+    out: Sealed,
+    signals: SignalsOption = None,
+    dbc: DbcOption = None,
+    items: ItemsOption = None,
+    cache: CacheOption = None,
+    register: RegisterOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: AsJson = False,  # noqa: FBT002 - a command-line flag
+) -> None:
+    """Estimate drivers (IDM) from who follows whom in releases that you may read, and seal them as a population.
+
+    Each parameter says whether the data determine it. What was sealed of a release is kept when another one cannot
+    be read.
+
+    Exit status: 0 sealed, 1 refused, unreachable, tampered with, or nobody follows another, 2 wrong usage.
+    """
+    mapped = _signals(signals, dbc)
+    connecting = Connecting(url, key, principal, purpose, release_key, passphrase_file)
+    with reported(as_json=as_json), connected(connecting, cache, quiet=as_json) as run:
+        derive = module("derive")
+        table = module("sealed_tables").SealedTable(out, run.key)
+        done = derive.calibrate(
+            run.client,
+            run.source,
+            table,
+            releases,
+            signals=mapped() if mapped else None,
+            only=items or (),
+            progress=run.progress,
+        )
+        found = derive.population(run.client, table)
+        artefact = derive.register_table(run.client, table, register) if register else None
+        answers = module("answers")
+        document = answers.derived_document(done, str(out), artefact) | answers.population_document(found)
+        lines = (*answers.derived_lines(done, str(out), artefact), *answers.population_lines(found))
+        say(document, lines, as_json=as_json)
+
+
 @app.command(name="extract-own")
 def extract_own(
     tracks: Annotated[
@@ -129,6 +176,9 @@ def fit(
         Path | None,
         typer.Option(help="Instead: table (CSV or Parquet) of events that never came from a gate."),
     ] = None,
+    drivers: Annotated[
+        Path | None, typer.Option(help="Folder of sealed drivers, of `calibrate`, for what drivers decide.")
+    ] = None,
     seed: Seed = 1,
     url: GateUrl = None,
     key: GateKey = None,
@@ -140,15 +190,16 @@ def fit(
 ) -> None:
     """Fit laws and a normal copula on observed events, and say how well they fit.
 
-    Sealed events open while the gateway lets you read every release that they are from; the scenario names these.
+    Sealed tables open while the gateway lets you read every release that they are from; the scenario names
+    these.
 
     Exit status: 0 written, 1 refused, unreachable, or the events carry no laws, 2 wrong usage.
     """
     gate = Gate(url, key, principal, purpose, release_key, passphrase_file)
-    require_one_kind(events, own_events, gate, least=1)
+    require_one_kind(events, own_events, gate, least=0 if drivers else 1, drivers=drivers)
     with reported(as_json=as_json):
-        observed = observations(events, own_events, gate)
-        fitted = module("tasks").fit_scenario(template, observed, out, seed)
+        observed, population = observations(events, own_events, gate), drivers_of(drivers, gate)
+        fitted = module("tasks").fit_scenario(template, observed, population, out, seed)
         answers = module("answers")
         say(answers.fit_document(fitted, str(out)), answers.fit_lines(fitted, str(out)), as_json=as_json)
 

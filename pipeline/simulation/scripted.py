@@ -137,6 +137,10 @@ NEIGHBOURS: Final = frozenset(
         "least_gain",
         "safe_braking",
         "own_lane_change_duration",
+        "rear_headway",
+        "rear_standstill_gap",
+        "rear_greatest_acceleration",
+        "rear_comfortable_braking",
     }
 )
 """What neither SUMO nor highway-env is given here: a neighbouring lane to leave by, and the build-up of brakes."""

@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -26,7 +26,7 @@ from pipeline.simulation.cut_in_events import cut_ins
 from pipeline.simulation.derive import Observed
 from pipeline.simulation.errors import OutputError, RunFolderError, ScenarioError, SettingsError, TracksError
 from pipeline.simulation.export import export_cut_in
-from pipeline.simulation.fitting import Fit, fit
+from pipeline.simulation.fitting import Fit, fit, fit_drivers
 from pipeline.simulation.limit_state import LimitState
 from pipeline.simulation.recorded import RecordedRuns
 from pipeline.simulation.reliability.bootstrap import Band, bootstrap_band
@@ -95,16 +95,26 @@ def read_events(path: Path) -> dict[str, Floats]:
     return columns_of(read_tracks(path), path.name)
 
 
-def fit_scenario(template: Path, observed: Observed, out: Path, seed: int) -> Fit:
-    """Fit a template on events and write the scenario, which names what the events rest on.
+def fit_scenario(
+    template: Path, observed: Observed | None, drivers: Observed | None, out: Path, seed: int
+) -> Fit:
+    """Fit a template on events, on drivers or on both, and write the scenario, which names what they rest on.
 
     Raises:
         ScenarioError: The template is none.
         FitError: They carry no laws.
         OutputError: The file cannot be written.
     """
-    fitted = fit(read_scenario(template), observed.columns, seed)
-    scenario = _resting_on(fitted.scenario, observed.about)
+    read = read_scenario(template)
+    names = tuple(each.name for each in read.inputs)
+    fitted = Fit(scenario=read, events=0, marginals=(), not_observed=names, copula_p_value=None)
+    if observed is not None:
+        fitted = fit(read, observed.columns, seed)
+    if drivers is not None:
+        fitted = fit_drivers(fitted, drivers.columns, seed)
+    scenario = _resting_on(
+        fitted.scenario, [each.about for each in (observed, drivers) if each and each.about]
+    )
     try:
         out.write_text(write_scenario(scenario), encoding="utf-8")
     except OSError as error:
@@ -287,11 +297,12 @@ def _write_table(table: pl.DataFrame, out: Path) -> None:
         raise OutputError(f"{out} cannot be written: {error}") from error
 
 
-def _resting_on(scenario: LogicalScenario, about: About | None) -> LogicalScenario:
-    if about is None:
+def _resting_on(scenario: LogicalScenario, tables: Sequence[About]) -> LogicalScenario:
+    if not tables:
         return scenario
-    artefacts = () if about.artefact is None else (about.artefact,)
-    return replace(scenario, sources=about.sources, artefacts=artefacts)
+    sources = {each["release"]: each for table in tables for each in table.sources}
+    artefacts = tuple(dict.fromkeys(table.artefact for table in tables if table.artefact is not None))
+    return replace(scenario, sources=tuple(sources.values()), artefacts=artefacts)
 
 
 def _require_own(folder: Path, rests_on: RestsOn) -> None:

@@ -19,7 +19,7 @@ from gateway.vehicles.dbc import install_dbc
 from nuscenes_folder import CRS
 from pipeline.client import GatewayClient
 from simulators import PURPOSE, START, House, released
-from traffic_drives import DBC, SIGNALS, annotated_drive, radar_log, track_csv
+from traffic_drives import DBC, DRIVER, SIGNALS, annotated_drive, following_drive, radar_log, track_csv
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,3 +94,9 @@ def traffic(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traffic]:
         radar = released(gate, house, files, captured={"bus.blf": START})
         with serving(gate) as url:
             yield Traffic(gate=gate, house=house, url=url, annotated=annotated, radar=radar)
+
+
+@pytest.fixture(scope="session")
+def following(traffic: Traffic) -> str:
+    """A release of a drive behind another vehicle, by ``DRIVER``."""
+    return released(traffic.gate, traffic.house, following_drive(DRIVER), captured={"bus.blf": START})

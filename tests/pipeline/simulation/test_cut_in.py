@@ -129,3 +129,14 @@ def test_the_same_row_gives_the_same_answer_wherever_it_stands():
     backwards = CutIn().run(table[::-1])
     assert np.array_equal(whole.min_gap, backwards.min_gap[::-1])
     assert np.array_equal(whole.min_ttc, backwards.min_ttc[::-1])
+
+
+def test_the_driver_behind_in_the_neighbouring_lane_is_one_of_its_own():
+    threat = {
+        "gap": 21.0, "relative_speed": -6.0, "braking": 6.0, "braking_delay": 1.5, "speed_drop": 30.0,
+        "grip": 4.0, "own_lane_change_duration": 1.0, "neighbour_speed": 25.0, "neighbour_front_gap": 200.0,
+        "neighbour_rear_gap": 25.0,
+    }  # fmt: skip
+    # Who keeps a short distance would not have to brake, so the lane is free to take.
+    near, far = threat | {"rear_headway": 0.3}, threat | {"rear_headway": 4.0}
+    assert run(near, far).collision.tolist() == [False, True]

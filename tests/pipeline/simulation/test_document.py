@@ -24,7 +24,10 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
 
 
-def test_the_commands_run_in_order(traffic: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.timeout(900)  # a gate, four releases and every command of the document
+def test_the_commands_run_in_order(
+    traffic: Any, following: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(9)
     pl.concat(
@@ -40,10 +43,11 @@ def test_the_commands_run_in_order(traffic: Any, tmp_path: Path, monkeypatch: py
         ).table()
         for i in range(80)
     ).write_parquet("tracks.parquet")  # fmt: skip
-    released, own = blocks("sh")
+    released, own, drivers = blocks("sh")
     gate = " ".join(traffic.options(tmp_path))
     traffic.signals(tmp_path)
-    for line in (released.replace("\\\n", "") + own).splitlines():
+    lines = released + own + drivers.replace("rel-9", following)
+    for line in lines.splitlines():
         made = line.replace("$GATE", gate).replace("rel-7", traffic.annotated).replace("rel-9", traffic.radar)
         command, _, redirected = made.partition(" > ")
         done = CliRunner().invoke(app, shlex.split(command)[1:])

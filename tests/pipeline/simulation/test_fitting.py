@@ -6,7 +6,7 @@ from scipy import stats
 
 from pipeline.simulation.cut_in import CutIn
 from pipeline.simulation.errors import FitError, SettingsError
-from pipeline.simulation.fitting import Fit, fit, refitted
+from pipeline.simulation.fitting import Fit, fit, fit_drivers, refitted
 from pipeline.simulation.laws import JointLaw
 from pipeline.simulation.limit_state import LimitState
 from pipeline.simulation.reliability.bootstrap import bootstrap_band
@@ -129,3 +129,26 @@ def test_a_band_needs_a_failing_run():
     state = LimitState(TEMPLATE, CutIn())
     with pytest.raises(SettingsError, match="no estimate has a failing run"):
         bootstrap_band(TEMPLATE, state.law, events(50, 1), [], replicates=10, seed=1)
+
+
+def test_drivers_give_laws_to_what_drivers_decide():
+    random = np.random.default_rng(4)
+    law = "headway: {unit: s, bounds: [0.3, 4], law: {normal: {mean: 1.5, deviation: 0.3}}}"
+    template = parse_scenario(example_text().replace("inputs:\n", f"inputs:\n  {law}\n"))
+    headway = random.lognormal(np.log(1.2), 0.25, 80)
+    headway[::4] = np.nan
+    blank = Fit(
+        scenario=template, events=0, marginals=(), not_observed=("headway", "gap"), copula_p_value=None
+    )
+    fitted = fit_drivers(blank, {"headway": headway, "rear_headway": headway}, 1)
+    (told,) = fitted.marginals
+    assert told.name == "headway"
+    assert fitted.not_observed == ("gap",)
+    found = next(each for each in fitted.scenario.inputs if each.name == "headway")
+    assert found.law != template.inputs[0].law
+    assert fitted.scenario.inputs[1:] == template.inputs[1:]
+    assert fitted.scenario.spearman == template.spearman
+    with pytest.raises(FitError, match="is determined for 15 of 20 drivers"):
+        fit_drivers(blank, {"headway": headway[:20]}, 1)
+    with pytest.raises(FitError, match="expected one of rear_headway"):
+        fit_drivers(blank, {"rear_headway": headway}, 1)

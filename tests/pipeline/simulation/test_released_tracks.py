@@ -25,7 +25,10 @@ from pipeline.simulation.read_nuscenes import nuscenes_tracks
 from pipeline.simulation.released_tracks import EGO, released_tracks
 from pipeline.simulation.scenario_file import example_text
 from pipeline.simulation.sealed_tables import SealedTable
-from traffic_drives import DBC, SIGNALS, MadeCutIn, annotated_drive, radar_log, speed_at
+from traffic_drives import DBC, DRIVER, SIGNALS, MadeCutIn, annotated_drive, radar_log, speed_at
+
+# Each test may have to wait for a gate with its releases on a busy machine.
+pytestmark = pytest.mark.timeout(900)
 
 
 def answer(*arguments: object, status: int | None = 0) -> dict[str, Any]:
@@ -145,6 +148,35 @@ def test_a_release_revoked_in_the_middle_leaves_what_was_sealed_of_others(
     kept = extract(traffic.annotated)
     assert kept["kept_from_before"] == [traffic.annotated]
     assert kept["releases"] == {traffic.annotated: first["releases"][traffic.annotated]}
+
+
+def test_drivers_of_a_release_are_a_population_that_scenarios_use(
+    traffic: Any, following: str, tmp_path: Path
+):
+    options = traffic.options(tmp_path)
+    asked = (
+        "calibrate", following, *options, *traffic.signals(tmp_path), "--out", tmp_path / "drivers",
+        "--register", "drivers 1",
+    )  # fmt: skip
+    done = answer(*asked)
+    assert done["table"] == "drivers"
+    found = {each["name"]: each for each in done["population"]}
+    assert {each["automated"] for each in done["population"]} == {True}
+    # Clips of 300 m of unsteady following tell the headway of most drivers.
+    assert found["headway"]["drivers"] == done["rows"] >= 6
+    assert found["headway"]["determined"] >= done["rows"] // 3
+    assert found["headway"]["quartiles"][1] == pytest.approx(DRIVER["headway"], rel=0.2)
+    template = tmp_path / "template.yaml"
+    law = "headway: {unit: s, bounds: [0.3, 4], law: {normal: {mean: 1.5, deviation: 0.3}}}"
+    template.write_text(example_text().replace("inputs:\n", f"inputs:\n  {law}\n"), encoding="utf-8")
+    fit = ("fit", "--drivers", tmp_path / "drivers", "--template", template, "--out", tmp_path / "out.yaml")
+    refused = answer(*fit, *options, status=1)
+    assert refused["reason"] == "fit_impossible"
+    assert "headway is determined for" in refused["detail"]
+    assert "drivers (expected 30 or more)" in refused["detail"]
+    # A table of drivers is none of cut-ins.
+    wrong = ("fit", tmp_path / "drivers", "--template", template, "--out", tmp_path / "out.yaml", *options)
+    assert "expected 'cut_ins'" in answer(*wrong, status=1)["detail"]
 
 
 def test_what_cannot_be_extracted_is_refused_and_says_why(traffic: Any, extract: Any, tmp_path: Path):
