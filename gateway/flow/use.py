@@ -89,8 +89,8 @@ def report_use(
                 digests={**actor.digests, "query": digest},
                 facts={"kind": kind.value},
             )
-            sealed = {"detail": words, "subject": _subject(actor)} if number == 0 else {}
-            intents[release] = stack.enter_context(gate.ledger.intent(event, **sealed))
+            detail, subject = (words, _subject(actor)) if number == 0 else (None, None)
+            intents[release] = stack.enter_context(gate.ledger.intent(event, detail=detail, subject=subject))
         for release, intent in intents.items():  # 3
             try:
                 admit(gate, intent, actor=actor, release=release, purpose=purpose, item="use")

@@ -3,7 +3,7 @@
 import json
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -63,7 +63,7 @@ def build(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
 
         below = sorted(set(releases))
         run.client.report_use(UseKind.INDEX, below, {"index": name or out.name})
-        descriptors = {}
+        descriptors: dict[str, Any] = {}
         for release in below:
             looked = run.source.derived(release) if isinstance(run.source, SealedCache) else None
             found = look_over(run.source, release, looked=looked, progress=run.progress)
