@@ -96,7 +96,7 @@ def write_index(
             writer = SealedWriter(file, client.derived_key(_USE), _USE)
             writer.write(json.dumps(head).encode() + b"\n")
             if search.index is not None:
-                faiss.write_index(search.index, faiss.PyCallbackIOWriter(writer.write))
+                faiss.write_index(search.index, faiss.PyCallbackIOWriter(writer.write))  # type: ignore[attr-defined]
             writer.finish()
         artefact = publish_file(made, path, _derived(name, below, descriptors, search), client)
     except OSError as error:
@@ -147,7 +147,9 @@ def _read(path: Path, client: GatewayClient) -> tuple[tuple[str, ...], ImageSear
                 )
             names = [joined(str(release), str(item)) for release, item in head["names"]]
             index = (
-                faiss.read_index(faiss.PyCallbackIOReader(content.read)) if names else faiss.IndexFlatIP(1)
+                faiss.read_index(faiss.PyCallbackIOReader(content.read))  # type: ignore[attr-defined]
+                if names
+                else faiss.IndexFlatIP(1)
             )
             content.end()
         return tuple(map(str, head["releases"])), ImageSearch.of_index(names, index)
