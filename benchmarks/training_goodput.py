@@ -13,7 +13,6 @@ import argparse
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -35,6 +34,7 @@ from pipeline.training.access import Access
 from pipeline.training.labels import read_coco
 from pipeline.training.shards import ShardFolder, write_shards
 from pipeline.training.training_manifest import freeze
+from rank_processes import kill_ranks
 from simulators import PASSPHRASE, PURPOSE, START, House, csv_track, released
 
 WIDTH, HEIGHT = 480, 288
@@ -127,7 +127,7 @@ def trained(arguments: list[str], out: Path, *, kill_after: int | None = None) -
 
         def start() -> subprocess.Popen[bytes]:
             return subprocess.Popen(  # noqa: S603 (this interpreter on our own command)
-                arguments, env=environment, stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
+                arguments, env=environment, stdout=subprocess.DEVNULL, stderr=log
             )
 
         process = start()
@@ -137,7 +137,7 @@ def trained(arguments: list[str], out: Path, *, kill_after: int | None = None) -
                     raise SystemExit((out.parent / f"{out.name}.log").read_text())
                 time.sleep(0.05)
             time.sleep(0.5)  # into the next epoch
-            os.killpg(process.pid, signal.SIGKILL)
+            kill_ranks(process.pid)
             process.wait()
             process = start()
         if process.wait() != 0:

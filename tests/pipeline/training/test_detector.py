@@ -35,7 +35,7 @@ from pipeline.training.mirror import MlflowMirror
 from pipeline.training.sealed_pictures import SealedPictures
 from pipeline.training.shards import ShardFolder, write_shards
 from pipeline.training.training_manifest import TrainingManifest, freeze
-from rank_processes import torchrun
+from rank_processes import kill_ranks, torchrun
 from training_releases import PURPOSE, TwoReleases
 
 SHARD_BYTES = 60_000
@@ -249,7 +249,7 @@ def test_two_ranks_train_one_model_and_go_on_after_a_kill(
     client: GatewayClient,
 ):
     out = tmp_path / "run"
-    arguments = command(out, "--epochs", "3", "--workers", "1", "--set", "mosaic=0")
+    arguments = command(out, "--epochs", "4", "--workers", "1", "--set", "mosaic=0")
 
     def start() -> subprocess.Popen[str]:
         return subprocess.Popen(  # noqa: S603 (this interpreter on our own command)
@@ -259,7 +259,6 @@ def test_two_ranks_train_one_model_and_go_on_after_a_kill(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            start_new_session=True,
         )
 
     ranks, report = start(), out / "report.json"
@@ -268,8 +267,9 @@ def test_two_ranks_train_one_model_and_go_on_after_a_kill(
         assert time.monotonic() < ends
         assert ranks.poll() is None, ranks.communicate()
         time.sleep(0.01)
-    os.killpg(ranks.pid, signal.SIGKILL)
+    kill_ranks(ranks.pid)
     ranks.communicate()
+    assert json.loads(report.read_text())["state"] == "running"
 
     ranks = start()
     stdout, stderr = ranks.communicate(timeout=PATIENCE_S)
@@ -277,9 +277,9 @@ def test_two_ranks_train_one_model_and_go_on_after_a_kill(
     assert ranks.returncode == 0, stderr
     told = json.loads(stdout)
     train = told["split"]["train"]
-    assert (told["state"], told["epochs"], told["world"]) == ("finished", 3, 2)
+    assert (told["state"], told["epochs"], told["world"]) == ("finished", 4, 2)
     assert told["split"]["left_out_of_each_epoch"] == train % 2
-    assert told["time"]["samples"] == 3 * (train - train % 2)
+    assert told["time"]["samples"] == 4 * (train - train % 2)
     assert told["time"]["starts"] == 2
     assert all(value.isfinite().all() for value in weights_of(out, client).values())
     assert files_with_pictures([tmp_path]) == []
