@@ -366,6 +366,17 @@ def loading(answer: Mapping[str, Any]) -> list[Row]:
     ]  # fmt: skip
 
 
+def scaling(answer: Mapping[str, Any]) -> list[Row]:
+    """Ray against the pool, and each with something killed against itself undisturbed."""
+    return [
+        Row(what="Ray Data, time", against="process pool", value=answer["ray_to_pool"], target=None),
+        Row(what="pool, a worker killed, time", against="the pool undisturbed",
+            value=answer["pool_killed_to_pool"], target=None),
+        Row(what="Ray Data, a node killed, time", against="Ray Data undisturbed",
+            value=answer["ray_killed_to_ray"], target=None),
+    ]  # fmt: skip
+
+
 def federated(answer: Mapping[str, Any]) -> list[Row]:
     """What TCP carries for a site in a round."""
     return [
@@ -454,6 +465,7 @@ BENCHMARKS = (
         quick=("--plates", "10", "--candidates", "40"),
     ),
     Benchmark(script="picture_search", rows=picture_search, quick=("--vectors", "5000", "--queries", "5")),
+    Benchmark(script="scale_engines", rows=scaling, quick=("--pictures", "6", "--workers", "1")),
     Benchmark(script="federated_bytes", rows=federated, quick=("--parameters", "1000"), needs="flower"),
     Benchmark(script="loader", rows=loading, quick=("--samples", "12", "--rounds", "1", "--epochs", "1")),
     Benchmark(script="label_review", rows=label_review, quick=("--frames", "60", "--seeds", "1")),

@@ -28,6 +28,8 @@ _QUIET: Final = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    # By default workers of Ray give way to everything else that runs.
+    "RAY_worker_niceness": "0",
 }
 
 

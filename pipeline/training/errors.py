@@ -73,3 +73,9 @@ class DivergedError(PipelineError):
     """The loss of a training is no number any more; the checkpoint before stays."""
 
     reason = "training_diverged"
+
+
+class RayTrainingError(PipelineError):
+    """A training by Ray Train did not come to its end."""
+
+    reason = "ray_training_failed"

@@ -1,6 +1,9 @@
 """A release of small pictures behind a server that verifies, and a job over it by reference."""
 
 import json
+import os
+import secrets
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,17 @@ from pipeline.scale.outputs import LEDGER_FILE, OUTPUT_SUFFIX, OutputFolder
 from training_releases import PURPOSE, TwoReleases
 
 RELEASE = "rel-a"
+TOKEN = secrets.token_hex(32)
+
+
+@pytest.fixture
+def ray_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of Ray find the functions of tests, and one token holds for all clusters of this process."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_worker_niceness", "0")
 
 
 @pytest.fixture

@@ -1,8 +1,5 @@
 """Batch work on Ray Data: killed actors, a lost node, too few processors; no content passes through Ray."""
 
-import os
-import secrets
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -21,7 +18,6 @@ from training_releases import CONTENTS, COUNTS
 if find_spec("ray") is None:
     pytest.skip("the extra scale is not installed", allow_module_level=True)
 
-TOKEN = secrets.token_hex(32)
 NAMES = sorted(CONTENTS["rel-a"])
 TOTAL = COUNTS["rel-a"]
 
@@ -32,16 +28,8 @@ pytestmark = [
     # Ray leaves sockets and files to the collector and deprecates members of its own.
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.timeout(600),
+    pytest.mark.usefixtures("ray_environment"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers of Ray find the functions of tests, and one token holds for all clusters of this process."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
 
 
 def test_killed_actors_lose_nothing_and_content_stays_out_of_ray(
@@ -71,7 +59,7 @@ def test_more_actors_than_processors_are_refused_before_they_wait_for_ever(job: 
 
 
 @pytest.fixture
-def cluster() -> Iterator[Any]:
+def cluster(ray_environment: None) -> Iterator[Any]:  # noqa: ARG001 - before Ray is loaded
     """Two nodes on this machine."""
     from ray.cluster_utils import Cluster  # noqa: PLC0415
 
