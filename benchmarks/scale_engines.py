@@ -14,6 +14,7 @@ import io
 import json
 import multiprocessing
 import os
+import secrets
 import sys
 import tempfile
 import time
@@ -110,7 +111,13 @@ def timed(job: Job, engine: Engine, at: Callable[[int, int], None] = lambda *_: 
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+    # One token for the cluster that the engine starts and for that of two nodes: Ray keeps the first that it sees.
+    os.environ |= {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
     with tempfile.TemporaryDirectory() as name, gate(Path(name), options.pictures) as (connecting, release):
 
         def job(run_name: str) -> Job:

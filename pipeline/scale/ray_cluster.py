@@ -11,9 +11,10 @@ import logging
 import os
 import secrets
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -45,7 +46,8 @@ def ray_cluster(address: str | None = None, *, cpus: int | None = None) -> Itera
         ModuleNotFoundError: The extra ``scale`` is not installed.
     """
     own = {} if address else {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": _token()}
-    with _environment({**_QUIET, **own}):
+    # Ray tells of lost nodes on standard output, which belongs to answers.
+    with _environment({**_QUIET, **own}), redirect_stdout(sys.stderr):
         import ray  # noqa: PLC0415 - an extra, and it reads the environment when it is loaded
 
         # Ray opens its own folder to everybody; the one around it stays closed.

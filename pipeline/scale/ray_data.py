@@ -3,6 +3,7 @@
 import json
 import queue
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import ModuleType
@@ -18,6 +19,7 @@ CPU_SHARE: Final = 0.5
 """What an actor takes of a processor, so that Ray Data's own work finds room beside all of them."""
 MAX_BLOCKS: Final = 1000
 MAX_ROUNDS_WITHOUT_PROGRESS: Final = 3
+BACK_OFF_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,8 @@ class RayData:
                         f"Ray failed {rounds} times without finishing any of {len(pending)} items; "
                         f"what was finished is kept: {type(lost).__name__}"
                     ) from lost
+                if pending:
+                    time.sleep(BACK_OFF_S * rounds)  # until Ray has noticed which of its nodes are gone
 
     def _watched(self, ray: ModuleType, job: Job, places: Sequence[int]) -> Iterator[Receipt | Failure]:
         """Ray Data's rows as they come; it waits in a thread of its own, so that silence is noticed."""
