@@ -143,8 +143,11 @@ def bus_frame(t: float, speed: float, gap: float, offset: float, number: int) ->
     )
 
 
-def radar_log(seconds: float = 300.0, seed: int = 2) -> tuple[bytes, list[MadeCutIn]]:
-    """The bus of a drive, ten frames a second, whose radar follows the vehicle that cuts in, as BLF."""
+def radar_log(seconds: float = 300.0, seed: int = 2, begins_s: float = 0.0) -> tuple[bytes, list[MadeCutIn]]:
+    """The bus of a drive, ten frames a second, whose radar follows the vehicle that cuts in, as BLF.
+
+    It is recorded from ``begins_s`` seconds after ``START``; the cut-ins count from there.
+    """
     cut_ins = made_cut_ins(seconds, seed)
     file = KeptBytes()
     writer = can.BLFWriter(file)
@@ -161,7 +164,7 @@ def radar_log(seconds: float = 300.0, seed: int = 2) -> tuple[bytes, list[MadeCu
             way, across = each.place(np.array([t]))
             gap, offset = float(way[0] - way_at(t)) - 0.5 * (LENGTH + EGO_LENGTH), float(across[0])
             gap, offset = (gap, offset) if 0.0 < gap < 600.0 else (655.35, 0.0)
-        for message in bus_frame(t, float(speed_at(t)), gap, offset, number):
+        for message in bus_frame(begins_s + t, float(speed_at(t)), gap, offset, number):
             writer.on_message_received(message)
     writer.stop()
     return file.getvalue(), cut_ins
