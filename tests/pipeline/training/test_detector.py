@@ -39,7 +39,7 @@ from rank_processes import kill_ranks, torchrun
 from training_releases import PURPOSE, TwoReleases
 
 SHARD_BYTES = 60_000
-PATIENCE_S = 240
+PATIENCE_S = 600
 TOTAL = sum(COUNTS.values())
 
 
@@ -118,8 +118,10 @@ def environment(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def shared_memory() -> set[str]:
-    return {path.name for path in Path("/dev/shm").glob("torch_*")}  # noqa: S108 - only listed
+def left_in_shared_memory() -> set[str]:
+    """Segments of torch whose process has ended; those of processes that run beside these tests are theirs."""
+    names = {path.name for path in Path("/dev/shm").glob("torch_*")}  # noqa: S108 - only listed
+    return {name for name in names if not Path("/proc", name.split("_")[1]).exists()}
 
 
 def weights_of(run: Path, client: GatewayClient) -> dict[str, torch.Tensor]:
@@ -143,7 +145,7 @@ def test_no_picture_reaches_the_disk_and_the_report_says_what_was_trained(
         out, "--epochs", "2", "--workers", "2", "--hold-out", "rel-b", "--tags", str(tmp_path / "tags.jsonl"),
         "--mlflow", store, "--set", "close_mosaic=1",
     )  # fmt: skip
-    before = shared_memory()
+    before = left_in_shared_memory()
 
     done = subprocess.run(  # noqa: S603 (this interpreter on our own command)
         [sys.executable, "-m", *arguments], env=environment, cwd=tmp_path / "cwd", capture_output=True, text=True,
@@ -152,7 +154,7 @@ def test_no_picture_reaches_the_disk_and_the_report_says_what_was_trained(
 
     assert done.returncode == 0, done.stderr
     assert files_with_pictures([tmp_path]) == []
-    assert shared_memory() <= before
+    assert left_in_shared_memory() <= before
     assert not list(tmp_path.rglob("*.cache")) + list(tmp_path.rglob("*.npy")) + list(tmp_path.rglob("*.jpg"))
     report = json.loads(done.stdout)
     assert report == json.loads((out / "report.json").read_text())
@@ -199,6 +201,7 @@ def test_the_search_for_pictures_finds_them_in_files_of_any_kind(tmp_path: Path)
     assert len(files_with_pictures([tmp_path])) == 4
 
 
+@pytest.mark.timeout(1500)
 def test_a_killed_training_goes_on_as_if_it_had_never_stopped(
     tmp_path: Path,
     command: Callable[..., list[str]],
@@ -242,6 +245,7 @@ def test_a_killed_training_goes_on_as_if_it_had_never_stopped(
     assert files_with_pictures([tmp_path]) == []
 
 
+@pytest.mark.timeout(1500)
 def test_two_ranks_train_one_model_and_go_on_after_a_kill(
     tmp_path: Path,
     command: Callable[..., list[str]],
