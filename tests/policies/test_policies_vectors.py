@@ -20,14 +20,13 @@ def _without(bundle: Bundle, point: Point, rule: str) -> Bundle:
     return dataclasses.replace(bundle, catalogue={**bundle.catalogue, point.value: rules})
 
 
-def test_the_embedded_engine_starts_in_less_than_a_second(
-    bundle: Bundle, vectors: tuple[Vector, ...]
-) -> None:
+def test_the_embedded_engine_starts_within_seconds(bundle: Bundle, vectors: tuple[Vector, ...]) -> None:
     assert len(vectors) >= 60
     engine = EmbeddedEngine(bundle)
     started = time.process_time()
     assert start_engine(engine, vectors) is engine
-    assert time.process_time() - started < 1.0
+    # All vectors are run before the first decision: who starts a gate waits for them.
+    assert time.process_time() - started < 3.0
     engine.close()
 
 
