@@ -41,6 +41,8 @@ def test_no_document_names_a_setting_that_does_not_exist():
     known = {f"FLEETGATE_{name.upper()}" for name in Settings.model_fields}
     known |= {  # read by tests only
         "FLEETGATE_ASAM_QC",
+        "FLEETGATE_DATUMARO_PYTHON",
+        "FLEETGATE_FLOWER_PYTHON",
         "FLEETGATE_INJECTED_FAULTS",
         "FLEETGATE_OPA",
         "FLEETGATE_SHARED",

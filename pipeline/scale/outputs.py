@@ -111,9 +111,9 @@ class OutputFolder:
 
     def put(self, name: str, content: bytes) -> None:
         """Commit an output: see ``commit``."""
-        self.commit(name, content)
+        self.keep(name, content)
 
-    def commit(self, name: str, content: bytes) -> str:
+    def keep(self, name: str, content: bytes) -> str:
         """Put an output in its place, or find the same there; returns its proof.
 
         Raises:

@@ -59,7 +59,7 @@ class Worker:
         opened, function = self._opened, self.job.function
         item = opened.client.manifest(self.job.release).items[place]
         content = function(opened.source, self.job.release, item)
-        proof = opened.outputs.commit(function.output(item), content)
+        proof = opened.outputs.keep(function.output(item), content)
         return Receipt(place=place, proof=proof, size=len(content))
 
     def _open(self) -> _Opened:
