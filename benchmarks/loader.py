@@ -18,7 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -70,18 +70,15 @@ def stacked(contents: list[bytes]) -> torch.Tensor:
 
 
 @contextmanager
-def gate(folder: Path, samples: int, points: int) -> Iterator[tuple[Access, str]]:
-    """A gate with a release of sweeps; yields how to ask it, and the release."""
-    rng = np.random.default_rng(7)
-    sweeps = {
-        f"lidar/{n:06}.bin": rng.uniform(1.0, 40.0, (points, 4)).astype("<f4").tobytes()
-        for n in range(samples)
-    }
+def served(folder: Path, contents: Mapping[str, bytes]) -> Iterator[tuple[Access, str]]:
+    """A gate with a release of these files; yields how to ask it, and the release."""
     house = House(home=folder / "home", argon2=DEFAULT_ARGON2)
     with house.opened() as opened:
         house.furnish(opened)
-        captured = {name: START + timedelta(seconds=20 + 20 * n / samples) for n, name in enumerate(sweeps)}
-        release = released(opened, house, {"drive.csv": csv_track(), **sweeps}, captured=captured)
+        captured = {
+            name: START + timedelta(seconds=20 + 20 * n / len(contents)) for n, name in enumerate(contents)
+        }
+        release = released(opened, house, {"drive.csv": csv_track(), **contents}, captured=captured)
         public = opened.keystore.signing_key("release").as_dict(private=False)
     port = free_port()
     environment = {**os.environ, "FLEETGATE_HOME": str(house.home), "FLEETGATE_PASSPHRASE": PASSPHRASE}
@@ -96,6 +93,18 @@ def gate(folder: Path, samples: int, points: int) -> Iterator[tuple[Access, str]
             ),
             release,
         )
+
+
+@contextmanager
+def gate(folder: Path, samples: int, points: int) -> Iterator[tuple[Access, str]]:
+    """A gate with a release of sweeps; yields how to ask it, and the release."""
+    rng = np.random.default_rng(7)
+    sweeps = {
+        f"lidar/{n:06}.bin": rng.uniform(1.0, 40.0, (points, 4)).astype("<f4").tobytes()
+        for n in range(samples)
+    }
+    with served(folder, sweeps) as asked:
+        yield asked
 
 
 def rate(epoch: Iterable[object], size: Callable[[object], int]) -> tuple[float, float, int]:

@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +27,15 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from release_download import free_port, running
+from loader import served
+from release_download import free_port
 
-from gateway.vault.root import DEFAULT_ARGON2
 from pipeline.training.access import Access
 from pipeline.training.labels import read_coco
 from pipeline.training.shards import ShardFolder, write_shards
 from pipeline.training.training_manifest import freeze
 from rank_processes import kill_ranks
-from simulators import PASSPHRASE, PURPOSE, START, House, csv_track, released
+from simulators import PURPOSE
 
 WIDTH, HEIGHT = 480, 288
 SHARD_BYTES = 4 * 1024 * 1024
@@ -76,27 +76,8 @@ def labels(names: list[str]) -> bytes:
 def gate(folder: Path, pictures: int) -> Iterator[tuple[Access, str]]:
     """A gate with a release of pictures; yields how to ask it, and the release."""
     contents = {f"image/{n:06}.jpg": picture(n) for n in range(pictures)}
-    house = House(home=folder / "home", argon2=DEFAULT_ARGON2)
-    with house.opened() as opened:
-        house.furnish(opened)
-        captured = {
-            name: START + timedelta(seconds=20 + 20 * n / pictures) for n, name in enumerate(contents)
-        }
-        release = released(opened, house, {"drive.csv": csv_track(), **contents}, captured=captured)
-        public = opened.keystore.signing_key("release").as_dict(private=False)
-    port = free_port()
-    environment = {**os.environ, "FLEETGATE_HOME": str(house.home), "FLEETGATE_PASSPHRASE": PASSPHRASE}
-    with running([sys.executable, "-m", "gateway.cli", "serve", "--port", str(port)], port, environment):
-        yield (
-            Access.of(
-                f"http://127.0.0.1:{port}",
-                key=house.people["engineer"].key,
-                principal="engineer",
-                purpose=PURPOSE,
-                release_key=public,
-            ),
-            release,
-        )
+    with served(folder, contents) as asked:
+        yield asked
 
 
 def command(folder: Path, access: Access, out: Path, ranks: int, options: argparse.Namespace) -> list[str]:
