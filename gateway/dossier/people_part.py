@@ -14,15 +14,16 @@ from gateway.flow.approve import statement_digest, verify_approval
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
-from gateway.flow.licensed import certificate_facts, delegation_facts
+from gateway.flow.licensed import certificate_facts, delegation_facts, surveyed_of
 from gateway.flow.overseen import assessment_facts, contract_facts
 from gateway.flow.recording import Judged, Released, ReleaseTerms
 from gateway.flow.records import ApprovalRow
 from gateway.people.assessments import assessments_of
-from gateway.people.delegations import certificate_for, delegations, unit_of
+from gateway.people.delegations import delegations
 from gateway.people.papers import Paper
 from gateway.people.recipients import oversight_of
 from gateway.people.records import PersonRow, PurposeRow, RecipientRow
+from gateway.people.suitability import certificate_for
 
 _LOOKS = frozenset({EventType.REVIEW_RELEASE_READ, EventType.REVIEW_SHEET_READ})
 
@@ -47,8 +48,9 @@ def licence_part(
     """
     manifests = [load_manifest(gate, session, each) for each in terms.recordings]
     below = published.index
-    units = [unit_of(gate, each.vehicle, each.started_at, below=below) for each in manifests]
-    certificate = certificate_for(gate, session, units, manifests[0].region, published.time, below=below)
+    surveyed = [surveyed_of(gate, each, below=below) for each in manifests]
+    units = {each.unit for each in surveyed}
+    certificate = certificate_for(gate, session, surveyed, published.time, below=below)
     if certificate is None:
         return None
     paper = certificate.paper

@@ -32,10 +32,10 @@ from gateway.flow.permitted import permit_on_release
 from gateway.flow.recording import Judged, ReleaseState
 from gateway.flow.records import ApprovalRow, ReleaseRow
 from gateway.flow.request import known_release
-from gateway.people.delegations import certificate_for
 from gateway.people.records import PersonRow
 from gateway.people.registry import ACT_TYPE, Actor
 from gateway.people.security_keys import is_revoked
+from gateway.people.suitability import Surveyed, certificate_for
 from gateway.vault.errors import StatementError
 from gateway.vault.jws import PrivateKey, public_key_of, sign_statement, thumbprint, verify_statement
 
@@ -286,7 +286,7 @@ def _attested(gate: Gate, row: ApprovalRow) -> int | None:
 
 
 def verified_approvals(
-    gate: Gate, session: ReadSession | WriteSession, judged: Judged, surveyed: Sequence[Mapping[str, Any]]
+    gate: Gate, session: ReadSession | WriteSession, judged: Judged, surveyed: Sequence[Surveyed]
 ) -> list[tuple[ApprovalRow, dict[str, Any]]]:
     """Every recorded approval with the facts that policy judges it by.
 
@@ -297,9 +297,7 @@ def verified_approvals(
         EvidenceError: A signature does not verify, or the ledger attests another one or none.
     """
     sheet = has_sheet(gate, session, judged.built)
-    certificates = [
-        certificate_for(gate, session, [each["unit"]], each["region"], gate.clock()) for each in surveyed
-    ]
+    certificates = [certificate_for(gate, session, [each], gate.clock()) for each in surveyed]
     found = []
     statement = (
         sa.select(ApprovalRow)

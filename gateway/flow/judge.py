@@ -25,7 +25,7 @@ from gateway.flow.duties import is_performed
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
 from gateway.flow.kinds.handling import has_pixels
-from gateway.flow.licensed import licence_facts, surveyed_facts
+from gateway.flow.licensed import licence_facts, surveyed_facts, surveyed_of
 from gateway.flow.overseen import assessment_facts, recipient_facts
 from gateway.flow.recording import (
     Built,
@@ -217,7 +217,7 @@ def release_question(gate: Gate, session: ReadSession, built: Built, submitter: 
     cleansed = {item.source: load_cleansed(gate, session, item.source) for item in built.items}
     recordings = [session.get_one(RecordingRow, r) for r in terms.recordings]
     # From the sealed manifests: a column could be changed to fit a certificate (law 6).
-    surveyed = {row.id: surveyed_facts(gate, load_manifest(gate, session, row.id)) for row in recordings}
+    surveyed = {row.id: surveyed_of(gate, load_manifest(gate, session, row.id)) for row in recordings}
     return {
         "point": "release",
         "subject": {
@@ -234,7 +234,7 @@ def release_question(gate: Gate, session: ReadSession, built: Built, submitter: 
             "recordings": [
                 {
                     "id": row.id,
-                    **surveyed[row.id],
+                    **surveyed_facts(surveyed[row.id]),
                     "prior_live_releases": prior_live_releases(session, built, row.id),
                     "source": row.source_kind,
                 }

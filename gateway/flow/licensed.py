@@ -1,6 +1,6 @@
 """Facts about surveying certificates and delegations, as every question about recordings carries them (rule 7)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,18 +8,34 @@ from gateway.database import ReadSession, WriteSession
 from gateway.flow.deciding import instant
 from gateway.flow.gate import Gate
 from gateway.people.certificates import Certificate
-from gateway.people.delegations import Delegation, certificate_for, delegations, unit_of
+from gateway.people.delegations import Delegation, delegations, unit_of
+from gateway.people.suitability import Surveyed, certificate_for
 from gateway.vehicles.manifest import Manifest
 
 
-def surveyed_facts(gate: Gate, manifest: Manifest) -> dict[str, Any]:
-    """For whom, by what, where and when a recording was surveyed, as rule 7 asks of it."""
+def surveyed_of(gate: Gate, manifest: Manifest, *, below: int | None = None) -> Surveyed:
+    """For whom, by what, where and when a recording was surveyed, as papers before an entry state it.
+
+    Raises:
+        EvidenceError: A paper does not verify, or is missing.
+    """
+    return Surveyed(
+        unit=unit_of(gate, manifest.vehicle, manifest.started_at, below=below),
+        vehicle=manifest.vehicle,
+        region=manifest.region,
+        started_at=manifest.started_at,
+        ended_at=manifest.ended_at,
+    )
+
+
+def surveyed_facts(surveyed: Surveyed) -> dict[str, Any]:
+    """What policy is told of how a recording was surveyed (rule 7)."""
     return {
-        "unit": unit_of(gate, manifest.vehicle, manifest.started_at),
-        "vehicle": manifest.vehicle,
-        "region": manifest.region,
-        "started_at": instant(manifest.started_at),
-        "ended_at": instant(manifest.ended_at),
+        "unit": surveyed.unit,
+        "vehicle": surveyed.vehicle,
+        "region": surveyed.region,
+        "started_at": instant(surveyed.started_at),
+        "ended_at": instant(surveyed.ended_at),
     }
 
 
@@ -48,23 +64,21 @@ class Licence:
         return {} if paper is None else {"certificate": paper.digest}
 
 
-def licence_of(
-    gate: Gate, session: ReadSession | WriteSession, surveyed: Sequence[Mapping[str, Any]]
-) -> Licence:
+def licence_of(gate: Gate, session: ReadSession | WriteSession, surveyed: Sequence[Surveyed]) -> Licence:
     """The certificate and delegations that recordings are judged by.
 
     Raises:
         EvidenceError: A paper does not verify, or is missing.
     """
-    units = [each["unit"] for each in surveyed]
+    units = {each.unit for each in surveyed}
     return Licence(
-        certificate=certificate_for(gate, session, units, surveyed[0]["region"], gate.clock()),
+        certificate=certificate_for(gate, session, surveyed, gate.clock()),
         delegations=tuple(each for each in delegations(gate) if each.delegator in units),
     )
 
 
 def licence_facts(
-    gate: Gate, session: ReadSession | WriteSession, surveyed: Sequence[Mapping[str, Any]]
+    gate: Gate, session: ReadSession | WriteSession, surveyed: Sequence[Surveyed]
 ) -> dict[str, Any]:
     """The certificate that recordings are judged by, None without any, and the delegations of their units."""
     return licence_of(gate, session, surveyed).facts()

@@ -19,7 +19,7 @@ from gateway.flow.deciding import decide, instant, policy_facts, profile_facts
 from gateway.flow.gate import Gate
 from gateway.flow.intake import load_manifest
 from gateway.flow.judge import ask, holdings_of, load_judged, prior_live_releases
-from gateway.flow.licensed import licence_facts, surveyed_facts
+from gateway.flow.licensed import licence_facts, surveyed_facts, surveyed_of
 from gateway.flow.permitted import permit_on_release
 from gateway.flow.received import received_of
 from gateway.flow.recording import Approved, GrantId, Judged, Level, Released, ReleaseId, ReleaseState
@@ -85,7 +85,7 @@ def _publish_question(
     gate: Gate, session: ReadSession, judged: Judged, actor: Actor
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     terms = judged.built.terms
-    surveyed = [surveyed_facts(gate, load_manifest(gate, session, each)) for each in terms.recordings]
+    surveyed = [surveyed_of(gate, load_manifest(gate, session, each)) for each in terms.recordings]
     approvals = verified_approvals(gate, session, judged, surveyed)
     levels_in = [Level[i.payload["level_in"]] for i in judged.built.items]
     question = {
@@ -105,7 +105,7 @@ def _publish_question(
             "judged_digest": judged.decision["release_digest"],
             "submitter": terms.submitter,
             "built_at": instant(built_at(gate, judged.built)),
-            "recordings": surveyed,
+            "recordings": [surveyed_facts(each) for each in surveyed],
         },
         "context": {
             "time": instant(gate.clock()),

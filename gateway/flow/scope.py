@@ -14,7 +14,7 @@ from gateway.flow.acts import rules_of
 from gateway.flow.asked import load_asked
 from gateway.flow.deciding import decide, instant, policy_facts, profile_facts
 from gateway.flow.gate import Gate
-from gateway.flow.licensed import licence_of, surveyed_facts
+from gateway.flow.licensed import licence_of, surveyed_facts, surveyed_of
 from gateway.people.registry import GATE_ACTOR
 from gateway.vehicles.manifest import Manifest
 from policies.question import Point, Question
@@ -45,13 +45,13 @@ def judge_scope(
     """
     recording = manifest.recording
     with gate.database.read() as session:
-        surveyed = surveyed_facts(gate, manifest)
+        surveyed = surveyed_of(gate, manifest)
         licence = licence_of(gate, session, [surveyed])
         question = {
             "point": Point.ADVANCE.value,
             "subject": {"id": GATE_ACTOR.id},
             "action": {"name": "advance"},
-            "resource": {"recording": recording, **surveyed},
+            "resource": {"recording": recording, **surveyed_facts(surveyed)},
             "context": {
                 "time": instant(gate.clock()),
                 "profile": profile_facts(gate),

@@ -105,6 +105,11 @@ class Certificate:
         interrupted = any(each.start <= moment < each.end for each in self.interruptions)
         return self.valid_from <= moment < self.valid_to and not interrupted
 
+    def gave_right_throughout(self, start: datetime, end: datetime) -> bool:
+        """Whether it, or what it renews without a gap, gave a right at every moment from one to another."""
+        apart = all(end < each.start or each.end <= start for each in self.interruptions)
+        return self.since <= start and end < self.valid_to and apart
+
     @property
     def standing(self) -> str:
         """What the newest change left it in: ``granted``, ``suspended`` or ``withdrawn``."""

@@ -1,13 +1,13 @@
 """Who surveys on whose behalf: units of vehicles and carriers, and delegations to licensed units (A6)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from gateway.database import ReadSession, WriteSession
+from gateway.database import WriteSession
 from gateway.errors import ConflictError, InvalidRequestError, NotFoundError
 from gateway.flow.gate import Gate
-from gateway.people.certificates import Certificate, certificates
+from gateway.people.certificates import certificates
 from gateway.people.papers import Act, NewPaper, Paper, papers, require_text, sign_paper
 from gateway.people.registry import Actor
 from gateway.vault.jws import PrivateKey
@@ -161,30 +161,3 @@ def unit_of(gate: Gate, source: str, moment: datetime, *, below: int | None = No
         if datetime.fromisoformat(paper.terms["since"]) <= moment:
             unit = str(paper.terms["unit"])
     return unit
-
-
-def certificate_for(
-    gate: Gate,
-    session: ReadSession | WriteSession,
-    units: Collection[str | None],
-    region: str,
-    now: datetime,
-    *,
-    below: int | None = None,
-) -> Certificate | None:
-    """The certificate to judge units and a region by: the one that fits best; policy then says what fails.
-
-    That one of the units holds it or delegated to its holder weighs most, then the region, then being valid now.
-    """
-    delegated = {
-        each.certificate
-        for each in delegations(gate, below=below)
-        if each.delegator in units and each.valid_from <= now < each.valid_to
-    }
-
-    def fit(certificate: Certificate) -> tuple[bool, bool, bool, bool]:
-        held = certificate.holder is not None and certificate.holder in units
-        entitled = held or certificate.number in delegated
-        return entitled, certificate.covers(region), certificate.valid_at(now), held
-
-    return max(certificates(gate, session, below=below), key=fit, default=None)

@@ -33,7 +33,6 @@ from gateway.people.certificates import (
 from gateway.people.delegations import (
     Delegation,
     assign_source,
-    certificate_for,
     delegations,
     end_delegation,
     register_delegation,
@@ -41,6 +40,7 @@ from gateway.people.delegations import (
 )
 from gateway.people.papers import read_document
 from gateway.people.records import CertificateRow, PaperRow
+from gateway.people.suitability import Surveyed, certificate_for
 from simulators import (
     CERTIFICATE,
     REGION,
@@ -226,8 +226,6 @@ def test_grade_b_covers_districts_and_no_province(gate: Gate, house: House):
     assign(gate, house, "oem")
     assert hold_fact(gate)["certificate"]["grade"] == "B"
     register(gate, house, number="乙测资字-4", grade="B", holder="oem", regions=[REGION])
-    # Both are the unit's, and both cover the district; the one that is in its limits is registered later.
-    change(gate, house, Change.WITHDRAW, gate.clock(), number="乙测资字-3")
     assert covered(gate)
 
 
@@ -248,9 +246,10 @@ def test_what_fits_a_drive_best_is_what_it_is_judged_by(gate: Gate, house: House
     register(gate, house, number="a-foreign", holder="somebody else")
     register(gate, house, number="a-lapsed", valid_to=START + timedelta(days=1))
     now = gate.clock()
-    with gate.database.read() as session:
-        assert certificate_for(gate, session, [UNIT], REGION, now).number == CERTIFICATE
-        assert certificate_for(gate, session, ["somebody else"], REGION, now).number == "a-foreign"
+    for unit, number in ((UNIT, CERTIFICATE), ("somebody else", "a-foreign")):
+        drive = Surveyed(unit=unit, vehicle=VEHICLE, region=REGION, started_at=START, ended_at=START)
+        with gate.database.read() as session:
+            assert certificate_for(gate, session, [drive], now).number == number
 
 
 def test_an_old_registration_is_shown_and_suffices_for_nothing(tmp_path: Path):
