@@ -23,6 +23,7 @@ from gateway.flow.dossier import recording_summary, review_recording
 from gateway.flow.erase import erase_recording
 from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce, receive_item
+from gateway.flow.scope import review_held
 from gateway.people.delegations import assign_source, unit_of
 from gateway.people.registry import Actor, check_in_carrier
 from gateway.scheduler import JOBS, run_job
@@ -251,6 +252,38 @@ def status(
         actor, _ = acting(gate, person, key, key_passphrase_file, "status")
         summary = review_recording(gate, recording, actor=actor)
     report(summary, as_json=as_json, line=recording_lines(summary))
+
+
+@app.command()
+@reporting
+def held(
+    person: As,
+    key: Key,
+    key_passphrase_file: KeyPassphrase,
+    *,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most recordings to print.")] = 50,
+    after: Annotated[int | None, typer.Option(help="Cursor of the page before.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List recordings that are held because no certificate covers them, and why; longest held first."""
+    with opened() as gate:
+        actor, _ = acting(gate, person, key, key_passphrase_file, "held")
+        page = review_held(gate, actor=actor, limit=limit, after=after)
+    lines = [
+        line
+        for each in page.recordings
+        for line in (
+            f"{each['recording']}  {each['source']} {each['source_id']}  {each['region']}  {each['received_at']}",
+            *hold_lines(each["hold"]),
+        )
+    ]
+    if page.cursor is not None:
+        lines.append(f"还有更多 / more: --after {page.cursor}")
+    report(
+        {"recordings": page.recordings, "cursor": page.cursor},
+        as_json=as_json,
+        line="\n".join(lines) or "没有录制因资质被留置 / no recording is held",
+    )
 
 
 @app.command()

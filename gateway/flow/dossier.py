@@ -22,7 +22,7 @@ from gateway.flow.permitted import permit_on_release
 from gateway.flow.recording import Cleansed, RecordingState, ReleaseState, Stage
 from gateway.flow.records import ApprovalRow, GrantRow, ItemRow, RecordingRow
 from gateway.flow.request import known_release
-from gateway.flow.scope import hold_of
+from gateway.flow.scope import described, hold_of
 from gateway.models.evaluations import quality_of
 from gateway.people.permission import permit
 from gateway.people.registry import Actor
@@ -177,14 +177,7 @@ def recording_summary(gate: Gate, recording: str) -> dict[str, Any]:
         row = session.get(RecordingRow, recording)
         if row is None:
             raise NotFoundError(f"no such recording (got {recording!r})")
-        summary: dict[str, Any] = {
-            "recording": recording,
-            "state": row.state,
-            "source": row.source_kind,
-            "source_id": row.source_id,
-            "region": row.region,
-            "received_at": instant(row.received_at),
-        }
+        summary = described(row)
         if row.state == RecordingState.ERASED:
             return summary
         if row.held_entry is not None:

@@ -5,17 +5,22 @@ a worker takes it up, so that what ended since holds it and what was registered 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+import sqlalchemy as sa
 
 from audit.events import EventType
 from gateway.database import ReadSession
-from gateway.errors import DeniedError
-from gateway.flow.acts import rules_of
+from gateway.errors import DeniedError, EvidenceError
+from gateway.flow.acts import intended, rules_of
 from gateway.flow.asked import load_asked
 from gateway.flow.deciding import decide, instant, policy_facts, profile_facts
 from gateway.flow.gate import Gate
 from gateway.flow.licensed import licence_of, surveyed_facts, surveyed_of
-from gateway.people.registry import GATE_ACTOR
+from gateway.flow.records import RecordingRow
+from gateway.people.permission import permit
+from gateway.people.registry import GATE_ACTOR, Actor
 from gateway.vehicles.manifest import Manifest
 from policies.question import Point, Question
 
@@ -100,3 +105,65 @@ def hold_of(gate: Gate, session: ReadSession, held: int) -> dict[str, Any]:
             for name in names
         ]
     return {"entry": held, "since": instant(asked.moment), "violations": told}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldPage:
+    """Some of the recordings that are held.
+
+    Attributes:
+        recordings: Each with state, source, region, when it was received, and its ``hold`` (:func:`hold_of`).
+        cursor: Where the next page goes on; None where there is none.
+    """
+
+    recordings: tuple[dict[str, Any], ...]
+    cursor: int | None
+
+
+def review_held(gate: Gate, *, actor: Actor, limit: int, after: int | None = None) -> HeldPage:
+    """Recordings that no certificate covers, those first that are held for the longest; looking is an entry.
+
+    A recording whose reason changed between two pages comes again on a later one; none is passed over.
+
+    Args:
+        gate: The gate.
+        actor: Who looks.
+        limit: Recordings on the page, 1 or more.
+        after: Cursor of the page before.
+
+    Raises:
+        ActDeniedError: Policy refuses.
+        EvidenceError: What was asked of a recording does not verify.
+    """
+    permit(gate, actor, "recording.review", on="held")
+    event = intended(EventType.AUDIT_LEDGER_QUERY, actor=actor.id, object_id="held", digests=actor.digests)
+    with gate.ledger.intent(event) as intent:
+        statement = (
+            sa.select(RecordingRow)
+            .where(RecordingRow.held_entry > (-1 if after is None else after))
+            .order_by(RecordingRow.held_entry)
+            .limit(limit + 1)
+        )
+        with gate.database.read() as session:
+            rows = session.scalars(statement).all()
+            told = tuple(_held(gate, session, row) for row in rows[:limit])
+        intent.complete(facts={"recordings": len(told)})
+    return HeldPage(recordings=told, cursor=told[-1]["hold"]["entry"] if len(rows) > limit else None)
+
+
+def _held(gate: Gate, session: ReadSession, row: RecordingRow) -> dict[str, Any]:
+    if row.held_entry is None:
+        raise EvidenceError(f"recording {row.id} is held by no entry")
+    return {**described(row), "hold": hold_of(gate, session, row.held_entry)}
+
+
+def described(row: RecordingRow) -> dict[str, Any]:
+    """What a recording's row says of it."""
+    return {
+        "recording": row.id,
+        "state": row.state,
+        "source": row.source_kind,
+        "source_id": row.source_id,
+        "region": row.region,
+        "received_at": instant(row.received_at),
+    }

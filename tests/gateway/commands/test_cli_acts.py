@@ -42,6 +42,7 @@ ARGUMENTS = {
     "geo attack": [RELEASE, "--osm", "{jwk}"],
     "grant issue": [RELEASE, "--principal", "engineer"],
     "grant revoke": ["g"],
+    "held": [],
     "ingest": ["{jwk}", "--carrier", "c", "--region", "110108"],
     "ingest-sealed": [FOLDER, "--carrier", "c"],
     "key backup": [FOLDER],

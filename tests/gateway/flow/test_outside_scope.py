@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from audit.events import EventType
+from audit.events import EventType, Outcome
 from audit.query import EntryFilter, find_all
 from gateway.commands.deliver import recording_lines
 from gateway.errors import DeniedError, EvidenceError
@@ -15,6 +15,7 @@ from gateway.flow.erase import erase_recording, expire_raw
 from gateway.flow.gate import Gate
 from gateway.flow.intake import Delivery, announce
 from gateway.flow.records import ItemRow
+from gateway.flow.scope import HeldPage, review_held
 from gateway.people.certificates import (
     Change,
     NewCertificate,
@@ -179,3 +180,27 @@ def test_a_held_recording_expires_and_is_erased_as_any_other(sqlite_gate: Gate, 
     with gate.database.read() as session:
         left = session.execute(sa.select(ItemRow.state, ItemRow.original_seal)).all()
     assert {tuple(each) for each in left} == {("erased", None)}
+
+
+def test_every_held_recording_is_listed_with_its_reason_by_pages(sqlite_gate: Gate, sqlite_house: House):
+    gate, auditor = sqlite_gate, sqlite_house.people["auditor"].actor
+    assert review_held(gate, actor=auditor, limit=1) == HeldPage(recordings=(), cursor=None)
+    held = [deliver(gate, {"drive.csv": csv_track(400 + i)}, region=ELSEWHERE) for i in range(3)]
+    deliver(gate, FILES)
+    erase_recording(gate, held.pop(1), actor=sqlite_house.people["officer"].actor)
+    first = review_held(gate, actor=auditor, limit=1)
+    second = review_held(gate, actor=auditor, limit=1, after=first.cursor)
+    assert [each["recording"] for each in (*first.recordings, *second.recordings)] == held
+    assert second.cursor is None
+    assert review_held(gate, actor=auditor, limit=2).recordings == (*first.recordings, *second.recordings)
+    for told in first.recordings:
+        summary = recording_summary(gate, told["recording"])
+        assert {**told, "items": summary["items"]} == summary
+        assert (told["hold"]["violations"][0]["rule"], told["region"]) == ("surveying_certificate", ELSEWHERE)
+    wanted = EntryFilter(object="held", types=(EventType.AUDIT_LEDGER_QUERY,), outcome=Outcome.COMPLETED)
+    with gate.ledger.snapshot() as snapshot:
+        looks = sorted(find_all(snapshot, wanted), key=lambda entry: entry.index)
+    assert [look.event.facts["recordings"] for look in looks] == [0, 1, 1, 2]
+    assert {look.event.actor for look in looks} == {"auditor"}
+    with pytest.raises(DeniedError):
+        review_held(gate, actor=sqlite_house.people["engineer"].actor, limit=1)
