@@ -3,18 +3,21 @@
 Beside a published file lies ``NAME.artefact.json``: the id under which the gate knows it, by the file's SHA-256;
 also of the file that it replaced, so that a break in between loses neither. Where the gate cannot be reached or
 refuses, the content is kept as ``NAME.DIGEST.unregistered``, sealed under a key that follows from the principal's
-private key, with the signed statement that is to be registered: no later step takes it, and no work is lost.
+private key, with the signed statement that is to be registered and the digest of the file that it is to replace:
+no later step takes it, and no work is lost.
 """
 
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import BinaryIO, Final
+
+import rfc8785
 
 from pipeline.artefacts import DerivedArtefact
 from pipeline.client import GatewayClient
@@ -72,6 +75,29 @@ def publish_file(made: Path, path: Path, artefact: DerivedArtefact, client: Gate
     return registered
 
 
+def publish_files(
+    folder: Path, files: Mapping[str, bytes], artefact: DerivedArtefact, client: GatewayClient
+) -> str:
+    """Register files of a folder as one artefact and put them in place, each with the id beside it; returns it.
+
+    The artefact's digest is that of the RFC 8785 form of the files' digests by name. Nothing is kept sealed: this
+    is for what is quickly made again.
+
+    Raises:
+        RefusedError, UnreachableError: The gate does not register it: no file is there.
+        PublishingError: A file cannot be written.
+    """
+    digests = {name: sha256(content).hexdigest() for name, content in files.items()}
+    of_all = sha256(rfc8785.dumps(dict(digests))).hexdigest()
+    registered = client.register(replace(artefact, sha256=of_all))
+    with _told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        _note(folder / name, digests[name], registered)
+        _put(folder / name, content)
+    return registered
+
+
 def _registered(
     path: Path,
     digest: str,
@@ -85,35 +111,42 @@ def _registered(
     try:
         return client.register_statement(statement)
     except PipelineError as error:
-        _hold(held, path.name, statement, pieces(), client)
+        _hold(held, path, statement, pieces(), client)
         raise UnregisteredError(
             f"{path.name} was made, but the gate did not register it: {error}; it is kept sealed, go on by "
             f"`fleetgate artefact publish {held}`"
         ) from error
     except BaseException:  # interrupted: whether the gate knows it is unknown
-        _hold(held, path.name, statement, pieces(), client)
+        _hold(held, path, statement, pieces(), client)
         raise
 
 
 def publish_held(held: Path, client: GatewayClient) -> tuple[Path, str]:
     """Register what ``publish`` kept sealed, and put it in place; the file, and its id at the gate.
 
-    Registering the same statement again changes nothing, so that a break at any step loses nothing.
+    A file that was in its place when it was made is replaced. Registering the same statement again changes
+    nothing, so that a break at any step loses nothing.
 
     Raises:
-        PublishingError: It is no such file, not this principal's, or a file of other content is in its place.
+        PublishingError: It is no such file, not this principal's, or a file that came since is in its place.
         RefusedError: The gate refuses; it stays as it is.
         UnreachableError: It cannot be reached; it stays as it is.
     """
-    name, statement, content = _opened(held, client)
-    path = held.with_name(name)
-    if path.exists() and path.read_bytes() != content:
+    kept = _opened(held, client)
+    path, content = held.with_name(kept.name), kept.content
+    digest = sha256(content).hexdigest()
+    if path.exists() and _digest_of(path) not in {digest, kept.replaces}:
         raise PublishingError(f"{path} is there with other content (move it, then go on)")
-    registered = client.register_statement(statement)
-    _note(path, sha256(content).hexdigest(), registered)
+    registered = client.register_statement(kept.statement)
+    _note(path, digest, registered)
     _put(path, content)
     held.unlink(missing_ok=True)
     return path, registered
+
+
+def held_in(folder: Path) -> tuple[Path, ...]:
+    """What lies in a folder sealed because the gate did not register it, in order of names."""
+    return tuple(sorted(folder.glob(f"*{HELD}")))
 
 
 def registered_as(path: Path, content: bytes | None = None) -> str:
@@ -204,8 +237,9 @@ def _known(path: Path) -> dict[str, str]:
         raise PublishingError(f"{beside.name}: {type(error).__name__}: {error}") from error
 
 
-def _hold(held: Path, name: str, statement: str, pieces: Iterable[bytes], client: GatewayClient) -> None:
-    head = json.dumps({"name": name, "statement": statement}).encode()
+def _hold(held: Path, path: Path, statement: str, pieces: Iterable[bytes], client: GatewayClient) -> None:
+    replaces = _digest_of(path) if path.exists() else None
+    head = json.dumps({"name": path.name, "statement": statement, "replaces": replaces}).encode()
     with _appearing(held) as file:
         writer = SealedWriter(file, client.derived_key(_USE), HELD)
         writer.write(head + b"\n")
@@ -214,16 +248,30 @@ def _hold(held: Path, name: str, statement: str, pieces: Iterable[bytes], client
         writer.finish()
 
 
-def _opened(held: Path, client: GatewayClient) -> tuple[str, str, bytes]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """What a file that is kept sealed says and holds."""
+
+    name: str
+    statement: str
+    replaces: str | None
+    content: bytes
+
+
+def _opened(held: Path, client: GatewayClient) -> _Kept:
     try:
         with _told(held), held.open("rb") as file:
             whole = b"".join(open_sealed(file, client.derived_key(_USE), HELD))
         head, _, content = whole.partition(b"\n")
         said = json.loads(head)
-        name, statement = str(said["name"]), str(said["statement"])
+        return _Kept(
+            name=str(said["name"]),
+            statement=str(said["statement"]),
+            replaces=said.get("replaces"),
+            content=content,
+        )
     except (BrokenSealError, ValueError, KeyError, TypeError) as error:
         raise PublishingError(f"{held.name} does not open under your key: {error}") from error
-    return name, statement, content
 
 
 def _beside(path: Path) -> Path:

@@ -2,14 +2,14 @@
 
 A checkpoint is one file of torch: the state, and its lineage. Beside it lies ``NAME.artefact.json``: the id under
 which the gate knows the file, by its digest; also of the file that it replaced, so that a break in between loses
-neither. Weights are not sealed; what a model remembers of its samples lies in them.
+neither. Weights in place are not sealed; what a model remembers of its samples lies in them. Those that the gate
+does not know are sealed, until it does.
 """
 
 import io
 import json
-import os
 import pickle
-import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,17 +17,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import torch
 
 from pipeline.artefacts import ArtefactKind, DerivedArtefact
 from pipeline.client import GatewayClient
-from pipeline.errors import RefusedError
+from pipeline.errors import RefusedError, UnregisteredError
+from pipeline.publishing import BESIDE, held_in, publish, publish_held
 from pipeline.sealed_cache import ENDING_STATUSES
 from pipeline.training.errors import CheckpointError, ReleaseEndedError
 from pipeline.training.training_manifest import TrainingManifest
 
 _VERSION: Final = 1
-_SUFFIX: Final = ".artefact.json"
+_LATER: Final = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS})
+_PATIENT_S: Final = 600.0
+_ASK_AGAIN_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +98,8 @@ class Checkpoint:
 def save_checkpoint(path: Path, state: Any, lineage: Lineage, client: GatewayClient) -> str:
     """Write a checkpoint and register it as an artefact at the gate; returns its id there.
 
-    It takes its name only once the gate knows it: of a file that is there, the releases' owner learns.
+    It takes its name only once the gate knows it: of a file that is there, the releases' owner learns. Where the
+    gate does not register it, it lies beside, sealed, for ``register_held``: no epoch is lost.
 
     Args:
         path: Where it goes; one that is there is replaced.
@@ -103,9 +108,11 @@ def save_checkpoint(path: Path, state: Any, lineage: Lineage, client: GatewayCli
         client: Connection to the gate.
 
     Raises:
-        CheckpointError: It cannot be written, or the state holds what cannot be read again safely.
-        RefusedError: The gate refuses: no live grant on a release, or a parent that is revoked.
-        UnreachableError: It cannot be reached; nothing of the checkpoint is there.
+        CheckpointError: The state holds what cannot be read again safely.
+        ReleaseEndedError: The gate refuses: no live grant on a release, or a parent that is revoked; it is kept
+            sealed.
+        UnregisteredError: The gate cannot be reached or answers otherwise; it is kept sealed.
+        PublishingError: It cannot be written.
     """
     buffer = io.BytesIO()
     torch.save({"version": _VERSION, "lineage": lineage.document(), "state": state}, buffer)
@@ -118,30 +125,64 @@ def save_model_file(path: Path, content: bytes, lineage: Lineage, client: Gatewa
     """Write a model in a form of its own, such as an export, and register it; returns its id at the gate.
 
     Raises:
-        CheckpointError: It cannot be written.
-        RefusedError: The gate refuses: no live grant on a release, or a parent that is revoked.
-        UnreachableError: It cannot be reached; nothing of the file is there.
+        ReleaseEndedError, UnregisteredError, PublishingError: As ``save_checkpoint``.
     """
-    digest = sha256(content).hexdigest()
-    artefact = client.register(
-        DerivedArtefact(
-            kind=ArtefactKind.MODEL,
-            name=path.name,
-            sha256=digest,
-            code=lineage.code,
-            parameters={**lineage.parameters, "training_manifest": lineage.manifest},
-            releases=lineage.releases,
-            items=lineage.items,
-            artefacts=lineage.artefacts,
-        )
+    artefact = DerivedArtefact(
+        kind=ArtefactKind.MODEL,
+        name=path.name,
+        sha256=sha256(content).hexdigest(),
+        code=lineage.code,
+        parameters={**lineage.parameters, "training_manifest": lineage.manifest},
+        releases=lineage.releases,
+        items=lineage.items,
+        artefacts=lineage.artefacts,
     )
-    known = {digest: artefact}
-    if path.exists() and _beside(path).exists():
-        replaced = _read(path)
-        known[sha256(replaced).hexdigest()] = _registered(path, replaced)
-    _put(_beside(path), json.dumps(known).encode())
-    _put(path, content)
-    return artefact
+    try:
+        return publish(path, content, artefact, client)
+    except UnregisteredError as error:
+        if isinstance(error.__cause__, RefusedError) and _over(error.__cause__, lineage, client):
+            raise ReleaseEndedError(str(error)) from error
+        raise
+
+
+def _over(refusal: RefusedError, lineage: Lineage, client: GatewayClient) -> bool:
+    """Whether the gate refused for good: a grant ended, or a release below the checkpoint was revoked."""
+    if refusal.status in ENDING_STATUSES:
+        return True
+    answered = httpx.codes.is_client_error(refusal.status) and refusal.status not in _LATER
+    return answered and any(client.standing(each).revoked for each in lineage.artefacts)
+
+
+def register_held(folder: Path, client: GatewayClient, *, rank: int = 0) -> None:
+    """Register checkpoints that an earlier start of a run kept sealed, and put them in place.
+
+    Args:
+        folder: Where the run's checkpoints lie.
+        client: Connection to the gate.
+        rank: Which process of the run; all but the first wait until the first one is done.
+
+    Raises:
+        ReleaseEndedError: The gate refuses one; it stays sealed.
+        UnreachableError: It cannot be reached; they stay sealed.
+        CheckpointError: The first rank is not done within ten minutes.
+        PipelineError: As ``publish_held``.
+    """
+    ends = time.monotonic() + _PATIENT_S
+    while rank != 0 and held_in(folder):
+        if time.monotonic() > ends:
+            raise CheckpointError(
+                f"{folder}: the first rank did not register what is kept sealed within {_PATIENT_S:g} s"
+            )
+        time.sleep(_ASK_AGAIN_S)
+    for held in held_in(folder):
+        try:
+            publish_held(held, client)
+        except RefusedError as error:
+            if error.status not in ENDING_STATUSES:
+                raise
+            raise ReleaseEndedError(
+                f"{held.name} rests on what may not be read any more, and stays sealed: {error}"
+            ) from error
 
 
 def load_checkpoint(path: Path, client: GatewayClient) -> Checkpoint:
@@ -209,7 +250,7 @@ def _loaded(path: Path, content: bytes) -> tuple[Any, Lineage]:
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name(path.name + _SUFFIX)
+    return path.with_name(path.name + BESIDE)
 
 
 def _read(path: Path) -> bytes:
@@ -217,17 +258,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path.name}: {error.strerror}") from error
-
-
-def _put(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with partial.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise CheckpointError(f"{path.name}: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ import torch
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
+from pipeline.errors import UnregisteredError
 from pipeline.training.detector_data import EpochOrder, SealedPictureDataset, SealedPictureLoader
 from pipeline.training.errors import DetectorError, DivergedError
 from pipeline.training.sealed_pictures import SealedPictures
@@ -133,6 +134,12 @@ def read_network(model: str) -> Network:
         raise DetectorError(f"model {model!r} has another task (got {task!r}, expected {_TASK!r})")
     network["yaml_file"] = path.name
     return network
+
+
+def build_network(network: Network, classes: int) -> torch.nn.Module:
+    """A network with weights as torch draws them now, for so many classes."""
+    built: torch.nn.Module = _TASKS.DetectionModel(dict(network), ch=3, nc=classes, verbose=False)
+    return built
 
 
 def read_weights(path: Path) -> tuple[torch.nn.Module, Network]:
@@ -332,8 +339,12 @@ class SealedDetection(_Trainer):  # type: ignore[misc]
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
         }
-        with self.job.timeline.saving():
-            self.job.save(state, best)
+        try:
+            with self.job.timeline.saving():
+                self.job.save(state, best)
+        except UnregisteredError:
+            self.job.timeline.kept()  # sealed: the next start takes it up
+            raise
         self.job.timeline.kept()
         return True
 

@@ -17,12 +17,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.client import GatewayClient
-from pipeline.errors import PipelineError
+from pipeline.errors import PipelineError, UnregisteredError
 from pipeline.training.access import Access
-from pipeline.training.checkpoint import Lineage, load_checkpoint, save_checkpoint, save_model_file
+from pipeline.training.checkpoint import (
+    Lineage,
+    load_checkpoint,
+    register_held,
+    save_checkpoint,
+    save_model_file,
+)
 from pipeline.training.dataset import place_of_process
 from pipeline.training.detection_evaluation import Detection, by_tag, detections_line, score
-from pipeline.training.errors import DetectorError, RunError
+from pipeline.training.errors import DetectorError, ReleaseEndedError, RunError
 from pipeline.training.lease import DEFAULT_LEASE_S
 from pipeline.training.mirror import MlflowMirror
 from pipeline.training.sealed_pictures import SealedPictures
@@ -134,11 +140,13 @@ def train_detector(
         progress: Called after each epoch with how many are done and the metrics.
 
     Raises:
-        UnregisteredError: The gate does not know the shards.
+        UnregisteredError: The gate does not know the shards, or does not register a checkpoint now, which is kept
+            sealed: the same call registers it and goes on after its epoch.
         DetectorError: Network, weights, split or batch cannot be used, or a picture does not decode.
         RunError: Another process trains in the folder, or the run there was asked something else.
         ReleaseEndedError: The gate refuses a release, now or in the middle; the last checkpoint stays.
         LeaseError: The gate cannot answer; the same call goes on later.
+        UnreachableError: It cannot be reached to register what was kept sealed; likewise.
         DivergedError: The loss is no number any more.
         PipelineError: As ``save_checkpoint`` and ``load_checkpoint``.
     """
@@ -189,12 +197,20 @@ class _Run:
     def save(self, state: dict[str, Any], best: bool) -> None:  # noqa: FBT001 - told by the trainer
         assert self.client is not None  # noqa: S101 - set before the trainer is
         artefacts = self.found.setdefault("artefacts", {})
+        wanted = {_LAST: state}
         if best:
             kept = {name: state[name] for name in ("epoch", "metrics", "network", "names", "ema")}
-            artefacts["best"] = save_checkpoint(
-                self.path(_BEST), kept, self.lineage(self.parents), self.client
-            )
-        artefacts["last"] = save_checkpoint(self.path(_LAST), state, self.lineage(self.parents), self.client)
+            wanted = {_BEST: kept, **wanted}
+        unregistered: PipelineError | None = None
+        for name, of in wanted.items():  # one that is kept sealed does not lose the other
+            try:
+                artefacts[Path(name).stem] = save_checkpoint(
+                    self.path(name), of, self.lineage(self.parents), self.client
+                )
+            except (UnregisteredError, ReleaseEndedError) as error:
+                unregistered = error
+        if unregistered is not None:
+            raise unregistered
         self.found |= {"epochs": state["epoch"] + 1, "metrics": state["metrics"]}
         if self.mirror is not None:
             self.mirror.told(checkpoint=artefacts["last"])
@@ -244,7 +260,7 @@ def _train(
     from pipeline.training import detector  # noqa: PLC0415 - loads torch and ultralytics
 
     options = run.options
-    train, validate = _split(pictures.manifest.samples, options)
+    train, validate = split_pictures(pictures.manifest.samples, options)
     if len(train) < run.world or not validate or options.batch < run.world or options.batch % run.world:
         raise DetectorError(
             f"split (got {len(train)} pictures to train on, {len(validate)} to measure on, batch {options.batch} "
@@ -252,6 +268,8 @@ def _train(
         )
     weights, network = _begin_with(options)
     run.parameters = _parameters(options, network, run.world)
+    assert run.client is not None  # noqa: S101 - set before
+    register_held(run.out / _WEIGHTS, run.client, rank=rank)
     state = _resumed(run)
     run.found["split"] = {
         "train": len(train),
@@ -371,7 +389,7 @@ def _begin_with(options: DetectorOptions) -> tuple[Any, dict[str, Any]]:
     return read_weights(options.weights)
 
 
-def _split(
+def split_pictures(
     samples: Sequence[TrainingSample], options: DetectorOptions
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Places to train on and to measure on: whole releases, or a share by digest of name."""

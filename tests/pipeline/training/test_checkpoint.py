@@ -18,12 +18,14 @@ from gateway.flow.lineage import release_lineage
 from gateway.flow.release import revoke_release
 from gateway.server import create_app
 from pipeline.client import GatewayClient
-from pipeline.errors import RefusedError
+from pipeline.errors import PublishingError, UnreachableError, UnregisteredError
 from pipeline.training.access import Access
-from pipeline.training.checkpoint import Lineage, load_checkpoint, save_checkpoint
+from pipeline.training.checkpoint import Lineage, load_checkpoint, register_held, save_checkpoint
 from pipeline.training.errors import CheckpointError, ReleaseEndedError
 from pipeline.training.training_manifest import TrainingManifest, freeze
 from simulators import PURPOSE, House, released
+
+TORCH_FILE = b"PK\x03\x04"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,10 +138,65 @@ def test_a_checkpoint_of_another_purpose_is_not_written(
 ):
     with (
         replace(trained.access, purpose="map-making").client() as other,
-        pytest.raises(RefusedError),
+        pytest.raises(ReleaseEndedError, match="403"),
     ):
         save_checkpoint(tmp_path / "m.pt", {"epoch": 1}, lineage_of(manifest), other)
-    assert list(tmp_path.iterdir()) == []
+    (held,) = tmp_path.iterdir()
+    assert held.suffix == ".unregistered"
+    assert TORCH_FILE not in held.read_bytes()
+
+
+def test_a_checkpoint_that_the_gate_does_not_register_now_is_kept_sealed_and_taken_up_later(
+    trained: Trained, client: GatewayClient, manifest: TrainingManifest, tmp_path: Path
+):
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, {"epoch": 1}, lineage_of(manifest), client)
+    before = path.read_bytes()
+    with replace(trained.access, url="http://127.0.0.1:9").client() as dead:
+        with pytest.raises(UnregisteredError, match=r"artefact publish .*last\.pt"):
+            save_checkpoint(path, {"epoch": 2}, lineage_of(manifest), dead)
+        with pytest.raises(UnreachableError):
+            register_held(tmp_path, dead)
+    assert path.read_bytes() == before
+    (held,) = tmp_path.glob("*.unregistered")
+    assert TORCH_FILE not in held.read_bytes()
+
+    register_held(tmp_path, client)
+
+    assert load_checkpoint(path, client).state == {"epoch": 2}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["last.pt", "last.pt.artefact.json"]
+
+
+def test_a_file_that_came_since_is_not_replaced_by_one_that_was_kept_sealed(
+    trained: Trained, client: GatewayClient, manifest: TrainingManifest, tmp_path: Path
+):
+    path = tmp_path / "last.pt"
+    with (
+        replace(trained.access, url="http://127.0.0.1:9").client() as dead,
+        pytest.raises(UnregisteredError),
+    ):
+        save_checkpoint(path, {"epoch": 1}, lineage_of(manifest), dead)
+    save_checkpoint(path, {"epoch": 2}, lineage_of(manifest), client)
+    with pytest.raises(PublishingError, match="other content"):
+        register_held(tmp_path, client)
+    assert load_checkpoint(path, client).state == {"epoch": 2}
+
+
+def test_ranks_but_the_first_wait_until_it_registered_what_was_kept(
+    trained: Trained, client: GatewayClient, manifest: TrainingManifest, tmp_path: Path
+):
+    with (
+        replace(trained.access, url="http://127.0.0.1:9").client() as dead,
+        pytest.raises(UnregisteredError),
+    ):
+        save_checkpoint(tmp_path / "last.pt", {"epoch": 1}, lineage_of(manifest), dead)
+    second = threading.Thread(target=register_held, args=(tmp_path, client), kwargs={"rank": 1})
+    second.start()
+    second.join(0.5)
+    assert second.is_alive()
+    register_held(tmp_path, client)
+    second.join(10)
+    assert not second.is_alive()
 
 
 def test_once_a_release_is_revoked_nothing_that_rests_on_it_is_taken_up(
@@ -159,6 +216,9 @@ def test_once_a_release_is_revoked_nothing_that_rests_on_it_is_taken_up(
     for path in (first, second):  # the second has it from its parent alone
         with pytest.raises(ReleaseEndedError, match=f"{path.name} rests on revoked releases.*{gone}"):
             load_checkpoint(path, client)
-    with pytest.raises(RefusedError):
+    with pytest.raises(ReleaseEndedError):
         save_checkpoint(tmp_path / "3.pt", {"epoch": 3}, lineage_of(manifest), client)
     assert not (tmp_path / "3.pt").exists()
+    with pytest.raises(ReleaseEndedError, match="stays sealed"):
+        register_held(tmp_path, client)
+    assert len(list(tmp_path.glob("3.pt.*.unregistered"))) == 1
