@@ -2,7 +2,7 @@
 
 import importlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,29 +20,30 @@ if TYPE_CHECKING:
     from joserfc.jwk import OKPKey
 
     from pipeline.simulation.derive import Observed
+    from pipeline.simulation.lineage import Grounds
 
 Scenario = Annotated[Path, typer.Argument(help="Scenario file (YAML).")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed: same seed, same runs.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
 GateUrl = Annotated[
-    str | None, typer.Option("--url", help="Origin of the gateway; needed where events are sealed.")
+    str | None, typer.Option("--url", help="Origin of the gateway; needed for what rests on releases.")
 ]
 GateKey = Annotated[
     Path | None,
-    typer.Option("--key", help="PEM file of your Ed25519 private key; needed where events are sealed."),
+    typer.Option("--key", help="PEM file of your Ed25519 private key; needed for what rests on releases."),
 ]
 GatePrincipal = Annotated[
-    str | None, typer.Option("--principal", help="Your id at the gateway; needed where events are sealed.")
+    str | None, typer.Option("--principal", help="Your id at the gateway; needed for what rests on releases.")
 ]
 GatePurpose = Annotated[
     str | None,
-    typer.Option("--purpose", help="The purpose that your grants name; needed where events are sealed."),
+    typer.Option("--purpose", help="The purpose that your grants name; needed for what rests on releases."),
 ]
 GateReleaseKey = Annotated[
     Path | None,
     typer.Option(
         "--release-key",
-        help="The operator's public release key (PEM or JWK); needed where events are sealed.",
+        help="The operator's public release key (PEM or JWK); needed for what rests on releases.",
     ),
 ]
 
@@ -72,8 +73,8 @@ class Gate:
             or self.release_key is None
         ):
             raise typer.BadParameter(
-                "sealed events are read while the gateway lets you: give --url, --key, --principal, --purpose and "
-                "--release-key"
+                "what rests on releases is used while the gateway lets you: give --url, --key, --principal, "
+                "--purpose and --release-key"
             )
         return connect(
             self.url,
@@ -133,6 +134,33 @@ def drivers_of(drivers: Path | None, gate: Gate) -> "Observed | None":
             client, module("sealed_tables").SealedTable(drivers, key)
         )
         return sealed
+
+
+@contextmanager
+def standing(
+    gate: Gate,
+    scenario: Path,
+    use: str,
+    *,
+    tables: "Sequence[Observed | None]" = (),
+    made_of_it: Sequence[Path] = (),
+    own: Sequence[Path | None] = (),
+) -> "Iterator[Grounds | None]":
+    """What a command rests on, known to the gate and standing there; ``None`` where all of it is the user's own.
+
+    Raises:
+        typer.BadParameter: It rests on releases, and an option of the connection is missing.
+        PipelineError: As ``lineage.standing``.
+    """
+    with module("lineage").standing(
+        scenario, lambda: gate.connect()[0], use, tables=tables, made_of_it=made_of_it, own=own
+    ) as grounds:
+        yield grounds
+
+
+def registered_line(artefact: str | None) -> Iterable[str]:
+    """Under which id something is registered, for people; nothing where it is not."""
+    return () if artefact is None else (f"已登记 / registered as {artefact}",)
 
 
 def module(name: str) -> Any:

@@ -25,9 +25,11 @@ from pipeline.simulation.commanding import (
     Seed,
     module,
     observations,
+    registered_line,
     reported,
     require_one_kind,
     say,
+    standing,
 )
 from pipeline.simulation.released_commands import app as released_app
 
@@ -65,21 +67,40 @@ def sample(
     out: Annotated[Path, typer.Option(help="CSV file for the concrete scenarios and how each went.")],
     runs: Annotated[int, typer.Option(min=1, help="How many to draw and run.")] = 1000,
     seed: Seed = 1,
+    url: GateUrl = None,
+    key: GateKey = None,
+    principal: GatePrincipal = None,
+    purpose: GatePurpose = None,
+    release_key: GateReleaseKey = None,
+    passphrase_file: PassphraseOption = None,
     back_end: BackEndOption = None,
     run_command: RunCommand = False,  # noqa: FBT002 - a command-line flag
     as_json: AsJson = False,  # noqa: FBT002 - a command-line flag
 ) -> None:
     """Draw concrete scenarios from the laws, run them, and write what came of each.
 
-    Exit status: 0 written, 1 the scenario cannot be run or the simulator failed, 2 wrong usage.
+    Where the scenario names releases, it must stand at the gate, and the table is registered as made of it.
+
+    Exit status: 0 written, 1 refused, unreachable, the scenario cannot be run or the simulator failed, 2 wrong
+    usage.
     """
+    gate = Gate(url, key, principal, purpose, release_key, passphrase_file)
     with reported(as_json=as_json):
         tasks = module("tasks")
-        with tasks.opened(scenario, folder, seed=seed, run_command=run_command, choice=back_end) as opened:
-            failed = tasks.sample(opened, out, runs=runs)
+        with (
+            standing(gate, scenario, "sample") as grounds,
+            tasks.opened(scenario, folder, seed=seed, run_command=run_command, choice=back_end) as opened,
+        ):
+            failed, artefact = tasks.sample(opened, out, runs=runs, grounds=grounds)
         say(
-            {"out": str(out), "runs": runs, "failed": failed, "rests_on": tasks.as_document(opened.rests_on)},
-            [f"{out}: {runs} runs, {failed} failed"],
+            {
+                "out": str(out),
+                "runs": runs,
+                "failed": failed,
+                "artefact": artefact,
+                "rests_on": tasks.as_document(opened.rests_on),
+            },
+            [f"{out}: {runs} runs, {failed} failed", *registered_line(artefact)],
             as_json=as_json,
         )
 
@@ -118,10 +139,11 @@ def reliability(
     """Estimate how rarely the scenario fails, and say whether that may be believed.
 
     A probability is stated only where two seeds agree and OpenTURNS does not contradict. Where no failure was
-    found the answer is an upper bound.
+    found the answer is an upper bound. Where the scenario names releases, it must stand at the gate, and answer
+    and design points are registered as made of it before they are shown.
 
-    Exit status: 0 a probability or, where no failure was found, a bound; 1 not converged, the scenario cannot
-    be run or the simulator failed; 2 wrong usage.
+    Exit status: 0 a probability or, where no failure was found, a bound; 1 refused, unreachable, not converged,
+    the scenario cannot be run or the simulator failed; 2 wrong usage.
     """
     gate = Gate(url, key, principal, purpose, release_key, passphrase_file)
     require_one_kind(events, own_events, gate, least=0)
@@ -129,16 +151,19 @@ def reliability(
         tasks, answers = module("tasks"), module("answers")
         observed = observations(events, own_events, gate)
         with (
+            standing(gate, scenario, "reliability", tables=(observed,), own=(own_events,)) as grounds,
             tasks.opened(scenario, folder, seed=seed, run_command=run_command, choice=back_end) as opened,
             _progress(quiet=as_json) as told,
         ):
             study, band = tasks.reliability(
                 opened, runs=runs, events=observed and observed.columns, replicates=replicates, told=told
             )
-        if design_points is not None:
-            tasks.write_design_points(opened, study, design_points)
-        document = answers.study_document(opened, study, band)
-        say(document, answers.study_lines(study, band), as_json=as_json)
+            if design_points is not None:
+                tasks.write_design_points(opened, study, design_points, grounds)
+            document = answers.study_document(opened, study, band)
+            document = tasks.register_answer(opened, "reliability", document, grounds)
+        lines = (*answers.study_lines(study, band), *registered_line(document["artefact"]))
+        say(document, lines, as_json=as_json)
     if document["verdict"] == "not_converged":
         raise typer.Exit(EXIT_REFUSED)
 
@@ -149,23 +174,35 @@ def sensitivity(
     folder: Folder,
     runs: Annotated[int, typer.Option(min=1500, help="Runs of each estimate, one per input.")] = 5500,
     seed: Seed = 1,
+    url: GateUrl = None,
+    key: GateKey = None,
+    principal: GatePrincipal = None,
+    purpose: GatePurpose = None,
+    release_key: GateReleaseKey = None,
+    passphrase_file: PassphraseOption = None,
     back_end: BackEndOption = None,
     run_command: RunCommand = False,  # noqa: FBT002 - a command-line flag
     as_json: AsJson = False,  # noqa: FBT002 - a command-line flag
 ) -> None:
     """Tell which inputs matter: in the bulk (Morris, Sobol), and for failure with each held at its median.
 
-    Exit status: 0 told, 1 the scenario cannot be run or the simulator failed, 2 wrong usage.
+    Where the scenario names releases, it must stand at the gate, and the answer is registered as made of it.
+
+    Exit status: 0 told, 1 refused, unreachable, the scenario cannot be run or the simulator failed, 2 wrong usage.
     """
+    gate = Gate(url, key, principal, purpose, release_key, passphrase_file)
     with reported(as_json=as_json):
         tasks, answers = module("tasks"), module("answers")
         with (
+            standing(gate, scenario, "sensitivity") as grounds,
             tasks.opened(scenario, folder, seed=seed, run_command=run_command, choice=back_end) as opened,
             _progress(quiet=as_json) as told,
         ):
             influences, held = tasks.sensitivity(opened, runs=runs, told=told)
-        document = answers.sensitivity_document(opened, influences, held)
-        say(document, answers.sensitivity_lines(influences, held), as_json=as_json)
+            document = answers.sensitivity_document(opened, influences, held)
+            document = tasks.register_answer(opened, "sensitivity", document, grounds)
+        lines = (*answers.sensitivity_lines(influences, held), *registered_line(document["artefact"]))
+        say(document, lines, as_json=as_json)
 
 
 @app.command()
@@ -178,16 +215,33 @@ def export(
     out: Annotated[Path, typer.Option(help="Folder for the files; it is made where it is missing.")],
     failed_only: Annotated[bool, typer.Option("--failed-only", help="Only those that failed.")] = False,  # noqa: FBT002 - a command-line flag
     most: Annotated[int, typer.Option(min=1, help="Most scenarios to write.")] = 100,
+    url: GateUrl = None,
+    key: GateKey = None,
+    principal: GatePrincipal = None,
+    purpose: GatePurpose = None,
+    release_key: GateReleaseKey = None,
+    passphrase_file: PassphraseOption = None,
     as_json: AsJson = False,  # noqa: FBT002 - a command-line flag
 ) -> None:
     """Write concrete cut-ins as ASAM OpenSCENARIO XML 1.2, each with its road as OpenDRIVE 1.5.
 
-    Exit status: 0 written, 1 there is nothing to write or it cannot be written, 2 wrong usage.
+    Where scenario or table rest on releases, both must stand at the gate, and the files are registered as made of
+    them.
+
+    Exit status: 0 written, 1 refused, unreachable, there is nothing to write or it cannot be written, 2 wrong
+    usage.
     """
-    with reported(as_json=as_json):
-        written = module("tasks").export_concrete(scenario, concrete, out, failed_only=failed_only, most=most)
+    gate = Gate(url, key, principal, purpose, release_key, passphrase_file)
+    with (
+        reported(as_json=as_json),
+        standing(gate, scenario, "export", made_of_it=(concrete,)) as grounds,
+    ):
+        written, artefact = module("tasks").export_concrete(
+            scenario, concrete, out, failed_only=failed_only, most=most, grounds=grounds
+        )
         files = [str(each) for each in written]
-        say({"scenarios": files}, [f"{out}: {len(files)} scenarios with their roads"], as_json=as_json)
+        lines = [f"{out}: {len(files)} scenarios with their roads", *registered_line(artefact)]
+        say({"scenarios": files, "artefact": artefact}, lines, as_json=as_json)
 
 
 @contextmanager

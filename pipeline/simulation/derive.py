@@ -219,7 +219,7 @@ def _row(driver: Driver) -> dict[str, Any]:
 
 
 def register_table(client: GatewayClient, table: SealedTable, name: str) -> str:
-    """Register a sealed table at the gateway, and note in its folder under which id.
+    """Register a sealed table at the gateway, and note in its folder under which id; one that is keeps its id.
 
     Raises:
         SealedTableError: There is none.
@@ -227,6 +227,8 @@ def register_table(client: GatewayClient, table: SealedTable, name: str) -> str:
         UnreachableError: It cannot be reached.
     """
     about = table.about()
+    if about.artefact is not None:
+        return about.artefact
     artefact = client.register(about.derived(name))
     table.registered(about, artefact)
     return artefact

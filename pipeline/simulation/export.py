@@ -48,26 +48,39 @@ def export_cut_in(
         ScenarioError: A parameter without a default is missing, or a value is outside what its parameter admits.
         OutputError: A file cannot be written.
     """
-    given = _complete(values)
-    road = (folder / f"{name}.xodr").resolve()
-    scenario = (folder / f"{name}.xosc").resolve()
+    made = cut_in_files(name, values, folder, made_at)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(_road(name, _length(given)), road, made_at)
-        _write(_scenario(name, given, road, made_at), scenario, made_at)
+        for file, content in made.items():
+            (folder / file).write_bytes(content)
     except OSError as error:
         raise OutputError(f"{folder} cannot be written: {error.strerror}") from error
+    scenario, road = ((folder / file).resolve() for file in made)
     return scenario, road
 
 
-def _write(document: Any, path: Path, made_at: datetime) -> None:
+def cut_in_files(name: str, values: Mapping[str, float], folder: Path, made_at: datetime) -> dict[str, bytes]:
+    """The same two files by name, the scenario first, for the folder; nothing is written.
+
+    Raises:
+        ScenarioError: As ``export_cut_in``.
+    """
+    given = _complete(values)
+    road = (folder / f"{name}.xodr").resolve()
+    return {
+        f"{name}.xosc": _written(_scenario(name, given, road, made_at), made_at),
+        f"{name}.xodr": _written(_road(name, _length(given)), made_at),
+    }
+
+
+def _written(document: Any, made_at: datetime) -> bytes:
     element = document.get_element()
     header = element.find("header")
     if header is not None:
         # OpenDRIVE's header takes the time of writing, and no other, from the package.
         header.set("date", made_at.astimezone(UTC).isoformat())
     ET.indent(element)
-    path.write_bytes(ET.tostring(element, encoding="utf-8", xml_declaration=True))
+    return bytes(ET.tostring(element, encoding="utf-8", xml_declaration=True))
 
 
 def _complete(values: Mapping[str, float]) -> dict[str, float]:

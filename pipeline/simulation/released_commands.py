@@ -28,9 +28,11 @@ from pipeline.simulation.commanding import (
     drivers_of,
     module,
     observations,
+    registered_line,
     reported,
     require_one_kind,
     say,
+    standing,
 )
 
 app = typer.Typer()
@@ -54,7 +56,7 @@ CacheOption = Annotated[
 ]
 RegisterOption = Annotated[
     str | None,
-    typer.Option(help="Register the table at the gate under this name, so that revocations mark it."),
+    typer.Option(help="Name under which the table is registered at the gate; by default that of the folder."),
 ]
 
 
@@ -96,7 +98,7 @@ def extract(
             only=items or (),
             progress=run.progress,
         )
-        artefact = derive.register_table(run.client, table, register) if register else None
+        artefact = derive.register_table(run.client, table, register or out.name)
         answers = module("answers")
         document = answers.derived_document(done, str(out), artefact)
         say(document, answers.derived_lines(done, str(out), artefact), as_json=as_json)
@@ -140,8 +142,8 @@ def calibrate(
             only=items or (),
             progress=run.progress,
         )
+        artefact = derive.register_table(run.client, table, register or out.name)
         found = derive.population(run.client, table)
-        artefact = derive.register_table(run.client, table, register) if register else None
         answers = module("answers")
         document = answers.derived_document(done, str(out), artefact) | answers.population_document(found)
         lines = (*answers.derived_lines(done, str(out), artefact), *answers.population_lines(found))
@@ -190,8 +192,8 @@ def fit(
 ) -> None:
     """Fit laws and a normal copula on observed events, and say how well they fit.
 
-    Sealed tables open while the gateway lets you read every release that they are from; the scenario names
-    these.
+    Sealed tables open while the gateway lets you read every release that they are from; the scenario names these
+    and is registered as made of them.
 
     Exit status: 0 written, 1 refused, unreachable, or the events carry no laws, 2 wrong usage.
     """
@@ -199,9 +201,15 @@ def fit(
     require_one_kind(events, own_events, gate, least=0 if drivers else 1, drivers=drivers)
     with reported(as_json=as_json):
         observed, population = observations(events, own_events, gate), drivers_of(drivers, gate)
-        fitted = module("tasks").fit_scenario(template, observed, population, out, seed)
+        tables = observed, population
+        with standing(gate, template, "fit", tables=tables, own=(own_events,)) as grounds:
+            fitted, artefact = module("tasks").fit_scenario(
+                template, observed, population, out, seed, grounds
+            )
         answers = module("answers")
-        say(answers.fit_document(fitted, str(out)), answers.fit_lines(fitted, str(out)), as_json=as_json)
+        document = answers.fit_document(fitted, str(out)) | {"artefact": artefact}
+        lines = (*answers.fit_lines(fitted, str(out)), *registered_line(artefact))
+        say(document, lines, as_json=as_json)
 
 
 @app.command()
@@ -215,9 +223,10 @@ def register(
     passphrase_file: PassphraseOption = None,
     as_json: AsJson = False,  # noqa: FBT002 - a command-line flag
 ) -> None:
-    """Register a fitted scenario at the gateway, so that whoever revokes its releases learns of it.
+    """Register a fitted scenario that was changed since, so that whoever revokes its releases learns of it.
 
-    Its sources must be what the gateway's signed manifests are, and your grants on them live.
+    `fit` registers what it writes; a changed file is another one. Its sources must be what the gateway's signed
+    manifests are, and your grants on them live.
 
     Exit status: 0 registered, 1 refused, unreachable or no fitted scenario, 2 wrong usage.
     """

@@ -26,8 +26,9 @@ from joserfc.util import urlsafe_b64decode
 
 from pipeline.artefacts import ArtefactKind, DerivedArtefact, UseKind
 from pipeline.client import GatewayClient
-from pipeline.errors import KeyFileError, RefusedError
+from pipeline.errors import KeyFileError, RefusedError, UnregisteredError
 from pipeline.manifest import ReleaseManifest
+from pipeline.publishing import require_live
 from pipeline.sealed_cache import ENDING_STATUSES
 from pipeline.sealing import KEY_BYTES, BrokenSealError, SealedWriter, derive_key, open_sealed
 from pipeline.simulation.errors import ReleaseEndedError, SealedTableError
@@ -274,11 +275,14 @@ class SealedTable:
 
         1. The gate is asked for each release and told of its use; a refusal wipes that release's rows.
         2. Each release is still the one that the rows were made of.
-        3. The rows open under the reader's key, as rows of that release, kind and parameters.
-        4. Their digest is the stated one.
+        3. The table is registered at the gate, and stands.
+        4. The rows open under the reader's key, as rows of that release, kind and parameters.
+        5. Their digest is the stated one.
 
         Raises:
             ReleaseEndedError: 1 fails.
+            UnregisteredError: 3 fails: the gate does not know the table.
+            RevokedArtefactError: 3 fails: a release below it was revoked.
             SealedTableError: Another step fails, or the table has no part.
             PipelineError: The gate cannot answer.
         """
@@ -297,7 +301,12 @@ class SealedTable:
                 raise SealedTableError(
                     f"release {part.release!r}: digest (got {part.digest}, expected {manifest.digest})"
                 )
-        return about, pl.concat([self._rows(about, part) for part in about.parts])  # 3, 4
+        if about.artefact is None:  # 3
+            raise UnregisteredError(
+                f"{self.folder} is not registered at the gate (repeat `extract` or `calibrate`, which keep rows)"
+            )
+        require_live(about.artefact, str(self.folder), client)
+        return about, pl.concat([self._rows(about, part) for part in about.parts])  # 4, 5
 
     def wipe(self, release: str) -> None:
         """Make the rows of a release unreadable, then remove them.

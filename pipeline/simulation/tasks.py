@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from pipeline.artefacts import ArtefactKind, DerivedArtefact
 from pipeline.client import GatewayClient
+from pipeline.publishing import known_as, note_registered, require_standing
 from pipeline.simulation.back_ends import chosen, open_back_end
 from pipeline.simulation.backend import Floats
 from pipeline.simulation.choice import Choice
@@ -25,9 +26,10 @@ from pipeline.simulation.cut_in import PARAMETERS
 from pipeline.simulation.cut_in_events import cut_ins
 from pipeline.simulation.derive import Observed
 from pipeline.simulation.errors import OutputError, RunFolderError, ScenarioError, SettingsError, TracksError
-from pipeline.simulation.export import export_cut_in
+from pipeline.simulation.export import cut_in_files
 from pipeline.simulation.fitting import Fit, fit, fit_drivers
 from pipeline.simulation.limit_state import LimitState
+from pipeline.simulation.lineage import Grounds
 from pipeline.simulation.recorded import RecordedRuns
 from pipeline.simulation.reliability.bootstrap import Band, bootstrap_band
 from pipeline.simulation.reliability.estimate import Settings, estimate
@@ -96,14 +98,23 @@ def read_events(path: Path) -> dict[str, Floats]:
 
 
 def fit_scenario(
-    template: Path, observed: Observed | None, drivers: Observed | None, out: Path, seed: int
-) -> Fit:
+    template: Path,
+    observed: Observed | None,
+    drivers: Observed | None,
+    out: Path,
+    seed: int,
+    grounds: Grounds | None = None,
+) -> tuple[Fit, str | None]:
     """Fit a template on events, on drivers or on both, and write the scenario, which names what they rest on.
+
+    Returns:
+        The fit, and the scenario's id at the gate; ``None`` where it rests on no release.
 
     Raises:
         ScenarioError: The template is none.
         FitError: They carry no laws.
         OutputError: The file cannot be written.
+        UnregisteredError: The gate does not register the scenario; it is kept sealed.
     """
     read = read_scenario(template)
     names = tuple(each.name for each in read.inputs)
@@ -112,14 +123,13 @@ def fit_scenario(
         fitted = fit(read, observed.columns, seed)
     if drivers is not None:
         fitted = fit_drivers(fitted, drivers.columns, seed)
-    scenario = _resting_on(
-        fitted.scenario, [each.about for each in (observed, drivers) if each and each.about]
-    )
-    try:
-        out.write_text(write_scenario(scenario), encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{out} cannot be written: {error.strerror}") from error
-    return fitted
+    tables = [each.about for each in (observed, drivers) if each and each.about]
+    scenario = _resting_on(fitted.scenario, tables, grounds)
+    content = write_scenario(scenario).encode()
+    if grounds is not None:
+        return fitted, grounds.publish(out, content, ArtefactKind.SCENARIO, _laws(scenario))
+    _write(out, content)
+    return fitted, None
 
 
 @contextmanager
@@ -194,10 +204,16 @@ def sensitivity(opened_: Opened, *, runs: int, told: Told) -> tuple[tuple[Influe
     return influences, hold_each(state, free, settings, seed + 1, told)
 
 
-def sample(opened_: Opened, out: Path, *, runs: int) -> int:
-    """Write concrete scenarios drawn from the laws, their figures of merit and whether they fail; how many do.
+def sample(
+    opened_: Opened, out: Path, *, runs: int, grounds: Grounds | None = None
+) -> tuple[int, str | None]:
+    """Write concrete scenarios drawn from the laws, their figures of merit and whether they fail.
+
+    Returns:
+        How many fail, and the table's id at the gate; ``None`` where the scenario rests on no release.
 
     Raises:
+        UnregisteredError: The gate does not register the table; it is kept sealed.
         SimulationError: Whatever stops it; answers so far are kept.
     """
     state = opened_.limit_state
@@ -205,16 +221,26 @@ def sample(opened_: Opened, out: Path, *, runs: int) -> int:
     done = state.run(state.law.to_physical(points))
     columns = {each.name: done.physical[:, i] for i, each in enumerate(state.law.inputs)}
     figures = {name: getattr(done.outcomes, name) for name in ("min_gap", "min_ttc", "impact_speed")}
-    _write_table(pl.DataFrame({**columns, **figures, "failed": done.failed}), out)
-    return int(done.failed.sum())
+    table = pl.DataFrame({**columns, **figures, "failed": done.failed})
+    return int(done.failed.sum()), _write_concrete(table, out, opened_, "sample", grounds)
 
 
 def export_concrete(
-    scenario: Path, concrete: Path, folder: Path, *, failed_only: bool, most: int
-) -> tuple[Path, ...]:
-    """Write rows of a table of concrete scenarios as OpenSCENARIO, each with its road; the scenarios' files.
+    scenario: Path,
+    concrete: Path,
+    folder: Path,
+    *,
+    failed_only: bool,
+    most: int,
+    grounds: Grounds | None = None,
+) -> tuple[tuple[Path, ...], str | None]:
+    """Write rows of a table of concrete scenarios as OpenSCENARIO, each with its road.
+
+    Returns:
+        The scenarios' files, and the id of all files at the gate; ``None`` where they rest on no release.
 
     Raises:
+        RefusedError, UnreachableError: The gate does not register them: none is written.
         ScenarioError: The scenario is no cut-in, or a row lacks one of its inputs.
         TracksError: The table is none, or holds no row to export.
         OutputError: A file cannot be written.
@@ -233,21 +259,28 @@ def export_concrete(
     if table.is_empty():
         raise TracksError(f"{concrete.name} holds no row to export")
     made_at = datetime.now(UTC)
-    return tuple(
-        export_cut_in(
-            f"cut-in-{number:04}",
-            {**read.constants, **{name: row[name] for name in columns}},
-            folder,
-            made_at,
-        )[0]
-        for number, row in enumerate(table.head(most).iter_rows(named=True), 1)
-    )
+    made: dict[str, bytes] = {}
+    for number, row in enumerate(table.head(most).iter_rows(named=True), 1):
+        values = {**read.constants, **{name: row[name] for name in columns}}
+        made |= cut_in_files(f"cut-in-{number:04}", values, folder, made_at)
+    artefact = None
+    if grounds is not None:
+        stated = {"export": "OpenSCENARIO 1.2", "scenarios": len(made) // 2}
+        artefact = grounds.publish_files(folder, made, ArtefactKind.SCENARIO, stated)
+    else:
+        _make(folder)
+        for name, content in made.items():
+            _write(folder / name, content)
+    return tuple((folder / name).resolve() for name in made if name.endswith(".xosc")), artefact
 
 
 def register(client: GatewayClient, scenario: Path) -> tuple[str, tuple[str, ...]]:
     """Register a scenario at the gateway as derived from its sources; its id there, and the releases.
 
+    One that is registered as it is keeps its id, which lies beside the file.
+
     Raises:
+        RevokedArtefactError: It is registered, and a release below it was revoked.
         ScenarioError: The scenario is none, names no source, or a source is not what the gateway's manifest is.
         RefusedError: The gateway refuses: no live grant on a release, or it is revoked.
         UnreachableError: It cannot be reached.
@@ -260,26 +293,47 @@ def register(client: GatewayClient, scenario: Path) -> tuple[str, tuple[str, ...
         if digest != each["digest"]:
             raise ScenarioError(f"source {each['release']}: digest (got {each['digest']}, expected {digest})")
     releases = tuple(each["release"] for each in read.sources)
-    artefact = DerivedArtefact(
-        kind=ArtefactKind.SCENARIO,
-        name=read.name,
-        sha256=sha256(scenario.read_bytes()).hexdigest(),
-        code=f"fleetgate {version('fleetgate')}",
-        parameters={
-            "inputs": {each.name: each.family for each in read.inputs},
-            "dependence": "independent" if read.spearman is None else "normal copula",
-            "simulator": str(read.back_end["kind"]),
-        },
-        releases=releases,
-        artefacts=read.artefacts,
+    digest = sha256(scenario.read_bytes()).hexdigest()
+    if digest in known_as(scenario):
+        return require_standing(scenario, client), releases
+    artefact = client.register(
+        DerivedArtefact(
+            kind=ArtefactKind.SCENARIO,
+            name=read.name,
+            sha256=digest,
+            code=f"fleetgate {version('fleetgate')}",
+            parameters=_laws(read),
+            releases=releases,
+            artefacts=read.artefacts,
+        )
     )
-    return client.register(artefact), releases
+    note_registered(scenario, digest, artefact)
+    return artefact, releases
 
 
-def write_design_points(opened_: Opened, result: Study, out: Path) -> None:
-    """Write the design points of both seeds as concrete scenarios, nearest to the origin first.
+def register_answer(
+    opened_: Opened, what: str, answer: Mapping[str, Any], grounds: Grounds | None
+) -> dict[str, Any]:
+    """The answer of a study as it may be shown: registered where the scenario rests on releases.
 
     Raises:
+        RefusedError, UnreachableError: The gate does not register it: it may not be shown.
+    """
+    if grounds is None:
+        return {**answer, "artefact": None}
+    return grounds.register(f"{opened_.rests_on.scenario}: {what}", answer, _ran(opened_, what))
+
+
+def write_design_points(
+    opened_: Opened, result: Study, out: Path, grounds: Grounds | None = None
+) -> str | None:
+    """Write the design points of both seeds as concrete scenarios, nearest to the origin first.
+
+    Returns:
+        The table's id at the gate; ``None`` where the scenario rests on no release.
+
+    Raises:
+        UnregisteredError: The gate does not register the table; it is kept sealed.
         OutputError: The file cannot be written.
     """
     law = opened_.limit_state.law
@@ -287,7 +341,53 @@ def write_design_points(opened_: Opened, result: Study, out: Path) -> None:
     points = points[np.argsort(np.linalg.norm(points, axis=1))]
     physical = law.to_physical(points) if len(points) else np.empty((0, law.dimension))
     columns = {each.name: physical[:, i] for i, each in enumerate(law.inputs)}
-    _write_table(pl.DataFrame({**columns, "distance": np.linalg.norm(points, axis=1)}), out)
+    table = pl.DataFrame({**columns, "distance": np.linalg.norm(points, axis=1)})
+    return _write_concrete(table, out, opened_, "design points", grounds)
+
+
+def _write_concrete(
+    table: pl.DataFrame, out: Path, opened_: Opened, what: str, grounds: Grounds | None
+) -> str | None:
+    """Write concrete scenarios; where they rest on releases, only once the gate knows them."""
+    if grounds is None:
+        _write_table(table, out)
+        return None
+    content = table.write_csv().encode()
+    return grounds.publish(out, content, ArtefactKind.DATA_SET, {**_ran(opened_, what), "rows": table.height})
+
+
+def _ran(opened_: Opened, what: str) -> dict[str, Any]:
+    """What a result was made with, as its artefact states it."""
+    stated = opened_.rests_on
+    return {
+        "made": what,
+        "scenario_sha256": stated.scenario_sha256,
+        "simulator": stated.back_end,
+        "seed": stated.seed,
+    }
+
+
+def _laws(scenario: LogicalScenario) -> dict[str, Any]:
+    """What a scenario says, as its artefact states it."""
+    return {
+        "inputs": {each.name: each.family for each in scenario.inputs},
+        "dependence": "independent" if scenario.spearman is None else "normal copula",
+        "simulator": str(scenario.back_end["kind"]),
+    }
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error.strerror}") from error
+
+
+def _write(out: Path, content: bytes) -> None:
+    try:
+        out.write_bytes(content)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written: {error.strerror}") from error
 
 
 def _write_table(table: pl.DataFrame, out: Path) -> None:
@@ -297,12 +397,15 @@ def _write_table(table: pl.DataFrame, out: Path) -> None:
         raise OutputError(f"{out} cannot be written: {error}") from error
 
 
-def _resting_on(scenario: LogicalScenario, tables: Sequence[About]) -> LogicalScenario:
-    if not tables:
+def _resting_on(
+    scenario: LogicalScenario, tables: Sequence[About], grounds: Grounds | None
+) -> LogicalScenario:
+    """The scenario with all that it rests on: what its template did, and the tables."""
+    if grounds is None:
         return scenario
-    sources = {each["release"]: each for table in tables for each in table.sources}
-    artefacts = tuple(dict.fromkeys(table.artefact for table in tables if table.artefact is not None))
-    return replace(scenario, sources=tuple(sources.values()), artefacts=artefacts)
+    named = (*scenario.sources, *(each for table in tables for each in table.sources))
+    sources = {each["release"]: each for each in named}
+    return replace(scenario, sources=tuple(sources.values()), artefacts=grounds.artefacts)
 
 
 def _require_own(folder: Path, rests_on: RestsOn) -> None:

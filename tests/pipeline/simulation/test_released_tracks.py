@@ -13,12 +13,13 @@ from typer.testing import CliRunner
 from gateway.cli import app
 from gateway.flow.recording import ReleaseMode
 from gateway.flow.release import revoke_release
+from pipeline.errors import UnregisteredError
 from pipeline.manifest import ReleaseItem
 from pipeline.mining.signal_file import read_signal_file
 from pipeline.mining.signals import Clip, signal_table
 from pipeline.simulation.cut_in_events import cut_ins
 from pipeline.simulation.derive import extract as extract_released
-from pipeline.simulation.derive import sealed_events
+from pipeline.simulation.derive import register_table, sealed_events
 from pipeline.simulation.errors import ReleaseEndedError, SealedTableError, TracksError
 from pipeline.simulation.read_lead import lead_tracks
 from pipeline.simulation.read_nuscenes import nuscenes_tracks
@@ -93,8 +94,10 @@ def test_from_releases_to_a_registered_scenario_without_plaintext(traffic: Any, 
     fitted = answer("fit", events, "--template", template, "--out", out, *options)
     assert fitted["events"] == done["rows"]
     text = out.read_text(encoding="utf-8")
-    assert again["artefact"] in text
+    assert again["artefact"] == done["artefact"]
+    assert done["artefact"] in text
     registered = answer("register", out, *options)
+    assert registered["artefact"] == fitted["artefact"]
     assert set(registered["releases"]) == {traffic.annotated, traffic.radar}
     band = answer(
         "reliability", out, "--dir", tmp_path / "runs", "--events", events, "--replicates", 20,
@@ -134,6 +137,9 @@ def test_a_release_revoked_in_the_middle_leaves_what_was_sealed_of_others(
                 client, client, table, [traffic.annotated, ending], signals=None, only=(), progress=end
             )
         assert [each.release for each in table.about().parts] == [traffic.annotated]
+        with pytest.raises(UnregisteredError, match="repeat `extract`"):
+            sealed_events(client, table)
+        register_table(client, table, "second")
         assert sealed_events(client, table).columns["gap"].size > 10
     # The table that was whole before does not open any more, and what it held of the release is gone.
     template = tmp_path / "template.yaml"
