@@ -26,6 +26,7 @@ from pipeline.errors import PipelineError
 from pipeline.failing import EXIT_REFUSED, report_failure
 from pipeline.fetching import Fetched, Progress
 from pipeline.labelling.commands import app as label_app
+from pipeline.labelling.register_command import register
 from pipeline.labelling.task_commands import invite, prelabel, serve, task_app
 from pipeline.mining.commands import app as mine_app
 from pipeline.simulation.commands import app as simulate_app
@@ -77,7 +78,7 @@ def fetch(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
 
 
 label_app.add_typer(task_app, name="task")
-for command in (invite, prelabel, serve):
+for command in (invite, prelabel, register, serve):
     label_app.command()(command)
 app.add_typer(label_app, name="label")
 app.add_typer(artefact_app, name="artefact")

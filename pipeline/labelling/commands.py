@@ -22,6 +22,7 @@ from pipeline.connecting import (
 )
 from pipeline.errors import PipelineError
 from pipeline.failing import EXIT_REFUSED, report_failure
+from pipeline.publishing import known_as
 
 if TYPE_CHECKING:
     from pipeline.labelling.exchange.class_map import ClassMap
@@ -267,9 +268,11 @@ def import_command(
             write_whole,
         )
         from pipeline.labelling.openlabel import openlabel_digest, write_openlabel  # noqa: PLC0415 - an extra
+        from pipeline.labelling.standing_release import resting_on  # noqa: PLC0415 - an extra
 
         form, read = format_of(kind), ontology_of(ontology)
-        base, _ = label_set_of(into, read)
+        base, digest = label_set_of(into, read)
+        base = resting_on(base, known_as(into).get(digest))
         named = class_map_of(class_map, read)
         found = import_labels(
             form, read_files(form, files), base, source=source, class_map=named, frame=frame
@@ -337,41 +340,6 @@ def export(
         lines = [f"{out}: {len(exported.files)} files"]
         lines += [f"left out: {count} {what}" for what, count in sorted(exported.left_out.items())]
         say(answer, "\n".join(lines), as_json=as_json)
-
-
-@app.command()
-def register(
-    labels: LabelSetArgument,
-    name: Annotated[str, typer.Option(help="What people call the label set.")],
-    url: UrlOption,
-    key: KeyOption,
-    principal: PrincipalOption,
-    purpose: PurposeOption,
-    release_key: ReleaseKeyOption,
-    ontology: OntologyOption = None,
-    passphrase_file: PassphraseOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a command-line flag
-) -> None:
-    """Register a label set at the gate, so that revoking its release marks it; models can then name it as parent.
-
-    Exit status: 0 registered, 1 refused, unreachable, or the set is not of that release, 2 wrong usage.
-    """
-    client, _ = connect(
-        url,
-        key=key,
-        principal=principal,
-        purpose=purpose,
-        release_key=release_key,
-        passphrase_file=passphrase_file,
-    )
-    with told(as_json=as_json), client:
-        from pipeline.labelling.standing_release import confirm_label_set, label_artefact  # noqa: PLC0415 - an extra
-
-        found, digest = label_set_of(labels, ontology_of(ontology))
-        confirm_label_set(found, client)
-        artefact = client.register(label_artefact(found, digest, name))
-        answer = {"artefact": artefact, "name": name, "digest": digest, "release": found.lineage.release}
-        say(answer, f"{name}: registered as {artefact}, sha256 {digest}", as_json=as_json)
 
 
 @contextmanager

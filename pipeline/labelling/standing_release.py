@@ -1,5 +1,7 @@
 """A label set held against its release at the gate, and registered there."""
 
+from dataclasses import replace
+
 from pipeline.artefacts import ArtefactKind, DerivedArtefact
 from pipeline.client import GatewayClient
 from pipeline.labelling.errors import LabelError
@@ -31,6 +33,13 @@ def confirm_label_set(labels: LabelSet, client: GatewayClient) -> None:
                 f"frame {frame.item!r} (got digest {frame.sha256}, expected "
                 f"{'an item of the release' if item is None else item.sha256})"
             )
+
+
+def resting_on(labels: LabelSet, *artefacts: str | None) -> LabelSet:
+    """The same labels, resting on these registered artefacts as well; ``None`` is none."""
+    more = tuple(each for each in artefacts if each is not None)
+    lineage = replace(labels.lineage, artefacts=(*labels.lineage.artefacts, *more))
+    return replace(labels, lineage=lineage)
 
 
 def label_artefact(labels: LabelSet, digest: str, name: str) -> DerivedArtefact:

@@ -37,6 +37,7 @@ PICTURES: Final = frozenset({"image/jpeg", "image/png", "image/webp", "image/bmp
 TASK: Final = "task"
 OBJECTS: Final = "objects"
 ONTOLOGY: Final = "ontology"
+MODELS: Final = "models"
 
 _PERSON: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}")
 _ID: Final = re.compile(r"task-[0-9a-f]{12}")
@@ -323,8 +324,19 @@ def stored_label(item: str, value: Any) -> Label:
     )
 
 
-def label_set_of(folder: TaskFolder, task: LabelTask, artefacts: Iterable[str] = ()) -> LabelSet:
-    """All labels of a task; objects without any are left out.
+def rest_on_model(folder: TaskFolder, task: LabelTask, digest: str, artefact: str) -> None:
+    """Note that a registered model labels frames of a task: its label set names the model as parent from now on.
+
+    Raises:
+        LabelStoreError: The folder cannot be written.
+    """
+    last = folder.last(MODELS)
+    if last is None or last.value.get(digest) != artefact:
+        folder.amend(MODELS, lambda known: {**(known or {}), digest: artefact}, by=task.owner)
+
+
+def label_set_of(folder: TaskFolder, task: LabelTask) -> LabelSet:
+    """All labels of a task, resting on the models that labelled before; objects without any are left out.
 
     Raises:
         LabelStoreError: A document was altered.
@@ -338,7 +350,9 @@ def label_set_of(folder: TaskFolder, task: LabelTask, artefacts: Iterable[str] =
     ]
     used = {label.object_id for label in labels}
     objects = [o for o in objects_of(folder) if o.id in used]
-    return new_label_set(task.ontology, task.lineage(artefacts), task.frames, objects, labels)
+    models = folder.last(MODELS)
+    lineage = task.lineage(() if models is None else models.value.values())
+    return new_label_set(task.ontology, lineage, task.frames, objects, labels)
 
 
 def objects_of(folder: TaskFolder) -> tuple[LabelledObject, ...]:
@@ -373,14 +387,16 @@ def close_task(
     content = document(labels)
     if task.artefact is not None:
         return task, content
-    artefact = client.register(artefact_of(folder, task, content))
+    artefact = client.register(artefact_of(folder, task, content, labels.lineage.artefacts))
     closed = replace(task, artefact=artefact)
     folder.amend(TASK, lambda _: task_document(closed), by=task.owner)
     return closed, content
 
 
-def artefact_of(folder: TaskFolder, task: LabelTask, content: bytes) -> DerivedArtefact:
-    """The label set of a task as it is registered."""
+def artefact_of(
+    folder: TaskFolder, task: LabelTask, content: bytes, parents: tuple[str, ...] = ()
+) -> DerivedArtefact:
+    """The label set of a task as it is registered, with the artefacts that it rests on."""
     return DerivedArtefact(
         kind=ArtefactKind.LABEL_SET,
         name=task.name,
@@ -396,6 +412,7 @@ def artefact_of(folder: TaskFolder, task: LabelTask, content: bytes) -> DerivedA
         },
         releases=(task.release,),
         items=tuple(sorted({frame.sha256 for frame in task.frames})),
+        artefacts=parents,
     )
 
 

@@ -27,6 +27,7 @@ from pipeline.connecting import (
 )
 from pipeline.errors import PipelineError
 from pipeline.failing import EXIT_REFUSED, report_failure
+from pipeline.publishing import known_as, note_registered, require_standing
 
 if TYPE_CHECKING:
     from joserfc.jwk import OKPKey
@@ -179,6 +180,8 @@ def export(
 ) -> None:
     """Write the labels of a task as ASAM OpenLABEL 1.0. Only its owner can; the page has no way to.
 
+    Beside those of a closed task lies the id of its label set at the gate, in NAME.artefact.json.
+
     Exit status: 0 written, 1 refused, unreachable, or the task was altered, 2 wrong usage.
     """
     with _told(as_json=as_json), _owner(url, key, principal, purpose, release_key, passphrase_file) as owner:
@@ -195,11 +198,14 @@ def export(
                 file.write(content)
         except OSError as error:
             raise typer.BadParameter(f"{out}: {error.strerror}") from error
+        if opened.artefact is not None:  # what a closed task holds is what was registered
+            note_registered(out, openlabel_digest(content), opened.artefact)
         answer = {
             "task": task,
             "file": str(out),
             "sha256": openlabel_digest(content),
             "labels": len(labels.labels),
+            "artefact": opened.artefact,
         }
         _say(answer, f"{out}: {len(labels.labels)} labels, sha256 {answer['sha256']}", as_json=as_json)
 
@@ -351,7 +357,8 @@ def prelabel(
 ) -> None:
     """Put what a detector finds before the annotators, as its proposal, in frames that nobody saved yet.
 
-    Pictures are read in memory. A broken run goes on where it stopped.
+    Pictures are read in memory. A broken run goes on where it stopped. A model that was registered must stand at
+    the gate, and the task's label set names it as parent.
 
     Exit status: 0 done, 1 refused, unreachable, or the model cannot be used, 2 wrong usage.
     """
@@ -362,10 +369,15 @@ def prelabel(
         from pipeline.labelling.detector import OnnxDetector  # noqa: PLC0415 - slow to load
         from pipeline.labelling.prelabel import class_map  # noqa: PLC0415 - an extra
         from pipeline.labelling.prelabel import prelabel as run  # noqa: PLC0415 - an extra
+        from pipeline.labelling.task import rest_on_model  # noqa: PLC0415 - an extra
 
         folder, opened = _opened(store, task, owner)
         opened.hold_open(datetime.now(tz=UTC))
         detector = OnnxDetector(model, sha256)
+        artefact = require_standing(model, owner.client) if known_as(model) else None
+        classes = class_map(detector, opened, pairs)
+        if artefact is not None:
+            rest_on_model(folder, opened, detector.digest, artefact)
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
         with (
             _source(owner, cache) as source,
@@ -377,13 +389,14 @@ def prelabel(
                 opened,
                 source,
                 detector,
-                classes=class_map(detector, opened, pairs),
+                classes=classes,
                 confidence=confidence,
                 progress=lambda number, _of: bar.update(shown, completed=number),
             )
         answer = {
             "task": task,
             "model": f"sha256:{detector.digest}",
+            "artefact": artefact,
             "frames": done.frames,
             "kept": done.kept,
             "labels": dict(done.labels),

@@ -23,8 +23,10 @@ from label_servers import (
     car_at,
     run_label,
 )
+from pipeline.artefacts import ArtefactKind, DerivedArtefact
 from pipeline.labelling.ontology import shipped_label_ontology
 from pipeline.labelling.openlabel import read_openlabel
+from pipeline.publishing import publish, registered_as
 
 
 @pytest.fixture
@@ -80,6 +82,10 @@ def test_a_task_from_its_making_to_its_registered_label_set(
     assert run_label(options, "task", "export", task["task"], "--out", str(out)).exit_code == 0
     assert run_label(options, "task", "export", task["task"], "--out", str(out)).exit_code == 2
     assert sha256(out.read_bytes()).hexdigest() == closed["sha256"]
+    assert registered_as(out) == closed["artefact"]
+    gate = {name: value for name, value in options.items() if name != "--store"}
+    named = json.loads(run_label(gate, "register", str(out), "--name", "again", "--json").stdout)
+    assert named["artefact"] == closed["artefact"], "what a task registered keeps its id"
     labels = read_openlabel(out.read_bytes(), shipped_label_ontology())
     assert len(labels.labels) == FRAMES
     with label_gate.client() as client:
@@ -221,6 +227,42 @@ def test_a_detector_proposes_and_people_decide(labelled: Labelled, options: dict
         assert label["confidence"] == pytest.approx(0.9)
         objects.add(label["object"])
     assert objects == {"1"}
+
+
+def test_a_registered_model_that_labelled_before_is_a_parent_of_the_label_set(
+    labelled: Labelled, label_gate: Gated, options: dict[str, str], tmp_path: Path
+):
+    content, path = red_finder(), tmp_path / "registered.onnx"
+    release = labelled.task.release
+    stated = DerivedArtefact(
+        kind=ArtefactKind.MODEL, name="auto", sha256="", code="git:abc", releases=(release,)
+    )
+    with label_gate.client() as client:
+        model = publish(path, content, stated, client)
+    digest = sha256(content).hexdigest()
+    task, given = labelled.task.id, ("--sha256", digest, "--as-class", "auto=car", "--json")
+    path.write_bytes(content + b" ")
+    refused = run_label(options, "prelabel", task, "--model", str(path), *given)
+    assert refused.exit_code == 1, "a file that is not the registered one"
+    path.write_bytes(content)
+    answer = json.loads(run_label(options, "prelabel", task, "--model", str(path), *given).stdout)
+    assert answer["artefact"] == model
+
+    out = tmp_path / "labels.json"
+    assert run_label(options, "task", "export", task, "--out", str(out)).exit_code == 0
+    assert read_openlabel(out.read_bytes(), shipped_label_ontology()).lineage.artefacts == (model,)
+    closed = json.loads(run_label(options, "task", "close", task, "--json").stdout)
+    gate = {name: value for name, value in options.items() if name != "--store"}
+    named = json.loads(run_label(gate, "register", str(out), "--name", "evening", "--json").stdout)
+    more = ("--artefact", closed["artefact"], "--model", str(path), "--json")
+    again = json.loads(run_label(gate, "register", str(out), "--name", "evening 2", *more).stdout)
+
+    lineage = release_lineage(label_gate.gate, release, actor=label_gate.house.people["auditor"].actor)
+    known = {each["artefact"]: each["derived_from"]["artefacts"] for each in lineage["artefacts"]}
+    assert known[closed["artefact"]] == known[named["artefact"]] == [model]
+    assert known[again["artefact"]] == sorted([model, closed["artefact"]])
+    unknown = run_label(gate, "register", str(out), "--name", "x", "--artefact", "0" * 64)
+    assert unknown.exit_code == 1
 
 
 def test_commands_refuse_what_a_task_cannot_be(label_release: str, options: dict[str, str]):
