@@ -26,11 +26,12 @@ from pipeline.errors import PipelineError
 from pipeline.failing import EXIT_REFUSED, report_failure
 from pipeline.fetching import Fetched, Progress
 from pipeline.labelling.commands import app as label_app
+from pipeline.labelling.prelabel_command import prelabel
 from pipeline.labelling.register_command import register
-from pipeline.labelling.task_commands import invite, prelabel, serve, task_app
+from pipeline.labelling.task_commands import invite, serve, task_app
 from pipeline.mining.commands import app as mine_app
 from pipeline.simulation.commands import app as simulate_app
-from pipeline.training.detector_commands import app as train_app
+from pipeline.training.federated_commands import app as train_app
 
 __all__ = ["app", "artefact_app", "fetch", "label_app", "mine_app", "simulate_app", "train_app"]
 

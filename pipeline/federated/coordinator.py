@@ -1,6 +1,6 @@
 """The server's side: it holds weights and adds updates; it has no grant and sees no data."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class Certificates:
     key: Path
 
 
-def coordinate(
+def coordinate(  # noqa: PLR0913 - what a server is told
     weights: Arrays,
     *,
     flower_python: Path,
@@ -44,7 +44,9 @@ def coordinate(
     sites: int,
     certificates: Certificates | None = None,
     wait_s: float = 3600.0,
-) -> Iterator[Round]:
+    begun: int = 0,
+    model: str = "",
+) -> Generator[Round, None, None]:
     """Run a Flower server; the weights after each round, which add the mean of updates weighted by samples.
 
     Args:
@@ -55,6 +57,8 @@ def coordinate(
         sites: How many must answer in each; with fewer the run ends with an error, the rounds before it stand.
         certificates: What the server proves itself by; without them only a loopback address is taken.
         wait_s: Longest time of a round.
+        begun: How many rounds the training had before; numbers go on from it.
+        model: Digest of what these are the weights of; a site of another one refuses.
 
     Raises:
         FlowerError: Flower is missing or failed, or a site did not answer.
@@ -65,6 +69,7 @@ def coordinate(
             f"address (got {address!r}, expected a loopback address where there are no certificates)"
         )
     arguments = ["server", "--address", address, "--rounds", str(rounds), "--sites", str(sites)]
+    arguments += ["--begun", str(begun), "--model", model]
     if certificates is not None:
         paths = (certificates.root, certificates.certificate, certificates.key)
         arguments += ["--certificates", *map(str, paths)]
@@ -73,7 +78,7 @@ def coordinate(
             peer.expect_success()
             raise FlowerError("Flower ended before it began")
         peer.send(pack({}, weights))
-        done = 0
+        done = begun
         while (content := peer.receive()) is not None:
             try:
                 head, given = unpack(content)
@@ -84,5 +89,5 @@ def coordinate(
             except (FrameError, KeyError, TypeError, ValueError) as error:
                 raise FlowerError(f"what came of Flower is no round: {error}") from error
         peer.expect_success()
-        if done != rounds:
-            raise FlowerError(f"rounds (got {done}, expected {rounds})")
+        if done != begun + rounds:
+            raise FlowerError(f"rounds (got {done}, expected {begun + rounds})")

@@ -25,3 +25,9 @@ class SiteRecordError(FederatedError):
     """A site's record of updates cannot be written or was altered."""
 
     reason = "site_record_unusable"
+
+
+class WeightsError(FederatedError):
+    """A file of weights cannot be read or written, or is not of this training."""
+
+    reason = "weights_unusable"

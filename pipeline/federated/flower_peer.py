@@ -24,8 +24,8 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
-WAIT_S: Final = 120.0
-"""How long a site tries to reach its server, at the beginning and after the connection broke."""
+REACH_S: Final = 120.0
+"""How long a site tries to reach its server, at the beginning and after the connection broke, unless told."""
 MAX_FRAME_BYTES: Final = 2 * 1024**3
 Arrays = list[NDArray[Any]]
 
@@ -124,7 +124,7 @@ def _ending() -> Iterator[None]:
         os._exit(1)
 
 
-def _site(address: str, root: bytes | None) -> None:
+def _site(address: str, root: bytes | None, reach_s: float) -> None:
     """A Flower client: weights go to the site's trainer, its update comes back."""
     from flwr.client import NumPyClient  # type: ignore[import-not-found]  # noqa: PLC0415 - of another environment
     from flwr.compat.client.app import start_client  # type: ignore[import-not-found]  # noqa: PLC0415
@@ -134,7 +134,8 @@ def _site(address: str, root: bytes | None) -> None:
     class Site(NumPyClient):  # type: ignore[misc]
         def fit(self, parameters: Arrays, config: Mapping[str, Any]) -> tuple[Arrays, int, dict[str, Any]]:
             with _ending():
-                head, update = pipe.ask({"round": int(config["round"])}, parameters)
+                asked = {"round": int(config["round"]), "model": str(config.get("model", ""))}
+                head, update = pipe.ask(asked, parameters)
             return update, int(head["samples"]), {}
 
     start_client(
@@ -142,12 +143,23 @@ def _site(address: str, root: bytes | None) -> None:
         client=Site().to_client(),
         root_certificates=root,
         insecure=root is None,
-        max_wait_time=WAIT_S,
+        max_wait_time=reach_s,
     )
 
 
-def _server(address: str, rounds: int, sites: int, certificates: tuple[bytes, bytes, bytes] | None) -> None:
-    """A Flower server: adds the mean of all updates, weighted by samples, to the weights; all sites or none."""
+def _server(
+    address: str,
+    rounds: int,
+    sites: int,
+    certificates: tuple[bytes, bytes, bytes] | None,
+    *,
+    begun: int,
+    model: str,
+) -> None:
+    """A Flower server: adds the mean of all updates, weighted by samples, to the weights; all sites or none.
+
+    Rounds are counted on from ``begun``; sites are told of which model the weights are.
+    """
     from flwr.common import ndarrays_to_parameters, parameters_to_ndarrays  # type: ignore[import-not-found]  # noqa: PLC0415
     from flwr.server import ServerConfig, start_server  # type: ignore[import-not-found]  # noqa: PLC0415
     from flwr.server.strategy import FedAvg  # type: ignore[import-not-found]  # noqa: PLC0415
@@ -158,7 +170,7 @@ def _server(address: str, rounds: int, sites: int, certificates: tuple[bytes, by
     class Updates(FedAvg):  # type: ignore[misc]
         def aggregate_fit(self, server_round: int, results: Any, failures: Any) -> Any:
             with _ending():
-                return self._added(server_round, results, failures)
+                return self._added(begun + server_round, results, failures)
 
         def _added(self, server_round: int, results: Any, failures: Any) -> Any:
             if failures or len(results) != sites:
@@ -181,7 +193,7 @@ def _server(address: str, rounds: int, sites: int, certificates: tuple[bytes, by
         min_available_clients=sites,
         accept_failures=False,
         initial_parameters=ndarrays_to_parameters(weights),
-        on_fit_config_fn=lambda number: {"round": number},
+        on_fit_config_fn=lambda number: {"round": begun + number, "model": model},
     )
     start_server(
         server_address=address,
@@ -200,14 +212,24 @@ def main() -> None:
     parser.add_argument("--address", required=True)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--sites", type=int, default=1)
+    parser.add_argument("--begun", type=int, default=0)
+    parser.add_argument("--model", default="")
     parser.add_argument("--certificates", nargs=3, metavar=("CA", "CERTIFICATE", "KEY"))
     parser.add_argument("--root")
+    parser.add_argument("--reach-s", type=float, default=REACH_S)
     given = parser.parse_args()
     if given.role == "site":
-        _site(given.address, _content(given.root) if given.root else None)
+        _site(given.address, _content(given.root) if given.root else None, given.reach_s)
         return
     tls = [_content(path) for path in given.certificates or ()]
-    _server(given.address, given.rounds, given.sites, (tls[0], tls[1], tls[2]) if tls else None)
+    _server(
+        given.address,
+        given.rounds,
+        given.sites,
+        (tls[0], tls[1], tls[2]) if tls else None,
+        begun=given.begun,
+        model=given.model,
+    )
 
 
 def _end_with_parent(parent: int) -> None:

@@ -20,8 +20,8 @@ from pathlib import Path
 from pipeline.artefacts import ArtefactKind, DerivedArtefact
 from pipeline.client import GatewayClient
 from pipeline.errors import PipelineError
-from pipeline.federated.errors import FlowerError
-from pipeline.federated.flower_peer import Arrays, FrameError, pack, unpack
+from pipeline.federated.errors import FlowerError, UpdateError
+from pipeline.federated.flower_peer import REACH_S, Arrays, FrameError, pack, unpack
 from pipeline.federated.peer_process import PeerProcess
 from pipeline.federated.record import SiteRecord
 from pipeline.federated.update import update_of
@@ -43,6 +43,8 @@ class Site:
         clip: L2 norm to which updates are scaled down.
         record: Its record of updates.
         code: Version of the code that trains.
+        artefacts: Ids of registered artefacts that it trains on, such as its shards.
+        model: Digest of what the weights are of; where the server states another one nothing is trained.
     """
 
     name: str
@@ -52,22 +54,27 @@ class Site:
     clip: float
     record: Path
     code: str
+    artefacts: tuple[str, ...] = ()
+    model: str = ""
 
-    def answer(self, number: int, weights: Arrays, received: int) -> bytes:
+    def answer(self, number: int, weights: Arrays, received: int, model: str = "") -> bytes:
         """Do a round; the frame that leaves.
 
         Args:
             number: Of the round.
             weights: What came.
             received: Bytes that it came in.
+            model: Digest of what the server says that they are the weights of.
 
         Raises:
             RefusedError: The gate refuses, or does not take the artefact: nothing leaves.
-            UpdateError: The training gave no update of this model.
+            UpdateError: The weights are of another model, or the training gave no update of it.
             SiteRecordError: The record cannot be written.
             UnreachableError: The gate cannot be asked.
         """
         record = SiteRecord(self.record)
+        if model != self.model:
+            raise UpdateError(f"model of the server (got {model or 'none'}, expected {self.model or 'none'})")
         for release in self.manifest.releases:  # 1
             self.client.confirm(release)
         trained, samples = self.train([weight.copy() for weight in weights], number)  # 2
@@ -93,6 +100,7 @@ class Site:
                 parameters={**facts, "training_manifest": self.manifest.digest},
                 releases=tuple(sorted(self.manifest.releases)),
                 items=tuple(sorted({sample.sha256 for sample in self.manifest.samples})),
+                artefacts=self.artefacts,
             )
         )
         record.append(  # 5
@@ -110,7 +118,13 @@ class Site:
 
 
 def take_part(
-    site: Site, *, flower_python: Path, server: str, root: Path | None = None, wait_s: float = 3600.0
+    site: Site,
+    *,
+    flower_python: Path,
+    server: str,
+    root: Path | None = None,
+    wait_s: float = 3600.0,
+    reach_s: float = REACH_S,
 ) -> int:
     """Answer a Flower server round by round until it ends; how many updates left.
 
@@ -121,18 +135,21 @@ def take_part(
         root: Certificate (PEM) under which the server proves itself; without it the connection is plain, which is
             for one machine only.
         wait_s: Longest time between two rounds.
+        reach_s: How long the server is tried to be reached, at the beginning and after the connection broke.
 
     Raises:
         PipelineError: A round of the site failed: nothing of it left, and Flower is told that the site is out.
         FlowerError: Flower is missing, failed, or its server could not be reached.
     """
-    arguments = ["site", "--address", server, *(["--root", str(root)] if root else [])]
+    arguments = ["site", "--address", server, "--reach-s", str(reach_s)]
+    arguments += ["--root", str(root)] if root else []
     with PeerProcess(flower_python, arguments, wait_s=wait_s) as peer:
         left = 0
         while (content := peer.receive()) is not None:
             try:
                 head, weights = unpack(content)
-                frame = site.answer(int(head["round"]), weights, len(content))
+                number, model = int(head["round"]), str(head.get("model", ""))
+                frame = site.answer(number, weights, len(content), model)
             except PipelineError as error:
                 peer.send(pack({"refused": error.reason}, []))
                 raise

@@ -1,6 +1,5 @@
 """``fleetgate label task``, ``invite`` and ``serve``: controlled labelling for the owner of a grant."""
 
-import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,9 +24,8 @@ from pipeline.connecting import (
     UrlOption,
     connect,
 )
-from pipeline.errors import PipelineError
-from pipeline.failing import EXIT_REFUSED, report_failure
-from pipeline.publishing import known_as, note_registered, require_standing
+from pipeline.labelling.commands import say, told
+from pipeline.publishing import note_registered
 
 if TYPE_CHECKING:
     from joserfc.jwk import OKPKey
@@ -46,7 +44,9 @@ CacheOption = Annotated[
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Owner:
+class Owner:
+    """The owner of tasks: connection to the gate, private key, id there."""
+
     client: "GatewayClient"
     key: "OKPKey"
     principal: str
@@ -87,13 +87,13 @@ def create(
 
     Exit status: 0 made, 1 refused, unreachable, tampered with, or a file is not valid, 2 wrong usage.
     """
-    with _told(as_json=as_json), _owner(url, key, principal, purpose, release_key, passphrase_file) as owner:
+    with told(as_json=as_json), owning(url, key, principal, purpose, release_key, passphrase_file) as owner:
         from pipeline.labelling.task import create_task  # noqa: PLC0415 - an extra
 
         content = _content(ontology) if ontology else _shipped()
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
         with (
-            _source(owner, cache) as source,
+            reading(owner, cache) as source,
             Progress(*columns, console=Console(stderr=True), disable=as_json, transient=True) as bar,
         ):
             shown = bar.add_task("", total=None)
@@ -114,7 +114,7 @@ def create(
                     shown, completed=number - 1, total=of, description=item.name
                 ),
             )
-        _say(_described(made), _line(made), as_json=as_json)
+        say(_described(made), _line(made), as_json=as_json)
 
 
 @task_app.command(name="list")
@@ -128,14 +128,14 @@ def list_tasks(
 
     Exit status: 0 listed, 1 a task was altered or is sealed under another key, 2 wrong usage.
     """
-    with _told(as_json=as_json):
+    with told(as_json=as_json):
         from pipeline.labelling.store import TaskFolder, tasks_in  # noqa: PLC0415 - an extra
         from pipeline.labelling.task import open_task  # noqa: PLC0415 - an extra
 
         private = _private(key, passphrase_file)
         tasks = [open_task(TaskFolder(store, each, private)) for each in tasks_in(store)]
         answer = {"tasks": [_described(each) for each in tasks]}
-        _say(answer, "\n".join(map(_line, tasks)) or f"{store}: no tasks", as_json=as_json)
+        say(answer, "\n".join(map(_line, tasks)) or f"{store}: no tasks", as_json=as_json)
 
 
 @task_app.command()
@@ -154,13 +154,13 @@ def show(
 
     Exit status: 0 told, 1 refused, unreachable, or the task was altered, 2 wrong usage.
     """
-    with _told(as_json=as_json), _owner(url, key, principal, purpose, release_key, passphrase_file) as owner:
+    with told(as_json=as_json), owning(url, key, principal, purpose, release_key, passphrase_file) as owner:
         from pipeline.labelling.standing import task_standing  # noqa: PLC0415 - an extra
 
-        folder, opened = _opened(store, task, owner)
+        folder, opened = opened_task(store, task, owner)
         standing = task_standing(folder, opened)
         text = "\n".join([_line(opened), *(f"{name}: {value}" for name, value in standing.items())])
-        _say({**_described(opened), **standing}, text, as_json=as_json)
+        say({**_described(opened), **standing}, text, as_json=as_json)
 
 
 @task_app.command()
@@ -184,11 +184,11 @@ def export(
 
     Exit status: 0 written, 1 refused, unreachable, or the task was altered, 2 wrong usage.
     """
-    with _told(as_json=as_json), _owner(url, key, principal, purpose, release_key, passphrase_file) as owner:
+    with told(as_json=as_json), owning(url, key, principal, purpose, release_key, passphrase_file) as owner:
         from pipeline.labelling.openlabel import openlabel_digest, write_openlabel  # noqa: PLC0415 - an extra
         from pipeline.labelling.task import label_set_of  # noqa: PLC0415 - an extra
 
-        folder, opened = _opened(store, task, owner)
+        folder, opened = opened_task(store, task, owner)
         folder.check()
         labels = label_set_of(folder, opened)
         content = write_openlabel(labels)
@@ -207,7 +207,7 @@ def export(
             "labels": len(labels.labels),
             "artefact": opened.artefact,
         }
-        _say(answer, f"{out}: {len(labels.labels)} labels, sha256 {answer['sha256']}", as_json=as_json)
+        say(answer, f"{out}: {len(labels.labels)} labels, sha256 {answer['sha256']}", as_json=as_json)
 
 
 @task_app.command()
@@ -228,14 +228,14 @@ def close(
 
     Exit status: 0 closed, 1 refused, unreachable, or the task was altered, 2 wrong usage.
     """
-    with _told(as_json=as_json), _owner(url, key, principal, purpose, release_key, passphrase_file) as owner:
+    with told(as_json=as_json), owning(url, key, principal, purpose, release_key, passphrase_file) as owner:
         from pipeline.labelling.openlabel import openlabel_digest, write_openlabel  # noqa: PLC0415 - an extra
         from pipeline.labelling.task import close_task  # noqa: PLC0415 - an extra
 
-        folder, _ = _opened(store, task, owner)
+        folder, _ = opened_task(store, task, owner)
         closed, content = close_task(folder, owner.client, write_openlabel)
         answer = {**_described(closed), "sha256": openlabel_digest(content)}
-        _say(answer, f"{_line(closed)}\n已登记 / registered as {closed.artefact}", as_json=as_json)
+        say(answer, f"{_line(closed)}\n已登记 / registered as {closed.artefact}", as_json=as_json)
 
 
 def invite(
@@ -253,7 +253,7 @@ def invite(
 
     Exit status: 0 printed, 1 the person is none of the task's, or the task is over, 2 wrong usage.
     """
-    with _told(as_json=as_json):
+    with told(as_json=as_json):
         from pipeline.labelling.invitations import invite as make_invitation  # noqa: PLC0415 - an extra
         from pipeline.labelling.store import TaskFolder  # noqa: PLC0415 - an extra
         from pipeline.labelling.task import open_task  # noqa: PLC0415 - an extra
@@ -263,7 +263,7 @@ def invite(
         ends_at = min(_end(hours / 24), opened.expires_at)
         token = make_invitation(folder, opened, person, ends_at=ends_at, now=now)
         answer = {"task": task, "person": person, "token": token, "ends_at": ends_at.isoformat()}
-        _say(answer, token, as_json=as_json)
+        say(answer, token, as_json=as_json)
 
 
 def serve(
@@ -296,7 +296,7 @@ def serve(
 
     Exit status: 0 stopped, 1 refused, or a task was altered, 2 wrong usage.
     """
-    with _told(as_json=as_json), _owner(url, key, principal, purpose, release_key, passphrase_file) as owner:
+    with told(as_json=as_json), owning(url, key, principal, purpose, release_key, passphrase_file) as owner:
         import uvicorn  # noqa: PLC0415 - slow to load
 
         from pipeline.labelling.server import create_label_app, is_loopback  # noqa: PLC0415 - an extra
@@ -308,7 +308,7 @@ def serve(
             raise typer.BadParameter(
                 f"--host (got {host!r} without --tls-certificate, expected a loopback address)"
             )
-        with _source(owner, cache) as source, _listening(host, port) as listener:
+        with reading(owner, cache) as source, _listening(host, port) as listener:
             service = LabelService(
                 store,
                 owner.client,
@@ -322,7 +322,7 @@ def serve(
             named = f"[{host}]" if ":" in host else host
             origin = f"{scheme}://{public_host or named}:{listener.getsockname()[1]}"
             answer = {"url": f"{origin}/enter", "tasks": [each.id for each in service.tasks]}
-            _say(answer, f"{origin}/enter: {', '.join(answer['tasks'])}", as_json=as_json)
+            say(answer, f"{origin}/enter: {', '.join(answer['tasks'])}", as_json=as_json)
             config = uvicorn.Config(
                 create_label_app(service, origin=origin),
                 access_log=False,
@@ -332,78 +332,6 @@ def serve(
                 ssl_keyfile=tls_key,
             )
             uvicorn.Server(config).run(sockets=[listener])
-
-
-def prelabel(
-    task: TaskArgument,
-    store: StoreOption,
-    model: Annotated[Path, typer.Option(help="Detector (ONNX) whose metadata state task and classes.")],
-    sha256: Annotated[str, typer.Option(help="SHA-256 of that file.")],
-    url: UrlOption,
-    key: KeyOption,
-    principal: PrincipalOption,
-    purpose: PurposeOption,
-    release_key: ReleaseKeyOption,
-    as_class: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="MODEL_CLASS=CLASS where the names differ, such as 'person=pedestrian'; repeat for more."
-        ),
-    ] = None,
-    confidence: Annotated[float, typer.Option(min=0, max=1, help="Least confidence of a label.")] = 0.25,
-    cache: CacheOption = None,
-    passphrase_file: PassphraseOption = None,
-    as_json: JsonOption = False,  # noqa: FBT002 - a command-line flag
-) -> None:
-    """Put what a detector finds before the annotators, as its proposal, in frames that nobody saved yet.
-
-    Pictures are read in memory. A broken run goes on where it stopped. A model that was registered must stand at
-    the gate, and the task's label set names it as parent.
-
-    Exit status: 0 done, 1 refused, unreachable, or the model cannot be used, 2 wrong usage.
-    """
-    pairs = dict(each.partition("=")[::2] for each in as_class or ())
-    if not all(pairs.values()):
-        raise typer.BadParameter(f"--as-class (got {as_class}, expected MODEL_CLASS=CLASS)")
-    with _told(as_json=as_json), _owner(url, key, principal, purpose, release_key, passphrase_file) as owner:
-        from pipeline.labelling.detector import OnnxDetector  # noqa: PLC0415 - slow to load
-        from pipeline.labelling.prelabel import class_map  # noqa: PLC0415 - an extra
-        from pipeline.labelling.prelabel import prelabel as run  # noqa: PLC0415 - an extra
-        from pipeline.labelling.task import rest_on_model  # noqa: PLC0415 - an extra
-
-        folder, opened = _opened(store, task, owner)
-        opened.hold_open(datetime.now(tz=UTC))
-        detector = OnnxDetector(model, sha256)
-        artefact = require_standing(model, owner.client) if known_as(model) else None
-        classes = class_map(detector, opened, pairs)
-        if artefact is not None:
-            rest_on_model(folder, opened, detector.digest, artefact)
-        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-        with (
-            _source(owner, cache) as source,
-            Progress(*columns, console=Console(stderr=True), disable=as_json, transient=True) as bar,
-        ):
-            shown = bar.add_task(opened.name, total=len(opened.frames))
-            done = run(
-                folder,
-                opened,
-                source,
-                detector,
-                classes=classes,
-                confidence=confidence,
-                progress=lambda number, _of: bar.update(shown, completed=number),
-            )
-        answer = {
-            "task": task,
-            "model": f"sha256:{detector.digest}",
-            "artefact": artefact,
-            "frames": done.frames,
-            "kept": done.kept,
-            "labels": dict(done.labels),
-            "unused": dict(done.unused),
-        }
-        found = ", ".join(f"{name} {count}" for name, count in sorted(done.labels.items())) or "0"
-        _say(answer, f"{done.frames} 帧 / frames, {done.kept} kept; {found}", as_json=as_json)
 
 
 @contextmanager
@@ -419,9 +347,14 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _owner(
+def owning(
     url: str, key: Path, principal: str, purpose: str, release_key: Path, passphrase_file: Path | None
-) -> "Iterator[_Owner]":
+) -> "Iterator[Owner]":
+    """The owner whom options name, while a command runs.
+
+    Raises:
+        typer.BadParameter: An option is unusable; nothing was sent.
+    """
     client, private = connect(
         url,
         key=key,
@@ -431,11 +364,12 @@ def _owner(
         passphrase_file=passphrase_file,
     )
     with client:
-        yield _Owner(client=client, key=private, principal=principal)
+        yield Owner(client=client, key=private, principal=principal)
 
 
 @contextmanager
-def _source(owner: _Owner, cache: Path | None) -> Iterator[Any]:
+def reading(owner: Owner, cache: Path | None) -> Iterator[Any]:
+    """Where items are read: at the gate, or by way of a folder of sealed copies."""
     from pipeline.sealed_cache import SealedCache  # noqa: PLC0415 - used by some commands
 
     if cache is None:
@@ -445,7 +379,7 @@ def _source(owner: _Owner, cache: Path | None) -> Iterator[Any]:
         yield source
 
 
-def _opened(store: Path, task: str, owner: _Owner) -> "tuple[TaskFolder, LabelTask]":
+def opened_task(store: Path, task: str, owner: Owner) -> "tuple[TaskFolder, LabelTask]":
     """A task of the owner's, once the gate said that its release may be read now."""
     from pipeline.labelling.errors import TaskError  # noqa: PLC0415 - an extra
     from pipeline.labelling.lease import ReleaseLease  # noqa: PLC0415 - an extra
@@ -466,17 +400,6 @@ def _private(key: Path, passphrase_file: Path | None) -> "OKPKey":
     from pipeline.connecting import private_key  # noqa: PLC0415 - beside its use
 
     return private_key(key, passphrase_file)
-
-
-@contextmanager
-def _told(*, as_json: bool) -> Iterator[None]:
-    try:
-        yield
-    except PipelineError as error:
-        report_failure(error, as_json=as_json)
-        raise typer.Exit(EXIT_REFUSED) from error
-    except ModuleNotFoundError as error:
-        raise typer.BadParameter(f"{error.name} is missing: pip install 'fleetgate[label]'") from error
 
 
 def _content(path: Path) -> bytes:
@@ -520,7 +443,3 @@ def _line(task: "LabelTask") -> str:
     people = ", ".join((*task.annotators, *(f"{each} (审核 / review)" for each in task.reviewers)))
     closed = "已关闭 / closed" if task.artefact else f"至 / until {task.expires_at.isoformat()}"
     return f"{task.id}  {task.name}: {len(task.frames)} 帧 / frames of {task.release}; {people}; {closed}"
-
-
-def _say(answer: dict[str, Any], text: str, *, as_json: bool) -> None:
-    typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else text)

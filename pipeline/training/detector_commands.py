@@ -45,13 +45,32 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "compare_detectors", "detector"]
 
+ShardsOption = Annotated[Path, typer.Option(help="Folder of the sealed shards that `train shards` wrote.")]
+BatchOption = Annotated[int, typer.Option(min=1, help="Pictures of a step, over all ranks.")]
+SideOption = Annotated[int, typer.Option(min=32, help="Longer side in pixels to which pictures are scaled.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Of order, weights, augmentation and split.")]
+WorkersOption = Annotated[int, typer.Option(min=0, help="Loading processes of each rank.")]
+DeviceOption = Annotated[str, typer.Option(help="cpu or cuda.")]
+ShareOption = Annotated[
+    float, typer.Option(help="Share of the pictures that is measured on, not trained on.")
+]
+HoldOutOption = Annotated[
+    list[str] | None,
+    typer.Option(help="Release that is measured on, not trained on, instead of a share; repeat for more."),
+]
+SettingOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Setting of ultralytics as NAME=VALUE, such as mosaic=0; repeat for more."),
+]
+LeaseOption = Annotated[float, typer.Option(min=1, help="Seconds for which an answer of the gate holds.")]
+
 _WORDS = {"regressed": "变差 / regressed", "undecided": "未定 / undecided", "held": "保持 / held"}
 
 
 @app.command()
 def detector(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
     manifest: ManifestArgument,
-    shards: Annotated[Path, typer.Option(help="Folder of the sealed shards that `train shards` wrote.")],
+    shards: ShardsOption,
     out: Annotated[Path, typer.Option(help="Folder of the run; one that broke off there goes on.")],
     url: UrlOption,
     key: KeyOption,
@@ -69,35 +88,19 @@ def detector(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
         str | None, typer.Option(help="Their SHA-256: the file is a pickle, and is trusted by it.")
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the pictures.")] = 100,
-    batch: Annotated[int, typer.Option(min=1, help="Pictures of a step, over all ranks.")] = 16,
-    side: Annotated[
-        int, typer.Option(min=32, help="Longer side in pixels to which pictures are scaled.")
-    ] = 640,
-    seed: Annotated[int, typer.Option(min=0, help="Of order, weights, augmentation and split.")] = 0,
-    workers: Annotated[int, typer.Option(min=0, help="Loading processes of each rank.")] = 2,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    validation_share: Annotated[
-        float, typer.Option(help="Share of the pictures that is measured on, not trained on.")
-    ] = 0.2,
-    hold_out: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Release that is measured on, not trained on, instead of a share; repeat for more."
-        ),
-    ] = None,
+    batch: BatchOption = 16,
+    side: SideOption = 640,
+    seed: SeedOption = 0,
+    workers: WorkersOption = 2,
+    device: DeviceOption = "cpu",
+    validation_share: ShareOption = 0.2,
+    hold_out: HoldOutOption = None,
     tags: Annotated[
         Path | None,
         typer.Option(help='Scenarios of pictures, JSON Lines: {"sample": …, "tags": […]}.'),
     ] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", help="Setting of ultralytics as NAME=VALUE, such as mosaic=0; repeat for more."
-        ),
-    ] = None,
-    lease_s: Annotated[
-        float, typer.Option(min=1, help="Seconds for which an answer of the gate holds.")
-    ] = DEFAULT_LEASE_S,
+    setting: SettingOption = None,
+    lease_s: LeaseOption = DEFAULT_LEASE_S,
     mlflow: Annotated[
         str | None, typer.Option(help="Local MLflow store to copy figures to: sqlite:///… or file:///….")
     ] = None,
@@ -107,8 +110,9 @@ def detector(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
     """Train an ultralytics detector on sealed shards; pictures are decrypted in memory only.
 
     A checkpoint is kept and registered after each epoch. A run that broke off goes on after the last one when the
-    same is asked again; under torchrun, with as many ranks. Where the gate refuses a release in the middle, its
-    shards are wiped and the checkpoints stay.
+    same is asked again; under torchrun, with as many ranks. A checkpoint that the gate cannot register now is kept
+    sealed; the next start registers it first. Where the gate refuses a release in the middle, its shards are wiped
+    and the checkpoints stay.
 
     Exit status: 0 trained and measured, 1 refused, unreachable, tampered with, or something given is not valid, 2
     wrong usage.
@@ -124,19 +128,14 @@ def detector(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
             release_key=release_key,
             passphrase_file=passphrase_file,
         )
-        try:
-            settings = dict(detector_run.read_setting(each) for each in setting or ())
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from error
-        if device not in {"cpu", "cuda"}:
-            raise typer.BadParameter(f"device (got {device!r}, expected cpu or cuda)")
+        settings = settings_of(setting, device)
         with client:
             read = read_training_manifest(read_manifest_text(manifest), private, now=datetime.now(tz=UTC))
             confirm_training_manifest(read, client)
             client.report_use(
                 UseKind.TRAIN, sorted(read.releases), {"manifest": read.digest, "run": out.name}
             )
-            access = _access(url, private, principal, purpose, release_key)
+            access = access_of(url, private, principal, purpose, release_key)
         options = detector_run.DetectorOptions(
             model=model,
             weights=weights,
@@ -234,7 +233,24 @@ def compare_detectors(  # noqa: PLR0913, PLR0917 - each argument is a command-li
             raise typer.Exit(EXIT_REFUSED)
 
 
-def _access(url: str, private: OKPKey, principal: str, purpose: str, path: Path) -> Access:
+def settings_of(given: list[str] | None, device: str) -> dict[str, float | int | str]:
+    """The settings that options name, with a device that there is.
+
+    Raises:
+        typer.BadParameter: A setting or the device is none.
+    """
+    from pipeline.training.detector_run import read_setting  # noqa: PLC0415 - slow to load
+
+    if device not in {"cpu", "cuda"}:
+        raise typer.BadParameter(f"device (got {device!r}, expected cpu or cuda)")
+    try:
+        return dict(read_setting(each) for each in given or ())
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def access_of(url: str, private: OKPKey, principal: str, purpose: str, path: Path) -> Access:
+    """What loading processes need to ask the gate; the path is that of the operator's release key."""
     loaded = load_release_key(path)
     key = loaded if isinstance(loaded, OKPKey) else json.loads(path.read_bytes())  # SM2 comes as a JWK only
     return Access.of(url, key=private, principal=principal, purpose=purpose, release_key=key)
