@@ -37,6 +37,7 @@ class EventType(StrEnum):
     CLEANSE_ITEM_CLEANSE = "cleanse:item:cleanse"
     RELEASE_RELEASE_REQUEST = "release:release:request"
     RELEASE_RELEASE_BUILD = "release:release:build"
+    RELEASE_KEY_DRAW = "release:key:draw"
     RELEASE_ITEM_UNLINK = "release:item:unlink"
     RELEASE_RELEASE_PUBLISH = "release:release:publish"
     RELEASE_RELEASE_REVOKE = "release:release:revoke"

@@ -17,7 +17,6 @@ import numpy as np
 from PIL import Image
 
 from gateway.app import initialise, open_gate
-from gateway.errors import InvalidRequestError
 from gateway.flow.approve import approve, sign_approval
 from gateway.flow.build import build_release, load_built
 from gateway.flow.dossier import review_release
@@ -338,17 +337,10 @@ def cleanse(gate: Gate, files: Mapping[str, bytes], **more: object) -> str:
     return recording
 
 
-KEYS_TRIED = 8
-
-
 def candidate(
     gate: Gate, house: House, *recordings: str, mode: ReleaseMode = ReleaseMode.LOCAL, days: int = 30
 ) -> str:
-    """A built and judged candidate.
-
-    A displaced track that happens to run over a true place is refused by the search of what leaves, and an
-    operator asks again, for another key; so does this.
-    """
+    """A built and judged candidate."""
     request = ReleaseRequest(
         recordings=recordings,
         purpose=PURPOSE,
@@ -356,14 +348,8 @@ def candidate(
         mode=mode,
         expires_at=gate.clock() + timedelta(days=days),
     )
-    for keys_left in reversed(range(KEYS_TRIED)):
-        made = request_release(gate, request, actor=house.people["submitter"].actor)
-        try:
-            build_release(gate, made)
-            break
-        except InvalidRequestError:
-            if mode is not ReleaseMode.OFFSET or not keys_left:
-                raise
+    made = request_release(gate, request, actor=house.people["submitter"].actor)
+    build_release(gate, made)
     look_over(gate, house, made)
     judge_release(gate, made)
     return made

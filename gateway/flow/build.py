@@ -4,17 +4,16 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import rfc8785
 import sqlalchemy as sa
 
-from anonymize.errors import AnonymizeError, ResidualError
+from anonymize.errors import AnonymizeError
 from anonymize.finding import FindingKind
 from anonymize.formats.identify import ItemKind
 from anonymize.media.mask_file import MASK_MEDIA_TYPE
-from anonymize.residual import joined
 from audit.events import EventType
 from audit.intent import Intent
 from gateway.database import ReadSession, WriteSession
@@ -22,14 +21,14 @@ from gateway.errors import ConflictError, EvidenceError, InvalidRequestError, St
 from gateway.flow import evidence
 from gateway.flow.acts import intended
 from gateway.flow.area import area_evidence
-from gateway.flow.classify import buffered
 from gateway.flow.cleanse import load_cleansed, open_treated
 from gateway.flow.deciding import instant
 from gateway.flow.disk import require_disk
+from gateway.flow.draw import require_drawn, settle_secret
 from gateway.flow.gate import Gate
-from gateway.flow.kinds.handling import Settled, Unlinked, chunks_of
+from gateway.flow.kinds.handling import Unlinked
 from gateway.flow.kinds.maps import MAP_KINDS, map_positions
-from gateway.flow.kinds.table import NAMING_KINDS, handler_of
+from gateway.flow.kinds.table import NAMING_KINDS
 from gateway.flow.recording import (
     Built,
     BuiltItem,
@@ -50,11 +49,11 @@ from gateway.flow.records import (
     ReleaseItemRow,
     ReleaseRow,
 )
-from gateway.flow.request import terms_of, unlink_context
-from gateway.flow.unlink import Secrets, Trip, released_stem, trip_of
+from gateway.flow.request import terms_of
+from gateway.flow.unlink import Secrets, Trip, trip_of
+from gateway.flow.unlinked_item import load_item, unlink_item
 from gateway.people.registry import GATE_ACTOR
-from gateway.vault.seekable import SealedFile
-from gateway.vault.store import Context, SealedObject
+from gateway.vault.store import Context
 from gateway.vault.values import open_value, seal_value
 
 SUBJECTS = (FindingKind.FACE, FindingKind.PLATE)
@@ -67,12 +66,14 @@ def _item_context(release: str, name: str) -> bytes:
 def build_release(gate: Gate, release: str) -> None:
     """Unlink, re-scan and seal every cleansed item of a requested release; resumes where it stopped.
 
-    An item that cannot be unlinked (a track shorter than its trims, a residual finding) is left out, with the
-    reason in the evidence; the rest of the release does not depend on it.
+    Where a displaced way runs over the true one, the release's key is drawn anew first (``gateway.flow.draw``). An
+    item that cannot be unlinked (a track shorter than its trims, a residual finding) is left out, with the reason
+    in the evidence; the rest of the release does not depend on it.
 
     Raises:
         StageOrderError: The release is past building.
-        ConflictError: The profile in force is no longer the one the release was requested under.
+        ConflictError: The profile in force is no longer the one the release was requested under, or another build
+            draws a key for the release.
         InvalidRequestError: No item is left to offer.
         DiskLowError: Too little space is left.
     """
@@ -84,9 +85,7 @@ def build_release(gate: Gate, release: str) -> None:
             raise StageOrderError(f"release is past building (got state {row.state!r})")
         if terms.profile_digest != gate.profile.digest:
             raise ConflictError(f"profile changed since the request (got {gate.profile.digest})")
-        secret = open_value(
-            gate.keystore, kek_id=row.kek_id, context=unlink_context(release), sealed=row.unlink_sealed
-        )
+        kek = row.kek_id
         statement = (
             sa.select(ItemRow.id)
             .where(ItemRow.recording_id.in_(terms.recordings), ItemRow.state == ItemState.CLEANSED)
@@ -107,38 +106,49 @@ def build_release(gate: Gate, release: str) -> None:
     )
     with gate.ledger.intent(event) as intent:
         left_out = {}
-        secrets = Secrets(mode=terms.mode, key=secret)
         trips: dict[RecordingId, Trip] = {}
+        secrets, drawn = settle_secret(gate, terms, pending, trips)
+        building = _Building(terms=terms, kek=kek, secrets=secrets, drawn=drawn)
         naming: list[str] = []
         # What names others is appended while they are built, and comes once it is known which of them leave.
         for item in itertools.chain(pending, naming):
             if item in built:
                 continue
             try:
-                cleansed, trip = _load_item(gate, secrets, item, trips)
+                with gate.database.read() as session:
+                    cleansed, trip = load_item(gate, session, item, secrets, trips)
                 if cleansed.classified.kind in NAMING_KINDS and item not in naming:
                     naming.append(item)
                 else:
-                    built[item] = _build_item(gate, terms, row.kek_id, secrets, cleansed, trip, built)
+                    built[item] = _build_item(gate, building, cleansed, trip, built)
             except AnonymizeError as error:
                 left_out[item] = error.reason
-        _finish_build(gate, terms, row.kek_id, intent, left_out, secrets, trips)
+        _finish_build(gate, building, intent, left_out, trips)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Building:
+    """What all items of a release are built under; ``drawn`` is the sealed form of its secret."""
+
+    terms: ReleaseTerms
+    kek: str
+    secrets: Secrets
+    drawn: bytes
 
 
 def _finish_build(
     gate: Gate,
-    terms: ReleaseTerms,
-    kek: str,
+    building: _Building,
     intent: Intent,
     left_out: Mapping[str, str],
-    secrets: Secrets,
     trips: dict[RecordingId, Trip],
 ) -> None:
+    terms = building.terms
     with gate.database.read() as session:
         items = _load_items(gate, session, terms.release)
         cleansed = [load_cleansed(gate, session, item.source) for item in items]
         for recording in sorted({item.recording for item in items} - set(trips)):
-            trips[recording] = trip_of(gate, session, recording, secrets)
+            trips[recording] = trip_of(gate, session, recording, building.secrets)
     subjects = sum(subjects_of(each) for each in cleansed)
     facts = [each.classified.facts for each in cleansed]
     places = [(float(f["latitude"]), float(f["longitude"])) for f in facts if f.get("latitude") is not None]
@@ -152,7 +162,7 @@ def _finish_build(
         intent,
         owner=terms.release,
         stage=Stage.BUILT,
-        kek_id=kek,
+        kek_id=building.kek,
         previous=evidence.GENESIS,
         payload={
             "digest": digest,
@@ -198,32 +208,19 @@ def release_digest(terms: ReleaseTerms, items: Sequence[BuiltItem]) -> str:
     return hashlib.sha256(rfc8785.dumps(document)).hexdigest()
 
 
-def _load_item(
-    gate: Gate, secrets: Secrets, item: str, trips: dict[RecordingId, Trip]
-) -> tuple[Cleansed, Trip]:
-    with gate.database.read() as session:
-        cleansed = load_cleansed(gate, session, item)
-        recording = cleansed.classified.quarantined.recording
-        if recording not in trips:
-            trips[recording] = trip_of(gate, session, recording, secrets)
-    return cleansed, trips[recording]
-
-
 def _build_item(
-    gate: Gate,
-    terms: ReleaseTerms,
-    kek: str,
-    secrets: Secrets,
-    cleansed: Cleansed,
-    trip: Trip,
-    released: Mapping[str, str],
+    gate: Gate, building: _Building, cleansed: Cleansed, trip: Trip, released: Mapping[str, str]
 ) -> str:
     """Unlink, re-scan and seal one item.
 
     Returns:
         Its name in the release.
+
+    Raises:
+        AnonymizeError: It cannot be unlinked, or still shows an absolute position or time.
+        ConflictError: Another build drew the release's secret anew.
     """
-    quarantined = cleansed.classified.quarantined
+    terms, quarantined = building.terms, cleansed.classified.quarantined
     item = quarantined.item
     event = intended(
         EventType.RELEASE_ITEM_UNLINK,
@@ -234,10 +231,8 @@ def _build_item(
         facts={"mode": terms.mode.value},
     )
     with gate.ledger.intent(event) as intent:
-        unlinking = trip.unlinking(item, released)
-        handler = handler_of(cleansed.classified.kind)
-        unlinked = handler.unlink(gate, cleansed, open_treated(gate, cleansed), unlinking)
-        name = f"{released_stem(secrets.key, item)}.{unlinked.extension}"
+        made = unlink_item(gate, terms.release, building.secrets, cleansed, trip, released)
+        name, unlinked, sealed, settled = made.name, made.unlinked, made.sealed, made.settled
         payload: dict[str, Any] = {
             "source": item,
             "recording": quarantined.recording,
@@ -248,13 +243,9 @@ def _build_item(
             "position_handling": unlinked.position_handling,
             "absolute_time": unlinked.absolute_time,
         }
-        # Sealed under the recording's key: destroying that key makes released copies unreadable, too (law 9).
-        context = Context(owner=terms.release, object=name, role="release")
-        sealed = gate.vault.seal(unlinked.chunks, kek_id=quarantined.kek, context=context)
-        settled = _settled(gate, unlinked, sealed, context, trip)
         payload["series"] = {
-            "sensor": hashlib.sha256(unlinking.series.sensor).hexdigest(),
-            "count": unlinking.series.count,
+            "sensor": hashlib.sha256(made.series.sensor).hexdigest(),
+            "count": made.series.count,
         }
         payload |= {
             "level": (settled.level or unlinked.level or cleansed.level).name,
@@ -270,11 +261,12 @@ def _build_item(
         payload["mask"] = mask.manifest_entry() | {"seal": evidence.seal_digest(mask.seal)} if mask else None
         described = seal_value(
             gate.keystore,
-            kek_id=kek,
+            kek_id=building.kek,
             context=_item_context(terms.release, name),
             plaintext=rfc8785.dumps(payload),
         )
         with gate.database.transaction() as session:
+            require_drawn(session, terms.release, building.drawn)
             session.add(
                 ReleaseItemRow(
                     release_id=terms.release,
@@ -282,33 +274,12 @@ def _build_item(
                     name=name,
                     seal=sealed.manifest_jws,
                     mask_seal=mask.seal if mask else None,
-                    kek_id=kek,
+                    kek_id=building.kek,
                     sealed=described,
                 )
             )
         intent.complete(digests={"content": sealed.content_digest})
     return name
-
-
-def _settled(gate: Gate, unlinked: Unlinked, sealed: SealedObject, context: Context, trip: Trip) -> Settled:
-    """What the looks at a sealed item tell: the scan of its kind, and the search that every output must pass.
-
-    Raises:
-        ResidualError: It still shows an absolute position or time; what was sealed is destroyed.
-    """
-    try:
-        file = buffered(SealedFile(gate.vault.open(sealed.manifest_jws, context)))
-        settled = unlinked.settle(file)
-        content = (unlinked.expanded or chunks_of)(file)
-        found = trip.search(unlinked).scan(content, media_type=unlinked.media_type)
-        residual = found if settled.residual is None else joined(settled.residual, found)
-        if not residual.clean:
-            kinds = sorted({f.kind.value for f in residual.residual})
-            raise ResidualError(f"the unlinked item still shows {', '.join(kinds)}")
-    except AnonymizeError:
-        gate.vault.delete(sealed.blob_id)
-        raise
-    return replace(settled, residual=residual)
 
 
 def _copy_mask(

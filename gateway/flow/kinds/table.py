@@ -57,6 +57,21 @@ _HANDLERS: dict[ItemKind, ItemHandler] = {
 NAMING_KINDS = frozenset({ItemKind.NUSCENES_TABLE})
 """Kinds whose items name other items of their release: they are unlinked after these."""
 
+ALONG_THE_WAY_KINDS = frozenset(
+    {
+        ItemKind.GPX,
+        ItemKind.CSV_TRACK,
+        ItemKind.GEOJSON_TRACK,
+        ItemKind.NMEA,
+        ItemKind.MCAP,
+        ItemKind.ROS1_BAG,
+        ItemKind.ROS2_DB3,
+        ItemKind.KITTI_OXTS,
+        ItemKind.KITTI_POSES,
+    }
+)
+"""Kinds whose items may show displaced places of the way in absolute coordinates, and leave by themselves."""
+
 _TREATED: dict[ItemKind, ItemKind] = {
     ItemKind.HEIC: ItemKind.JPEG,
     ItemKind.COPC: ItemKind.LAZ,
