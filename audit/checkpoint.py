@@ -11,6 +11,7 @@ from audit import note as notes
 from audit.errors import SignatureError
 from audit.merkle import HASH_SIZE
 from audit.note import VerifierKey
+from audit.sm2_line import Sm2Line
 
 ALGORITHM_ED25519 = 1
 """Algorithm byte of signed-note."""
@@ -25,12 +26,13 @@ class CheckpointSigner:
     Args:
         seed: Raw 32-byte Ed25519 seed.
         origin: Name of this ledger, e.g. ``fleetgate.example/ledger``; no space, no plus sign.
+        beside: Signs checkpoints, too, by SM2; None where nothing does.
 
     Raises:
         ValueError: if the seed or the origin has the wrong form.
     """
 
-    def __init__(self, seed: bytes, origin: str) -> None:
+    def __init__(self, seed: bytes, origin: str, *, beside: Sm2Line | None = None) -> None:
         if len(seed) != _SEED_SIZE:
             raise ValueError(f"seed has the wrong length (got {len(seed)} bytes, expected {_SEED_SIZE})")
         notes.check_name(origin, "origin")
@@ -39,6 +41,7 @@ class CheckpointSigner:
             name=origin, algorithm=ALGORITHM_ED25519, public=self._key.public_key().public_bytes_raw()
         )
         self.origin = origin
+        self.beside = beside
 
     def __repr__(self) -> str:
         return f"CheckpointSigner({self.vkey!r})"
@@ -56,6 +59,11 @@ class CheckpointSigner:
         """
         notes.check_text(text)
         return f"{text}\n{notes.signature_line(self._verifier, self._key.sign(text.encode()))}"
+
+    def sign_checkpoint(self, checkpoint: "Checkpoint") -> str:
+        """Return the signed note of a checkpoint, with the line of the key beside this one where there is one."""
+        note = self.sign(checkpoint.text)
+        return note if self.beside is None else note + self.beside.of(checkpoint.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

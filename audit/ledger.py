@@ -204,7 +204,9 @@ class Ledger:
                 raise LedgerCorruptError(
                     f"the head's frontier differs from its entries (size {snapshot.size})"
                 )
-            note = self.signer.sign(Checkpoint(origin=self.signer.origin, size=snapshot.size, root=root).text)
+            note = self.signer.sign_checkpoint(
+                Checkpoint(origin=self.signer.origin, size=snapshot.size, root=root)
+            )
             size = snapshot.size
         try:
             with write_connection(self._engine) as connection, connection.begin():

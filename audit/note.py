@@ -22,8 +22,8 @@ class VerifierKey:
 
     Attributes:
         name: Its name.
-        algorithm: Byte of signed-note: 1 for Ed25519, 4 for timestamped Ed25519 cosignatures.
-        public: Raw public key, 32 bytes.
+        algorithm: Byte of signed-note: 1 for Ed25519, 4 for timestamped Ed25519 cosignatures, 255 for others.
+        public: Raw public key: 32 bytes of Ed25519; of others the name of their type before it.
     """
 
     name: str

@@ -27,10 +27,11 @@ import argparse
 import base64
 import binascii
 import hashlib
+import importlib
 import json
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,6 +53,9 @@ _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9
 _SIGNATURE_MARK = "\u2014 "
 _MAX_INTEGER = 2**53 - 1
 _TILE = 256
+_SM2_PREFIX = b"\xfffleetgate/sm2sm3"
+_SM2_NAME = "/sm2"
+_SM2_POINT = 65
 
 
 class BadExportError(Exception):
@@ -98,6 +102,7 @@ class VerifiedExport:
         filter: Criteria of a filtered export, as its writer states and signs them.
         findings: Intents that nothing settled, where the export is complete.
         witnesses: POSIX seconds at which each given witness cosigned the checkpoint, by its name.
+        note: The checkpoint.
     """
 
     origin: str
@@ -108,6 +113,7 @@ class VerifiedExport:
     filter: dict[str, Any] | None
     findings: tuple[Finding, ...]
     witnesses: dict[str, int] = field(default_factory=dict)
+    note: str = ""
 
 
 def parse_vkey(text: str, algorithm: int = ALGORITHM_ED25519) -> Key:
@@ -175,6 +181,7 @@ def verify_export(
             Finding(index=index, finding=f"intent {kind} never settled") for index, kind in open_intents
         ),
         witnesses=times,
+        note=header["checkpoint"],
     )
 
 
@@ -220,6 +227,7 @@ def verify_archive(
         filter=None,
         findings=tuple(Finding(index=i, finding=f"intent {kind} never settled") for i, kind in open_intents),
         witnesses=times,
+        note=note,
     )
 
 
@@ -236,6 +244,64 @@ def open_checkpoint(
     size, root = _open_checkpoint(note, parse_vkey(vkey))
     times = _check_witnesses(note, trusted, len(trusted) if quorum is None else quorum)
     return size, root, times
+
+
+def check_sm2(note: str, sm2_vkey: str | None) -> str | None:
+    """What the SM2 line of a checkpoint is worth to this reader.
+
+    Returns:
+        ``verified``; ``not checked`` where no key was given, or ``verify_sm2.py`` does not lie beside this file;
+        None where the checkpoint has none and no key was given.
+
+    Raises:
+        BadKeyError: if the key is malformed.
+        BadExportError: if no line is of the given key, or one does not verify.
+    """
+    text, _, block = note.rpartition("\n\n")
+    lines = [line.removeprefix(_SIGNATURE_MARK).split(" ") for line in block[:-1].split("\n")]
+    blobs = [(name, _base64(encoded, "signature")) for name, encoded in lines]
+    if sm2_vkey is None:
+        return "not checked" if any(name.endswith(_SM2_NAME) for name, _ in blobs) else None
+    name, point, key_hash = _parse_sm2(sm2_vkey)
+    own = [blob[4:] for named, blob in blobs if (named, blob[:4]) == (name, key_hash)]
+    if not own:
+        raise BadExportError(f"checkpoint is not signed by the given SM2 key ({name}+{key_hash.hex()})")
+    verify_sm2 = _sm2_verifier()
+    if verify_sm2 is None:
+        return "not checked"
+    for signature in own:
+        try:
+            verify_sm2(point, signature, f"{text}\n".encode())
+        except ValueError as exc:
+            raise BadExportError(f"checkpoint's SM2 signature does not verify: {exc}") from exc
+    return "verified"
+
+
+def _parse_sm2(text: str) -> tuple[str, bytes, bytes]:
+    """Name, public point and key hash of an SM2 verifier key."""
+    name, _, rest = text.strip().partition("+")
+    hash_hex, _, encoded = rest.partition("+")
+    try:
+        blob = base64.b64decode(encoded.encode("ascii"), validate=True)
+    except (binascii.Error, UnicodeEncodeError) as exc:
+        raise BadKeyError(f"verifier key holds no base64 (got {encoded!r})") from exc
+    if not name or not blob.startswith(_SM2_PREFIX) or len(blob) != len(_SM2_PREFIX) + _SM2_POINT:
+        raise BadKeyError(f"verifier key is no SM2 key (got {text!r})")
+    key_hash = hashlib.sha256(name.encode() + b"\n" + blob).digest()[:4]
+    if key_hash.hex() != hash_hex:
+        raise BadKeyError(f"verifier key has the wrong hash (got {hash_hex!r}, expected {key_hash.hex()!r})")
+    return name, blob[len(_SM2_PREFIX) :], key_hash
+
+
+def _sm2_verifier() -> Callable[[bytes, bytes, bytes], None] | None:
+    """The verifier of SM2 signatures; None where its file was not copied beside this one."""
+    for module in ("audit.verify_sm2", "verify_sm2"):
+        try:
+            found: Callable[[bytes, bytes, bytes], None] = importlib.import_module(module).verify_sm2
+        except ImportError:
+            continue
+        return found
+    return None
 
 
 def check_proved(index: int, leaf: str, proof: list[str], size: int, root: bytes) -> dict[str, Any]:
@@ -666,7 +732,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         vkey = options.vkey if options.key_file is None else options.key_file.read_text(encoding="utf-8")
-        outcome = _judge(options.export, vkey, options.witness, options.quorum)
+        outcome = _judge(options.export, vkey, options.witness, options.quorum, options.sm2_vkey)
     except (BadKeyError, OSError, UnicodeDecodeError) as exc:
         sys.stderr.write(f"verify: {exc}\n")
         return 2
@@ -674,13 +740,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return outcome.status
 
 
-def _judge(path: Path, vkey: str, witnesses: Sequence[str], quorum: int | None) -> _Outcome:
+def _judge(
+    path: Path, vkey: str, witnesses: Sequence[str], quorum: int | None, sm2_vkey: str | None
+) -> _Outcome:
     try:
         if path.is_dir():
             verified = verify_archive(path, vkey, witnesses=witnesses, quorum=quorum)
         else:
             with path.open("rb") as stream:
                 verified = verify_export(stream, vkey, witnesses=witnesses, quorum=quorum)
+        sm2 = check_sm2(verified.note, sm2_vkey)
     except BadExportError as exc:
         where = "export" if exc.index is None else f"entry {exc.index}"
         record: dict[str, Any] = {"ok": False, "index": exc.index, "reason": exc.reason}
@@ -692,6 +761,7 @@ def _judge(path: Path, vkey: str, witnesses: Sequence[str], quorum: int | None) 
         f"origin {verified.origin}",
         f"root {verified.root}",
         *(f"cosigned by {name} at {instant(time_s)}" for name, time_s in sorted(verified.witnesses.items())),
+        *([] if sm2 is None else [f"SM2 signature of the checkpoint {sm2}"]),
         *(f"finding: entry {item.index}: {item.finding}" for item in verified.findings),
     ]
     record = {
@@ -704,6 +774,7 @@ def _judge(path: Path, vkey: str, witnesses: Sequence[str], quorum: int | None) 
         "filter": verified.filter,
         "findings": findings,
         "witnesses": {name: instant(time_s) for name, time_s in verified.witnesses.items()},
+        "sm2": sm2,
     }
     return _Outcome(status=0, record=record, text="\n".join(lines))
 
@@ -728,6 +799,7 @@ def _parser() -> argparse.ArgumentParser:
         "--witness", action="append", default=[], metavar="VKEY", help="verifier key of a witness; repeat"
     )
     parser.add_argument("--quorum", type=int, metavar="N", help="witnesses that must have cosigned (all)")
+    parser.add_argument("--sm2-vkey", metavar="VKEY", help="verifier key of the checkpoint's SM2 line")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
 

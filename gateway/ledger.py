@@ -15,9 +15,11 @@ from audit.errors import LedgerUnavailableError
 from audit.ledger import Ledger
 from audit.reserve import SpaceReserve
 from audit.sequenced_writer import SequencedWriter
+from audit.sm2_line import Sm2Line
 from audit.tables import create_tables
 from gateway.settings import Settings
 from gateway.vault.keys import Keystore
+from gateway.vault.suites import SM2SM3
 from gateway.vault.values import open_value, seal_value
 
 
@@ -75,7 +77,11 @@ def opened_ledger(
     engine = sa.create_engine(settings.audit_url)
     try:
         create_tables(engine)
-        signer = CheckpointSigner(keystore.seed("ledger"), settings.origin)
+        beside = None
+        if keystore.suite.signature == SM2SM3:
+            key = keystore.sm2_key("ledger")
+            beside = Sm2Line(name=f"{settings.origin}/sm2", point=key.public_key.point, sign=key.sign)
+        signer = CheckpointSigner(keystore.seed("ledger"), settings.origin, beside=beside)
         reserve = None
         if engine.dialect.name == "sqlite":
             reserve = SpaceReserve(Path(f"{engine.url.database}.reserve"), settings.disk_reserve_bytes)

@@ -60,10 +60,11 @@ def verify(*, as_json: Json = False) -> None:
 @app.command("key")
 @reporting
 def ledger_key(*, as_json: Json = False) -> None:
-    """Print the public key that checkpoints verify under."""
+    """Print the public key that checkpoints verify under; as JSON also that of their SM2 line, if any."""
     with opened() as gate:
-        vkey = gate.ledger.signer.vkey
-    report({"vkey": vkey}, as_json=as_json, line=vkey)
+        vkey, beside = gate.ledger.signer.vkey, gate.ledger.signer.beside
+    sm2_vkey = None if beside is None else beside.vkey
+    report({"vkey": vkey, "sm2_vkey": sm2_vkey}, as_json=as_json, line=vkey)
 
 
 @app.command()
