@@ -51,10 +51,10 @@ _ED25519, _SM2 = "Ed25519", "SM2SM3"
 _COORDINATES = {("OKP", "Ed25519"): (_ED25519, ("x",)), ("EC", "SM2"): (_SM2, ("x", "y"))}
 _ERASURE = "erase:recording:erase"
 _DESTRUCTION = "vault:key:destroy"
-_PREFIXES = {"release": "rel-", "detail": "sub-"}
+_PREFIXES = {"release": "rel-", "detail": "sub-", "intake": "intake-"}
 _HEADER = {"alg", "kid", "typ"}
 _SHARED = {"actor", "destroyed", "issued_at", "kek", "ledger", "text", "version"}
-# Version 1 is of a recording, 2 of a release or of a subject of ledger detail.
+# Version 1 is of a recording, 2 of a release, of a subject of ledger detail or of an intake key.
 _PAYLOADS = {1: _SHARED | {"recording", "releases"}, 2: _SHARED | {"of"}}
 _KEK = {"fingerprint", "id", "time"}
 _PROOF = {"checkpoint", "inclusion", "index", "key", "leaf"}

@@ -1,10 +1,11 @@
-"""The certificate of destruction: a signed statement that a recording's key is gone (law 9).
+"""The certificate of destruction: a signed statement that a key is gone, a recording's or another (law 9).
 
 ``audit.verify_destruction`` proves it offline.
 """
 
 import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,9 +19,9 @@ from gateway.errors import InvalidRequestError, NotFoundError
 from gateway.flow.gate import Gate
 from gateway.flow.records import RecordingRow, ReleaseRecordingRow
 from gateway.flow.retention import Kind, subject_of
+from gateway.vault.destroyed import Destruction
 from gateway.vault.durable import storage, write_once
 from gateway.vault.jws import sign_statement, thumbprint
-from gateway.vault.keys import Destruction
 
 DESTRUCTION_TYPE: Final = "fleetgate-destruction+json"
 _VERSION: Final = 1
@@ -55,6 +56,18 @@ _RECORD_TEXT: Final = {
         " wherever they lie, cannot be decrypted any more. The ledger keeps its proofs. Not covered: content that"
         " was read in the clear before, and copies of the keystore made before, which are to be destroyed on their"
         " own."
+    ),
+}
+INTAKE: Final = "intake"
+_INTAKE_TEXT: Final = {
+    "zh": (
+        "接收密钥 {kek}（指纹 {fingerprint}）轮换宽限期届满后已于 {time} 销毁：车辆以其加密而尚未送达的数据"
+        "（无论存于何处）均不可再解密。账本证明保留。本证明不涵盖销毁前制作的密钥库备份；此类备份须另行销毁。"
+    ),
+    "en": (
+        "Intake key {kek} (fingerprint {fingerprint}) was destroyed at {time}, after the grace of its rotation:"
+        " what vehicles sealed to it, wherever it lies, cannot be decrypted any more. The ledger keeps its proofs."
+        " Not covered: copies of the keystore made before, which are to be destroyed on their own."
     ),
 }
 _KINDS: Final = {
@@ -129,25 +142,45 @@ def certify_record_key(gate: Gate, kek_id: str) -> str:
     """
     kind, of = subject_of(kek_id)
     destruction = gate.keystore.destruction(kek_id)
-    path = certificate_path(gate, kek_id)
+    time = format_time(destruction.time)
+    text = {
+        language: text.format(kind=_KINDS[language][kind], of=of, kek=kek_id, time=time)
+        for language, text in _RECORD_TEXT.items()
+    }
+    return _certified(gate, destruction, kind=kind.value, of=of, text=text)
+
+
+def certify_intake_key(gate: Gate, destruction: Destruction, generation: int) -> str:
+    """The certificate of an intake key that was destroyed after its grace; as :func:`certify_record_key`."""
+    kek_id, time = intake_key_id(generation), format_time(destruction.time)
+    named = replace(destruction, kek_id=kek_id)
+    text = {
+        language: text.format(kek=kek_id, fingerprint=named.fingerprint, time=time)
+        for language, text in _INTAKE_TEXT.items()
+    }
+    return _certified(gate, named, kind=INTAKE, of=str(generation), text=text)
+
+
+def intake_key_id(generation: int) -> str:
+    """How ledger and certificates name an intake key."""
+    return f"{INTAKE}-{generation}"
+
+
+def _certified(gate: Gate, destruction: Destruction, *, kind: str, of: str, text: Mapping[str, str]) -> str:
+    path = certificate_path(gate, destruction.kek_id)
     if path.exists():
         return _kept(path)
-    wanted = EntryFilter(object=kek_id, types=(EventType.VAULT_KEY_DESTROY,), outcome=Outcome.COMPLETED)
+    wanted = EntryFilter(
+        object=destruction.kek_id, types=(EventType.VAULT_KEY_DESTROY,), outcome=Outcome.COMPLETED
+    )
     with gate.ledger.snapshot() as snapshot:
         entries = find_page(snapshot, wanted, limit=1, newest_first=False).entries
     if not entries or entries[0].event.digests.get("fingerprint") != destruction.fingerprint:
         raise InvalidRequestError(
-            f"the ledger holds no completed destruction of {kek_id!r} (destroy it again: a crash came between)"
+            f"the ledger holds no completed destruction of {destruction.kek_id!r}"
+            " (destroy it again: a crash came between)"
         )
-    time = format_time(destruction.time)
-    payload = {
-        "of": {"id": of, "kind": kind.value},
-        "text": {
-            language: text.format(kind=_KINDS[language][kind], of=of, kek=kek_id, time=time)
-            for language, text in _RECORD_TEXT.items()
-        },
-        "version": _RECORD_VERSION,
-    }
+    payload = {"of": {"id": of, "kind": kind}, "text": dict(text), "version": _RECORD_VERSION}
     return _issued(gate, path, destruction, entries[0], payload)
 
 

@@ -1,13 +1,21 @@
-"""Rotation of the intake key, recorded, and its signed publication to vehicles."""
+"""Rotation of the intake key and the end of earlier ones, recorded, and its signed publication to vehicles."""
 
 from datetime import timedelta
 
 from audit.events import EventType
+from gateway.destruction import INTAKE, certificate_path, certify_intake_key, intake_key_id
 from gateway.flow.acts import intended
 from gateway.flow.gate import Gate
 from gateway.people.permission import permit
-from gateway.people.registry import Actor
-from gateway.vault.intake_generations import Generation, current_key, generations, rotate_intake_key
+from gateway.people.registry import GATE_ACTOR, Actor
+from gateway.vault.intake_generations import (
+    Generation,
+    current_key,
+    destroy_ended_key,
+    ended_generations,
+    generations,
+    rotate_intake_key,
+)
 from gateway.vehicles.intake_publication import publish_intake_key
 
 
@@ -42,6 +50,36 @@ def rotate_intake(gate: Gate, *, grace: timedelta, actor: Actor) -> Generation:
             }
         )
     return made
+
+
+def destroy_ended_intake_keys(gate: Gate) -> int:
+    """Destroy every intake key whose grace is over, each with an entry and a certificate of destruction.
+
+    Who rotated the key was permitted to, and stated the grace; nothing is judged anew here. What a crash left is
+    finished at the next call: a key is done with once its certificate is kept (``gateway.destruction``).
+
+    Returns:
+        How many were destroyed, or finished, now.
+
+    Raises:
+        KeyUnavailableError: The record of generations does not verify.
+        LedgerUnavailableError: No ledger, no destruction.
+        StorageError: A step failed; call again.
+    """
+    done = 0
+    for each in ended_generations(gate.keystore, gate.clock()):
+        key = intake_key_id(each.number)
+        if certificate_path(gate, key).exists():
+            continue
+        event = intended(EventType.VAULT_KEY_DESTROY, actor=GATE_ACTOR.id, object_id=key)
+        with gate.ledger.intent(event) as intent:
+            destroyed = destroy_ended_key(gate.keystore, each, gate.clock())
+            intent.complete(
+                digests={"fingerprint": destroyed.fingerprint}, facts={"kek": key, "kind": INTAKE}
+            )
+        certify_intake_key(gate, destroyed, each.number)
+        done += 1
+    return done
 
 
 def published_intake_key(gate: Gate) -> str:

@@ -22,6 +22,7 @@ from gateway.flow.erase import expire_raw
 from gateway.flow.gate import Gate
 from gateway.flow.recording import ReleaseState
 from gateway.flow.records import GrantRow, JobRunRow, ReleaseRow
+from gateway.intake_rotation import destroy_ended_intake_keys
 from gateway.people.break_glass_reports import report_every_break_glass
 from gateway.people.registry import GATE_ACTOR
 from gateway.workers import advance, stalled
@@ -35,6 +36,8 @@ _MISFIRE_S = 3600
 
 def retention(gate: Gate) -> Mapping[str, int]:
     """Delete raw originals past their term (rule 21); end grants of releases and candidates past theirs.
+
+    Intake keys whose grace is over are destroyed, each with a certificate.
 
     What requests left in the state is deleted once it refuses nothing any more: spent nonces, counts.
     """
@@ -52,7 +55,12 @@ def retention(gate: Gate) -> Mapping[str, int]:
         grants = int(getattr(ended, "rowcount", 0))
         forget_nonces(session, now)
         forget_windows(session, now)
-    return {"originals": originals, "grants": grants, "candidates": expire_candidates(gate)}
+    return {
+        "originals": originals,
+        "grants": grants,
+        "candidates": expire_candidates(gate),
+        "intake_keys": destroy_ended_intake_keys(gate),
+    }
 
 
 def checkpoint(gate: Gate) -> Mapping[str, int]:

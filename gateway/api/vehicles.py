@@ -19,7 +19,7 @@ from gateway.flow.intake import Delivery, announce, load_manifest, receive_item
 from gateway.flow.records import ItemRow, RecordingRow
 from gateway.flow.scope import hold_of
 from gateway.intake_rotation import tell_intake_key
-from gateway.vault.intake_generations import accepted_keys
+from gateway.vault.intake_generations import accepted_keys, destroyed_keys
 from gateway.vault.jws import ed25519_key_of
 from gateway.vehicles.agent import INTAKE_KEY_PATH, RECORDINGS_PATH
 from gateway.vehicles.manifest import read_manifest
@@ -76,7 +76,8 @@ def _statement(gate: Gate, body: dict[str, Any]) -> str:
             content = base64.b64decode(sealed, validate=True)
         except ValueError as error:
             raise InvalidRequestError(f"sealed_manifest is not base64 ({error})") from error
-        return open_manifest(content, *accepted_keys(gate.keystore, gate.clock()))
+        keys = accepted_keys(gate.keystore, gate.clock())
+        return open_manifest(content, *keys, destroyed=destroyed_keys(gate.keystore))
     if isinstance(statement, str) and sealed is None:
         return statement
     raise InvalidRequestError(

@@ -12,7 +12,7 @@ from gateway.flow.dossier import recording_summary
 from gateway.flow.intake import Delivery
 from gateway.intake_rotation import published_intake_key
 from gateway.people.registry import check_in_carrier, vehicle_key
-from gateway.vault.intake_generations import accepted_keys, current_key
+from gateway.vault.intake_generations import accepted_keys, current_key, destroyed_keys
 from gateway.vault.jws import read_unverified_kid
 from gateway.vehicles.manifest import read_manifest
 from gateway.vehicles.outbox import MANIFEST_NAME, item_path, open_manifest
@@ -61,7 +61,9 @@ def ingest_sealed(
         actor, private = acting(gate, person, key, key_passphrase_file, "ingest")
         check_in_carrier(gate, carrier, actor=actor, key=private)
         statement = open_manifest(
-            (folder / MANIFEST_NAME).read_bytes(), *accepted_keys(gate.keystore, gate.clock())
+            (folder / MANIFEST_NAME).read_bytes(),
+            *accepted_keys(gate.keystore, gate.clock()),
+            destroyed=destroyed_keys(gate.keystore),
         )
         vehicle = read_unverified_kid(statement)
         manifest = read_manifest(statement, vehicle_key(gate, vehicle))

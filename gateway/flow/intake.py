@@ -44,7 +44,7 @@ from gateway.flow.scope import judge_scope
 from gateway.people.records import CarrierRow, PersonRow
 from gateway.people.registry import Actor
 from gateway.people.zones import zones_in_force
-from gateway.vault.intake_generations import accepted_keys
+from gateway.vault.intake_generations import accepted_keys, destroyed_keys
 from gateway.vault.store import Context, SealedObject
 from gateway.vault.values import open_value, seal_value
 from gateway.vehicles.errors import SealedDeliveryError
@@ -161,6 +161,7 @@ def _check_sealing(gate: Gate, delivery: Delivery, *, actor: Actor) -> None:
                 manifest.vehicle,
                 manifest.recording,
                 *accepted_keys(gate.keystore, gate.clock()),
+                destroyed=destroyed_keys(gate.keystore),
             )
         if gate.settings.require_sealed_delivery and not (manifest.sealing and delivery.manifest_sealed):
             raise SealedDeliveryError("recording is not sealed (expected it sealed to this gate)")
@@ -384,7 +385,11 @@ def _plaintext(gate: Gate, manifest: Manifest, position: int, chunks: Iterable[b
     if manifest.sealing is None:
         return chunks
     return opened(
-        chunks, manifest.sealing, context_of(manifest, position), *accepted_keys(gate.keystore, gate.clock())
+        chunks,
+        manifest.sealing,
+        context_of(manifest, position),
+        *accepted_keys(gate.keystore, gate.clock()),
+        destroyed=destroyed_keys(gate.keystore),
     )
 
 

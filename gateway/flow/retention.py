@@ -33,8 +33,8 @@ from gateway.flow.law import term_of_record
 from gateway.flow.records import AskedQuestionRow, RecordingRow, ReleaseRow
 from gateway.people.permission import permit
 from gateway.people.registry import Actor
+from gateway.vault.destroyed import Destruction
 from gateway.vault.errors import KeyUnavailableError
-from gateway.vault.keys import Destruction
 from policies.decision import Level
 from policies.question import Point
 

@@ -2,6 +2,7 @@
 
 A generation is a statement in the keystore's directory ``intake``, written once: its number, since when it is the
 current one, and until when the one before opens. The first needs none. A rotation takes effect with that file.
+A key whose time is over may be destroyed; the record of that keeps its thumbprint.
 """
 
 from collections.abc import Mapping
@@ -10,9 +11,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from joserfc.util import urlsafe_b64decode, urlsafe_b64encode
+
+from gateway.vault.destroyed import Destruction
 from gateway.vault.durable import storage, sync_directory, write_once
 from gateway.vault.errors import KeyExistsError, KeyUnavailableError, StatementError
-from gateway.vault.intake_key import IntakeKey
+from gateway.vault.intake_key import IntakeKey, secret_name
 from gateway.vault.jws import sign_statement, thumbprint, verify_statement
 from gateway.vault.keys import Keystore
 
@@ -68,8 +72,44 @@ def current_key(keystore: Keystore) -> IntakeKey:
 
 def accepted_keys(keystore: Keystore, now: datetime) -> tuple[IntakeKey, ...]:
     """The keys that still open at a moment (aware), the current one first; errors as for :func:`generations`."""
-    living = [each for each in generations(keystore) if each.until is None or now < each.until]
-    return tuple(IntakeKey(keystore, each.number) for each in reversed(living))
+    living = [each.number for each in generations(keystore) if each.until is None or now < each.until]
+    # A clock that went back brings no destroyed key back.
+    kept = [number for number in living if keystore.secrets.destruction(secret_name(number)) is None]
+    return tuple(IntakeKey(keystore, number) for number in reversed(kept))
+
+
+def destroyed_keys(keystore: Keystore) -> dict[str, datetime]:
+    """When each key that was destroyed after its grace was, by thumbprint; errors as for :func:`generations`."""
+    records = [keystore.secrets.destruction(secret_name(each.number)) for each in generations(keystore)]
+    return {_kid_of(record): record.time for record in records if record is not None}
+
+
+def ended_generations(keystore: Keystore, now: datetime) -> tuple[Generation, ...]:
+    """Those whose grace is over at a moment (aware), destroyed or not; errors as for :func:`generations`."""
+    return tuple(each for each in generations(keystore) if each.until is not None and each.until <= now)
+
+
+def destroy_ended_key(keystore: Keystore, generation: Generation, now: datetime) -> Destruction:
+    """Destroy an intake key whose grace is over. Safe to repeat; a crash is finished when the keystore opens next.
+
+    Raises:
+        KeyUnavailableError: It is the current one, its grace is not over, or it does not open.
+        StorageError: A step failed; call again.
+    """
+    if generation not in ended_generations(keystore, now):
+        raise KeyUnavailableError(f"intake key still opens (got generation {generation.number})")
+    # A thumbprint is a SHA-256 (RFC 7638); the ledger and certificates write such in hexadecimal.
+    thumb = urlsafe_b64decode(_kid(keystore, generation.number).encode("ascii"))
+    return keystore.secrets.destroy(secret_name(generation.number), fingerprint=thumb.hex())
+
+
+def _kid(keystore: Keystore, number: int) -> str:
+    record = keystore.secrets.destruction(secret_name(number))
+    return IntakeKey(keystore, number).public.kid if record is None else _kid_of(record)
+
+
+def _kid_of(record: Destruction) -> str:
+    return urlsafe_b64encode(bytes.fromhex(record.fingerprint)).decode("ascii")
 
 
 def rotate_intake_key(keystore: Keystore, *, now: datetime, grace: timedelta) -> Generation:
@@ -122,7 +162,7 @@ def _verified(keystore: Keystore, path: Path, number: int) -> Mapping[str, Any]:
         said = verify_statement(statement, GENERATION_TYPE, keystore.signing_key(_SIGNER))
     except StatementError as error:
         raise KeyUnavailableError(f"generation {number} of the intake key: {error}") from error
-    if said["number"] != number or said["kid"] != IntakeKey(keystore, number).public.kid:
+    if said["number"] != number or said["kid"] != _kid(keystore, number):
         raise KeyUnavailableError(
             f"generation of the intake key (got number {said['number']}, key {said['kid']}, expected {number})"
         )

@@ -26,6 +26,11 @@ _HPKE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 _DEK_LABEL: Final = b"fleetgate/vehicle-dek/1\x00"
 
 
+def secret_name(generation: int) -> str:
+    """The secret of the keystore that a generation's private half is."""
+    return _NAME if generation == 1 else f"{_NAME}-{generation}"
+
+
 class IntakePublicKey:
     """A gate's public intake key, which vehicles hold.
 
@@ -83,11 +88,13 @@ class IntakeKey:
     Args:
         keystore: Holds it as the secret ``intake``, later generations as ``intake-2`` and so on.
         generation: Which one; ``gateway.vault.intake_generations`` knows which are in use.
+
+    Raises:
+        KeyDestroyedError: It was destroyed after its grace.
     """
 
     def __init__(self, keystore: Keystore, generation: int = 1) -> None:
-        name = _NAME if generation == 1 else f"{_NAME}-{generation}"
-        self._key = X25519PrivateKey.from_private_bytes(keystore.secret(name))
+        self._key = X25519PrivateKey.from_private_bytes(keystore.secret(secret_name(generation)))
         self.public: Final = IntakePublicKey(self._key.public_key())
 
     def open(self, sealed: bytes, info: bytes) -> bytes:

@@ -7,20 +7,15 @@ use. Formats and life cycle: docs/keys.md.
 import base64
 import hashlib
 import os
-import re
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from filelock import FileLock, Timeout
 from joserfc.jwk import OKPKey
 
+from gateway.vault.destroyed import Destruction, read_destruction
 from gateway.vault.durable import (
     erase_file,
     settle_replaced,
@@ -30,7 +25,8 @@ from gateway.vault.durable import (
     write_once,
 )
 from gateway.vault.errors import KeyDestroyedError, KeyExistsError, KeyUnavailableError, StatementError
-from gateway.vault.private import check_private, read_document
+from gateway.vault.named_secrets import PLAIN, SM2, NamedSecrets
+from gateway.vault.private import check_private, checked_name, exclusive, read_document
 from gateway.vault.provider import KeyProvider
 from gateway.vault.root import DEFAULT_ARGON2, Argon2Cost, PassphraseProvider
 from gateway.vault.root_file import (
@@ -49,30 +45,8 @@ from gateway.vault.wrap import unwrap, wrap
 Document = dict[str, str | int]
 
 KEY_LENGTH: Final = 32
-_NAME: Final = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,127}\Z")
-_SM2: Final = "sm2"
-_LOCK_TIMEOUT_S: Final = 60.0
 _ENSURED_KEPT: Final = 65_536
 _FINGERPRINT_LABEL: Final = b"fleetgate/kek-fingerprint/1\x00"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Destruction:
-    """The end of a key encryption key.
-
-    Attributes:
-        kek_id: The key.
-        time: When its destruction was decided, UTC.
-        fingerprint: Hex SHA-256 that named the key while it lived.
-    """
-
-    kek_id: str
-    time: datetime
-    fingerprint: str
-
-    def as_dict(self) -> dict[str, str]:
-        """JSON-ready form."""
-        return {"fingerprint": self.fingerprint, "kek_id": self.kek_id, "time": self.time.isoformat()}
 
 
 class Keystore:
@@ -82,15 +56,14 @@ class Keystore:
 
     Attributes:
         suite: What new keys are wrapped in, and what the vault seals in; keys of every suite open.
+        secrets: Its secrets by name.
     """
 
     def __init__(self, path: Path, roots: Roots, suite: Suite, use: Use) -> None:
         self._path = path
-        self._roots = roots
         self._use = use
         self.suite: Final = suite
-        self._named: dict[tuple[str, str], bytes] = {}
-        self._named_lock = threading.Lock()
+        self.secrets: Final = NamedSecrets(path, roots, suite)
         # Ids whose name this process saw durable; never key material.
         self._ensured: set[str] = set()
 
@@ -188,7 +161,7 @@ class Keystore:
         if not path.is_dir():
             raise KeyUnavailableError(f"no keystore at '{path.name}'")
         check_private(path)
-        with _exclusive(path), storage("inspect keystore", path.name):
+        with exclusive(path), storage("inspect keystore", path.name):
             for entry in path.rglob("*"):
                 check_private(entry)
 
@@ -197,6 +170,14 @@ class Keystore:
         keystore = cls(path, roots, suite, use)
         keystore._finish_interrupted()
         return keystore
+
+    @property
+    def _roots(self) -> Roots:
+        return self.secrets.roots
+
+    @_roots.setter
+    def _roots(self, roots: Roots) -> None:
+        self.secrets.roots = roots
 
     @property
     def roots(self) -> Roots:
@@ -217,7 +198,7 @@ class Keystore:
             KeyUnavailableError: The provider refuses.
             StorageError: The root file could not be replaced.
         """
-        with _exclusive(self._path):
+        with exclusive(self._path):
             protect_roots(self._path, self._roots, provider, self.suite)
 
     def rotate(self, provider: KeyProvider) -> int:
@@ -238,7 +219,7 @@ class Keystore:
             KeyUnavailableError: Step 1 or 2 failed, or the provider refuses: nothing has changed.
             StorageError: The operating system failed; open the keystore again.
         """
-        with self._use.alone(), _exclusive(self._path):  # 1
+        with self._use.alone(), exclusive(self._path):  # 1
             self._check_settled()
             if broken := unopenable_keys(self._path, self._roots):  # 2
                 raise KeyUnavailableError(f"keys do not open (got {', '.join(broken)}, expected none)")
@@ -266,7 +247,7 @@ class Keystore:
             KeyDestroyedError: There was one of that id; an id is never used twice.
             ValueError: The id is not 1 to 128 letters, digits, ``_`` and ``-``.
         """
-        with _exclusive(self._path):
+        with exclusive(self._path):
             self._refuse_destroyed(kek_id)
             if self._kek_path(kek_id).exists():
                 raise KeyExistsError(f"key encryption key '{kek_id}' exists; keys are written once")
@@ -281,7 +262,7 @@ class Keystore:
         if kek_id in self._ensured and path.exists():
             self._refuse_destroyed(kek_id)
             return
-        with _exclusive(self._path):
+        with exclusive(self._path):
             self._refuse_destroyed(kek_id)
             if path.exists():
                 # Its maker may have died before it synced the name.
@@ -339,7 +320,7 @@ class Keystore:
             KeyUnavailableError: There never was such a key.
             StorageError: A step failed; call again.
         """
-        with _exclusive(self._path):
+        with exclusive(self._path):
             tombstone = self._tombstone_path(kek_id)
             if not tombstone.exists():
                 fingerprint = self._stored_fingerprint(kek_id)
@@ -355,25 +336,15 @@ class Keystore:
         Raises:
             KeyUnavailableError: The key was not destroyed, or the record is malformed.
         """
-        document = read_document(self._tombstone_path(kek_id), f"destruction of '{kek_id}'")
-        try:
-            return Destruction(
-                kek_id=document["kek_id"],
-                time=datetime.fromisoformat(document["time"]),
-                fingerprint=document["fingerprint"],
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise KeyUnavailableError(
-                f"record of the destruction of '{kek_id}' is malformed: {error}"
-            ) from error
+        return read_destruction(self._tombstone_path(kek_id), kek_id)
 
     def signing_key(self, name: str) -> OKPKey:
         """The Ed25519 private key of that name, made at its first use."""
-        return OKPKey.import_key(Ed25519PrivateKey.from_private_bytes(self._secret("signing", name)))
+        return OKPKey.import_key(Ed25519PrivateKey.from_private_bytes(self.secrets.value("signing", name)))
 
     def sm2_key(self, name: str) -> Sm2PrivateKey:
         """The SM2 private key of that name, made at its first use."""
-        return Sm2PrivateKey(self._secret(_SM2, name))
+        return Sm2PrivateKey(self.secrets.value(SM2, name))
 
     def statement_key(self, name: str) -> OKPKey | Sm2PrivateKey:
         """The private key of that name by which this suite signs the gate's statements, made at its first use."""
@@ -397,40 +368,19 @@ class Keystore:
 
     def has_sm2_key(self, name: str) -> bool:
         """Whether the SM2 key of that name was made."""
-        return self._secret_path(_SM2, name).exists()
+        return self.secrets.has(SM2, name)
 
     def seed(self, name: str) -> bytes:
         """The 32-byte seed of that name for a key that another package makes, made at its first use."""
-        return self._secret("seed", name)
+        return self.secrets.value("seed", name)
 
     def secret(self, name: str) -> bytes:
-        """The 32-byte secret of that name, made at its first use."""
-        return self._secret("secret", name)
+        """The 32-byte secret of that name, made at its first use.
 
-    def _secret(self, kind: str, name: str) -> bytes:
-        with self._named_lock:
-            value = self._named.get((kind, name))
-            if value is None:
-                value = self._named[kind, name] = self._load_secret(kind, name)
-            return value
-
-    def _load_secret(self, kind: str, name: str) -> bytes:
-        path = self._secret_path(kind, name)
-        parts = (b"secret", kind.encode(), name.encode())
-        with _exclusive(self._path):
-            if path.exists():
-                # Its maker may have died before it synced the name.
-                sync_directory(path.parent)
-            else:
-                value = Sm2PrivateKey.generate().scalar if kind == _SM2 else os.urandom(KEY_LENGTH)
-                wrapped = base64.b64encode(
-                    wrap(self._roots.current, value, *parts, suite=self.suite)
-                ).decode()
-                write_once(
-                    path, rfc8785.dumps({"kind": kind, "name": name, "version": 1, "wrapped": wrapped})
-                )
-        document = read_document(path, f"{kind} '{name}'")
-        return unwrap_document(self._roots, document, parts, f"{kind} '{name}'")
+        Raises:
+            KeyDestroyedError: It was destroyed; no other is made in its place.
+        """
+        return self.secrets.value(PLAIN, name)
 
     def _write_kek(self, kek_id: str) -> None:
         kek = os.urandom(KEY_LENGTH)
@@ -480,10 +430,11 @@ class Keystore:
             erase_file(path)
 
     def _finish_interrupted(self) -> None:
-        with _exclusive(self._path):
+        with exclusive(self._path):
             for tombstone in sorted((self._path / "kek").glob("*.destroyed")):
                 self._erase_file(tombstone.stem)
             sync_directory(self._path / "kek")
+            self.secrets.finish_interrupted()
             for directory in (self._path, self._path / "kek", self._path / "secret"):
                 settle_replaced(directory)
                 sweep_temporary(directory, older_than_s=0)
@@ -492,33 +443,11 @@ class Keystore:
             if self._roots.previous is not None:
                 _, self._roots = rewrap_keys(self._path, self._roots, self.suite)
 
-    def _secret_path(self, kind: str, name: str) -> Path:
-        return self._path / "secret" / f"{kind}.{_checked_name(name)}.key"
-
     def _kek_path(self, kek_id: str) -> Path:
-        return self._path / "kek" / f"{_checked_name(kek_id)}.kek"
+        return self._path / "kek" / f"{checked_name(kek_id)}.kek"
 
     def _tombstone_path(self, kek_id: str) -> Path:
-        return self._path / "kek" / f"{_checked_name(kek_id)}.destroyed"
-
-
-@contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    """One writer at a time over threads and processes; not re-entrant."""
-    # A lock per use: one that a forked process inherits could not be told from its parent's.
-    try:
-        with FileLock(path / "lock", timeout=_LOCK_TIMEOUT_S, mode=0o600):
-            yield
-    except Timeout:
-        raise KeyUnavailableError(
-            f"keystore is locked by another process for {_LOCK_TIMEOUT_S:.0f} s"
-        ) from None
-
-
-def _checked_name(name: str) -> str:
-    if not _NAME.match(name):
-        raise ValueError(f"key id (got {name!r}, expected 1 to 128 letters, digits, '_' and '-')")
-    return name
+        return self._path / "kek" / f"{checked_name(kek_id)}.destroyed"
 
 
 def _fingerprint(kek: bytes) -> str:

@@ -2,11 +2,47 @@
 
 import json
 import os
+import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from filelock import FileLock, Timeout
 
 from gateway.vault.errors import KeyUnavailableError
+
+_NAME: Final = re.compile(r"\A[A-Za-z0-9][A-Za-z0-9_-]{0,127}\Z")
+_LOCK_TIMEOUT_S: Final = 60.0
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """One writer of a keystore at a time over threads and processes; not re-entrant.
+
+    Raises:
+        KeyUnavailableError: Another process holds it for a minute.
+    """
+    # A lock per use: one that a forked process inherits could not be told from its parent's.
+    try:
+        with FileLock(path / "lock", timeout=_LOCK_TIMEOUT_S, mode=0o600):
+            yield
+    except Timeout:
+        raise KeyUnavailableError(
+            f"keystore is locked by another process for {_LOCK_TIMEOUT_S:.0f} s"
+        ) from None
+
+
+def checked_name(name: str) -> str:
+    """The name of a key, fit for a file's.
+
+    Raises:
+        ValueError: It is not 1 to 128 letters, digits, ``_`` and ``-``.
+    """
+    if not _NAME.match(name):
+        raise ValueError(f"key id (got {name!r}, expected 1 to 128 letters, digits, '_' and '-')")
+    return name
 
 
 def check_private(path: Path) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -140,12 +141,13 @@ def read_outbox(folder: Path) -> Outbox:
         raise DeliveryError("outbox_malformed", f"{type(error).__name__}: {error}") from error
 
 
-def open_manifest(sealed: bytes, *keys: IntakeKey) -> str:
+def open_manifest(sealed: bytes, *keys: IntakeKey, destroyed: Mapping[str, datetime] | None = None) -> str:
     """The signed statement in a sealed manifest; whose it is, its signature must show.
 
     Args:
         sealed: As it arrived; it does not say which key it is sealed to.
         keys: The intake keys that still open.
+        destroyed: When those that never will again were destroyed, by thumbprint.
 
     Raises:
         SealedDeliveryError: It is sealed to none of them.
@@ -156,6 +158,10 @@ def open_manifest(sealed: bytes, *keys: IntakeKey) -> str:
             return key.open(sealed, manifest_info(key.public.kid)).decode("ascii")
         except (SealBrokenError, UnicodeDecodeError) as error:
             refused.append(str(error))
+    refused += [
+        f"nothing opens what is sealed to {kid}, destroyed after its grace at {time.isoformat()}"
+        for kid, time in (destroyed or {}).items()
+    ]
     raise SealedDeliveryError(f"sealed manifest: {'; '.join(refused)}")
 
 

@@ -5,6 +5,8 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
 from typing import Any, Final
 
 import rfc8785
@@ -23,6 +25,7 @@ _ITEM_FIELDS: Final = frozenset({"length", "sha256"})
 _KID: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _MAX_LENGTH: Final = 2**41
+_NONE: Final[Mapping[str, datetime]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +134,13 @@ def _item(position: int, item: Any) -> SealedItem:
     return SealedItem(length=length, sha256=digest)
 
 
-def open_secret(sealing: Sealing, vehicle: str, recording: str, *keys: IntakeKey) -> bytes:
+def open_secret(
+    sealing: Sealing,
+    vehicle: str,
+    recording: str,
+    *keys: IntakeKey,
+    destroyed: Mapping[str, datetime] = _NONE,
+) -> bytes:
     """The secret of a recording.
 
     Args:
@@ -139,6 +148,7 @@ def open_secret(sealing: Sealing, vehicle: str, recording: str, *keys: IntakeKey
         vehicle: Whose it is.
         recording: Its id.
         keys: The intake keys that still open.
+        destroyed: When those that never will again were destroyed, by thumbprint.
 
     Raises:
         SealedDeliveryError: It is sealed to another key or for another recording.
@@ -146,6 +156,12 @@ def open_secret(sealing: Sealing, vehicle: str, recording: str, *keys: IntakeKey
     key = next((each for each in keys if each.public.kid == sealing.key), None)
     if key is None:
         known = ", ".join(each.public.kid for each in keys)
+        if sealing.key in destroyed:
+            raise SealedDeliveryError(
+                f"recording is sealed to an intake key that was destroyed after its grace, at"
+                f" {destroyed[sealing.key].isoformat()} (got {sealing.key}, expected {known}):"
+                " only its vehicle can seal it anew"
+            )
         raise SealedDeliveryError(
             f"recording is sealed to another intake key, or to one whose time is over (got {sealing.key},"
             f" expected {known})"
@@ -157,7 +173,11 @@ def open_secret(sealing: Sealing, vehicle: str, recording: str, *keys: IntakeKey
 
 
 def opened(
-    chunks: Iterable[bytes], sealing: Sealing, context: SealedContext, *keys: IntakeKey
+    chunks: Iterable[bytes],
+    sealing: Sealing,
+    context: SealedContext,
+    *keys: IntakeKey,
+    destroyed: Mapping[str, datetime] = _NONE,
 ) -> Iterator[bytes]:
     """The plaintext of a sealed item while its sealed file arrives, in memory, one segment at a time.
 
@@ -172,7 +192,7 @@ def opened(
         SealedDeliveryError: A step failed.
     """
     announced = sealing.items[context.position]
-    secret = open_secret(sealing, context.vehicle, context.recording, *keys)  # 1
+    secret = open_secret(sealing, context.vehicle, context.recording, *keys, destroyed=destroyed)  # 1
     bound, arriving = context.canonical(), _Arriving(chunks)
     try:
         reader = SealedReader(  # 2

@@ -223,6 +223,7 @@ def test_policy_export_and_jobs(furnished, tmp_path):
         "originals": 0,
         "grants": 0,
         "candidates": 0,
+        "intake_keys": 0,
     }
     assert furnished.run("job", "orphaned_intents", "--json").document == {"orphans": 0}
 

@@ -13,6 +13,7 @@ import pytest
 import gateway.vault.blobs
 import gateway.vault.durable
 import gateway.vault.keys
+import gateway.vault.named_secrets
 from gateway.vault.blobs import LocalBlobs
 from gateway.vault.keys import Keystore
 from gateway.vault.root import INSECURE_TEST_ARGON2
@@ -21,7 +22,7 @@ from gateway.vault.suites import SUITES, Suite
 
 PASSPHRASE = "correct horse 电池"
 STEPS = frozenset({"open", "write", "pwrite", "fsync", "link", "replace", "close"})
-MODULES = (gateway.vault.durable, gateway.vault.blobs, gateway.vault.keys)
+MODULES = (gateway.vault.durable, gateway.vault.blobs, gateway.vault.keys, gateway.vault.named_secrets)
 
 
 @pytest.fixture(scope="session", params=SUITES, ids=lambda suite: suite.name)
