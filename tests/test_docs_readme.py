@@ -51,6 +51,7 @@ def test_licence_is_the_one_stated():
             (
                 "anonymize/media/ultralytics_engine.py",
                 "anonymize/media/training/",
+                "pipeline/mining/clip_networks.py",
                 "pipeline/torchvision_operators.py",
                 "pipeline/training/",
             ),

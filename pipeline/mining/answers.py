@@ -138,8 +138,14 @@ def shown_results(answer: Mapping[str, Any]) -> str:
     """Results of a search for people."""
     lines = [f"{r['score']:.3f}  {r['item']}  {_tags(r['tags'])}" for r in answer["results"]]
     unread = f"; 未理解 / not understood: {answer['unread']}" if answer.get("unread") else ""
-    lines.append(f"{len(answer['results'])} 项 / results, 方式 / by {answer['mode']}{unread}")
+    lines.append(f"{len(answer['results'])} 项 / results, 方式 / by {way_of(answer)}{unread}")
     return "\n".join(lines)
+
+
+def way_of(answer: Mapping[str, Any]) -> str:
+    """Which way a search took; of a network also which and with which weights."""
+    model = answer.get("model")
+    return str(answer["mode"]) + (f" {model['name']} sha256 {model['sha256']}" if model else "")
 
 
 def _tags(tags: Iterable[Mapping[str, Any]]) -> str:

@@ -1,17 +1,18 @@
 """From a release to tagged pictures, and from a question to what is printed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
 from pipeline.manifest import ReleaseItem
 from pipeline.mining.answers import tag_answer
-from pipeline.mining.descriptors import look_at
+from pipeline.mining.clip import ClipIdentity
+from pipeline.mining.descriptors import FloatVector, look_at
 from pipeline.mining.errors import QuestionError
 from pipeline.mining.load import ReleaseSource, load_signals
 from pipeline.mining.ontology import Ontology
-from pipeline.mining.pictures import KeptLooks, Picture, look_over
+from pipeline.mining.pictures import KeptLooks, Picture, look_over, picture_items
 from pipeline.mining.search import Hit, ImageSearch, TextSearch
 from pipeline.mining.sentences import bundled_model
 from pipeline.mining.tags import read_tag_file
@@ -27,6 +28,7 @@ def tagged_pictures(
     *,
     triggers: TriggerFile | None,
     said: bytes | None,
+    only: Collection[str] | None = None,
     looked: KeptLooks | None,
     progress: Callable[[ReleaseItem, int, int], None],
 ) -> tuple[dict[str, Picture], dict[str, Any]]:
@@ -38,6 +40,7 @@ def tagged_pictures(
         ontology: The vocabulary.
         triggers: Look for their events; None to look for none.
         said: A file of tags that people gave.
+        only: Names of the pictures to tag; None says all.
         looked: Where looks are kept.
         progress: Called before each item.
 
@@ -46,7 +49,7 @@ def tagged_pictures(
         UnreadableItemError: An item is not what its name says.
         PipelineError: The gate refuses, or what arrives is not what was signed.
     """
-    names = [i.name for i in source.manifest(release).items if i.media_type.startswith("image/")]
+    names = [item.name for item in picture_items(source, release)]
     people = read_tag_file(said, ontology, names) if said is not None else {}
     events: tuple[Event, ...] = ()
     if triggers is not None:
@@ -56,6 +59,7 @@ def tagged_pictures(
         release,
         events=events,
         said=lambda item: people.get(item.name, ()),
+        only=only,
         looked=looked,
         progress=progress,
     )
@@ -67,9 +71,20 @@ def tagged_pictures(
     return dict(found), used
 
 
-def asked(text: str | None, like: str | None, image: bytes | None, count: int) -> dict[str, Any]:
-    """A question as it is reported to the gate; of a picture of the reader's own, its digest."""
-    question = {"text": text, "like": like, "image": None if image is None else sha256(image).hexdigest()}
+def asked(
+    text: str | None,
+    like: str | None,
+    image: bytes | None,
+    count: int,
+    clip: ClipIdentity | None = None,
+) -> dict[str, Any]:
+    """A question as it is reported to the gate: of one's own picture its digest, and which network answers."""
+    question = {
+        "text": text,
+        "like": like,
+        "image": None if image is None else sha256(image).hexdigest(),
+        "clip": None if clip is None else clip.document(),
+    }
     return {name: said for name, said in question.items() if said is not None} | {"count": count}
 
 
@@ -111,6 +126,38 @@ def ask_like(
     else:
         raise QuestionError(f"picture (got {name!r}, expected one of the release's {len(pictures)})")
     return {"mode": search.mode, "results": _results(pictures, hits)}
+
+
+def ask_clip(
+    vectors: Mapping[str, FloatVector],
+    clip: ClipIdentity,
+    wanted: FloatVector | None,
+    like: str | None,
+    count: int,
+    tagged: Callable[[Collection[str]], dict[str, Picture]],
+) -> dict[str, Any]:
+    """Pictures of a release as a network sees them.
+
+    Args:
+        vectors: Of the release's pictures.
+        clip: Of which network.
+        wanted: The vector of words or of a picture of the reader's own; None where ``like`` is asked.
+        like: Name of a picture of the release, which is not its own result.
+        count: How many results at most.
+        tagged: Gives the results with their tags.
+
+    Raises:
+        QuestionError: The release has no such picture.
+    """
+    search = ImageSearch(vectors)
+    if wanted is not None:
+        hits = search.find(wanted, count)
+    elif like is not None and like in vectors:
+        hits = tuple(hit for hit in search.find(vectors[like], count + 1) if hit.name != like)[:count]
+    else:
+        raise QuestionError(f"picture (got {like!r}, expected one of the release's {len(vectors)})")
+    results = _results(tagged([hit.name for hit in hits]), hits)
+    return {"mode": "clip", "model": clip.document(), "vectors": search.mode, "results": results}
 
 
 def with_thumbnails(answer: dict[str, Any], source: ReleaseSource, release: str, principal: str) -> None:

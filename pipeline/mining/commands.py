@@ -1,7 +1,8 @@
 """``fleetgate mine``: commands over released data. Libraries of the extra ``mining`` are loaded when one runs."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,10 +21,10 @@ from pipeline.connecting import (
 )
 from pipeline.errors import RefusedError
 from pipeline.manifest import ReleaseManifest
+from pipeline.mining.clip_options import ClipDigestOption, ClipNameOption, ClipWeightsOption, given_clip
 from pipeline.mining.index_commands import app as index_app
 from pipeline.mining.run import Connecting, Run, connected, content_of, told
 from pipeline.scale.engines import Batch, EngineKind
-from pipeline.sealed_cache import SealedCache
 
 if TYPE_CHECKING:
     from pipeline.mining.ontology import Ontology
@@ -236,6 +237,9 @@ def search(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
     like: Annotated[str | None, typer.Option(help="Name of a picture of the release.")] = None,
     image: Annotated[Path | None, typer.Option(help="A picture of your own.")] = None,
     count: Annotated[int, typer.Option(min=1, help="How many results at most.")] = 10,
+    clip_weights: ClipWeightsOption = None,
+    clip_sha256: ClipDigestOption = None,
+    clip_model: ClipNameOption = None,
     thumbnails: ThumbnailsOption = False,  # noqa: FBT002 - a command-line flag
     events: EventsOption = False,  # noqa: FBT002 - a command-line flag
     triggers: TriggersOption = None,
@@ -247,6 +251,8 @@ def search(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
 ) -> None:
     """Find pictures of a release by words or by another picture; the answer says which way it took.
 
+    With --clip-weights the network of these weights is asked, and nothing else.
+
     Exit status: 0 done, also where nothing was found; 1 refused, unreachable, tampered with, or a file is not
     valid; 2 wrong usage.
     """
@@ -257,13 +263,29 @@ def search(  # noqa: PLR0913, PLR0917 - each argument is a command-line option
     connecting = Connecting(url, key, principal, purpose, release_key, passphrase_file)
     with told(as_json=as_json), connected(connecting, cache, quiet=as_json) as run:
         from pipeline.mining.answers import shown_results  # noqa: PLC0415 - an extra
-        from pipeline.mining.asking import ask_like, ask_words, asked, with_thumbnails  # noqa: PLC0415 - an extra
+        from pipeline.mining.asking import (  # noqa: PLC0415 - an extra
+            ask_clip,
+            ask_like,
+            ask_words,
+            asked,
+            with_thumbnails,
+        )
+        from pipeline.mining.clip_vectors import asked_vector, clip_vectors  # noqa: PLC0415 - an extra
 
         words = _ontology(ontology)
         own = content_of(image) if image else None
-        run.report(UseKind.IMAGE if text is None else UseKind.TEXT, release, asked(text, like, own, count))
-        found, _ = _pictures(run, release, words, tags, triggers, events=events)
-        answer = ask_like(found, like, own, count) if text is None else ask_words(found, words, text, count)
+        model = given_clip(clip_weights, clip_sha256, clip_model)
+        question = asked(text, like, own, count, model.identity if model else None)
+        run.report(UseKind.IMAGE if text is None else UseKind.TEXT, release, question)
+        find = partial(_pictures, run, release, words, tags, triggers, events=events)
+        if model is not None:
+            wanted = asked_vector(model, text, own)
+            vectors = clip_vectors(run.source, release, model, kept=run.kept(release), progress=run.progress)
+            answer = ask_clip(vectors, model.identity, wanted, like, count, lambda only: find(only=only)[0])
+        elif text is None:
+            answer = ask_like(find()[0], like, own, count)
+        else:
+            answer = ask_words(find()[0], words, text, count)
         if thumbnails:
             with_thumbnails(answer, run.source, release, run.principal)
         typer.echo(json.dumps(answer, ensure_ascii=False) if as_json else shown_results(answer))
@@ -369,17 +391,25 @@ def _pictures(
     *,
     events: bool,
     batch: Batch | None = None,
+    only: Collection[str] | None = None,
 ) -> "tuple[dict[str, Picture], dict[str, Any]]":
     """The pictures of a release with their tags, and what these were made with."""
     from pipeline.mining.asking import tagged_pictures  # noqa: PLC0415 - an extra
 
     read = _triggers(triggers) if events else None
     said = None if tags is None else content_of(tags)
-    looked: KeptLooks | None = run.source.derived(release) if isinstance(run.source, SealedCache) else None
+    looked: KeptLooks | None = run.kept(release)
     if batch is not None:
         from pipeline.scale.functions import Looks  # noqa: PLC0415 - an extra
 
         looked = batch.outputs(release, Looks(), run.counted)
     return tagged_pictures(
-        run.source, release, ontology, triggers=read, said=said, looked=looked, progress=run.progress
+        run.source,
+        release,
+        ontology,
+        triggers=read,
+        said=said,
+        only=only,
+        looked=looked,
+        progress=run.progress,
     )

@@ -68,8 +68,8 @@ def look_at(content: bytes, mask: bytes | None, *, item: str) -> Look:
     Raises:
         UnreadableItemError: It is no picture, its mask is none, or is of another size.
     """
-    picture = _decoded(content, item)
-    covered = None if mask is None else np.asarray(_decoded(mask, f"{item} (mask)").convert("L")) > 0
+    picture = decoded_picture(content, item)
+    covered = None if mask is None else np.asarray(decoded_picture(mask, f"{item} (mask)").convert("L")) > 0
     if covered is not None and covered.shape != (picture.height, picture.width):
         raise UnreadableItemError(
             f"mask of {item!r} (got {covered.shape}, expected {(picture.height, picture.width)})"
@@ -120,7 +120,12 @@ def distance(one: int, other: int) -> int:
     return (one ^ other).bit_count()
 
 
-def _decoded(content: bytes, item: str) -> Image.Image:
+def decoded_picture(content: bytes, item: str) -> Image.Image:
+    """A picture in RGB.
+
+    Raises:
+        UnreadableItemError: It is none, or has more than ``MAX_PIXELS``; ``item`` is its name there.
+    """
     try:
         with Image.open(io.BytesIO(content)) as picture:
             if picture.width * picture.height > MAX_PIXELS:

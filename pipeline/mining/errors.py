@@ -51,7 +51,7 @@ class IndexFileError(PipelineError):
     reason = "index_unusable"
 
 
-class SentenceModelError(PipelineError):
-    """A model of text or of pictures is missing, or not the file that its digest says."""
+class ModelError(PipelineError):
+    """A model of text or of pictures is missing, not the file that its digest says, or not whole."""
 
     reason = "model_unusable"

@@ -21,6 +21,7 @@ from pipeline.artefacts import ArtefactKind, DerivedArtefact
 from pipeline.client import GatewayClient
 from pipeline.errors import PublishingError, RefusedError, RevokedArtefactError
 from pipeline.manifest import ReleaseManifest
+from pipeline.mining.clip import ClipIdentity
 from pipeline.mining.descriptors import LOOK_VERSION, FloatVector
 from pipeline.mining.errors import IndexFileError
 from pipeline.mining.search import FLAT_UP_TO, ImageSearch
@@ -66,6 +67,7 @@ def write_index(
     descriptors: Mapping[str, FloatVector],
     client: GatewayClient,
     *,
+    clip: ClipIdentity | None = None,
     flat_up_to: int = FLAT_UP_TO,
 ) -> tuple[str, ImageSearch]:
     """Build an index, seal it, and publish it; its id at the gate, and the index.
@@ -76,6 +78,7 @@ def write_index(
         manifests: Of the releases.
         descriptors: Of the pictures, by ``joined``.
         client: Connection to the gate.
+        clip: Whose vectors they are; None says looks.
         flat_up_to: Vectors up to which every one is compared.
 
     Raises:
@@ -86,7 +89,7 @@ def write_index(
     search = ImageSearch(descriptors, flat_up_to=flat_up_to)
     head = {
         "version": _VERSION,
-        "look": LOOK_VERSION,
+        **_seen(clip),
         "releases": [manifest.release for manifest in below],
         "names": [list(split(each)) for each in search.names],
     }
@@ -98,7 +101,7 @@ def write_index(
             if search.index is not None:
                 faiss.write_index(search.index, faiss.PyCallbackIOWriter(writer.write))  # type: ignore[attr-defined]
             writer.finish()
-        artefact = publish_file(made, path, _derived(name, below, descriptors, search), client)
+        artefact = publish_file(made, path, _derived(name, below, descriptors, search, clip), client)
     except OSError as error:
         raise PublishingError(f"{path}: {error.strerror}") from error
     finally:
@@ -106,11 +109,12 @@ def write_index(
     return artefact, search
 
 
-def open_index(path: Path, client: GatewayClient) -> OpenIndex:
+def open_index(path: Path, client: GatewayClient, *, clip: ClipIdentity | None = None) -> OpenIndex:
     """Open an index to search it now.
 
-    1. It is published, and the gate says that nothing below it was revoked. 2. It opens under the principal's key
-    and is of this version. 3. Every release below it may be read now.
+    1. It is published, and the gate says that nothing below it was revoked. 2. It opens under the principal's key,
+    is of this version, and holds what is looked for: vectors of ``clip``, or looks where there is none. 3. Every
+    release below it may be read now.
 
     Raises:
         UnregisteredError: It is not published.
@@ -124,7 +128,7 @@ def open_index(path: Path, client: GatewayClient) -> OpenIndex:
     except RevokedArtefactError:
         path.unlink(missing_ok=True)
         raise
-    releases, search = _read(path, client)  # 2
+    releases, search = _read(path, client, clip)  # 2
     for release in releases:  # 3
         try:
             client.confirm(release)
@@ -135,16 +139,18 @@ def open_index(path: Path, client: GatewayClient) -> OpenIndex:
     return OpenIndex(search=search, releases=releases, artefact=artefact)
 
 
-def _read(path: Path, client: GatewayClient) -> tuple[tuple[str, ...], ImageSearch]:
+def _read(
+    path: Path, client: GatewayClient, clip: ClipIdentity | None
+) -> tuple[tuple[str, ...], ImageSearch]:
     try:
         with path.open("rb") as file:
             content = _Pieces(open_sealed(file, client.derived_key(_USE), _USE))
             head = json.loads(content.line())
-            if (head["version"], head["look"]) != (_VERSION, LOOK_VERSION):
+            if head["version"] != _VERSION:
                 raise IndexFileError(
-                    f"{path.name} (got version {head['version']} of looks {head['look']}, expected {_VERSION} of "
-                    f"{LOOK_VERSION}): make it anew"
+                    f"{path.name} (got version {head['version']}, expected {_VERSION}): make it anew"
                 )
+            _require_seen(path, head, clip)
             names = [joined(str(release), str(item)) for release, item in head["names"]]
             index = (
                 faiss.read_index(faiss.PyCallbackIOReader(content.read))  # type: ignore[attr-defined]
@@ -155,6 +161,19 @@ def _read(path: Path, client: GatewayClient) -> tuple[tuple[str, ...], ImageSear
         return tuple(map(str, head["releases"])), ImageSearch.of_index(names, index)
     except (OSError, BrokenSealError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise IndexFileError(f"{path.name} does not open under your key: {error}") from error
+
+
+def _seen(clip: ClipIdentity | None) -> dict[str, Any]:
+    """What vectors are: looks of a version, or those of a network."""
+    return {"look": LOOK_VERSION} if clip is None else {"look": None, "clip": clip.document()}
+
+
+def _require_seen(path: Path, head: Mapping[str, Any], clip: ClipIdentity | None) -> None:
+    stated = head.get("clip")
+    made = None if stated is None else ClipIdentity(name=str(stated["name"]), sha256=str(stated["sha256"]))
+    if made != clip or (clip is None and head["look"] != LOOK_VERSION):
+        got, wanted = (each or f"looks {head['look'] or LOOK_VERSION}" for each in (made, clip))
+        raise IndexFileError(f"{path.name} (got vectors of {got}, expected of {wanted})")
 
 
 class _Pieces:
@@ -190,11 +209,15 @@ class _Pieces:
 
 
 def _derived(
-    name: str, manifests: list[ReleaseManifest], descriptors: Mapping[str, FloatVector], search: ImageSearch
+    name: str,
+    manifests: list[ReleaseManifest],
+    descriptors: Mapping[str, FloatVector],
+    search: ImageSearch,
+    clip: ClipIdentity | None,
 ) -> DerivedArtefact:
     by_release = {manifest.release: manifest.by_name for manifest in manifests}
     items = {by_release[release][item].sha256 for release, item in map(split, descriptors)}
-    parameters: dict[str, Any] = {"mode": search.mode, "pictures": len(descriptors), "look": LOOK_VERSION}
+    parameters: dict[str, Any] = {"mode": search.mode, "pictures": len(descriptors), **_seen(clip)}
     return DerivedArtefact(
         kind=ArtefactKind.INDEX,
         name=name,

@@ -1,6 +1,6 @@
 """The pictures of a release, looked at one by one and tagged."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,6 +44,7 @@ def look_over(
     *,
     events: Iterable[Event] = (),
     said: Callable[[ReleaseItem], tuple[Tag, ...]] = lambda _: (),
+    only: Collection[str] | None = None,
     looked: KeptLooks | None = None,
     progress: Callable[[ReleaseItem, int, int], None] = lambda *_: None,
 ) -> Mapping[str, Picture]:
@@ -54,6 +55,7 @@ def look_over(
         release: Id of the release.
         events: What triggers found in it.
         said: Tags of people.
+        only: Names of the pictures to look at; None says all.
         looked: Where looks are kept, so that a run that broke off goes on, and another needs no picture at all.
         progress: Called before each picture with its number from 1 and how many there are.
 
@@ -62,7 +64,7 @@ def look_over(
         PipelineError: The gate refuses, or what arrives is not what was signed.
     """
     happened = tuple(events)
-    items = [item for item in source.manifest(release).items if item.media_type.startswith("image/")]
+    items = [item for item in picture_items(source, release) if only is None or item.name in only]
     found = {}
     for number, item in enumerate(items, start=1):
         progress(item, number, len(items))
@@ -70,6 +72,11 @@ def look_over(
         tags = (*said(item), *event_tags(item, happened), *picture_tags(look))
         found[item.name] = Picture(item=item, look=look, tags=tags)
     return found
+
+
+def picture_items(source: ReleaseSource, release: str) -> tuple[ReleaseItem, ...]:
+    """The pictures of a release, as its manifest has them."""
+    return tuple(item for item in source.manifest(release).items if item.media_type.startswith("image/"))
 
 
 def look_name(item: ReleaseItem) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import typer
 from joserfc.jwk import OKPKey
@@ -17,7 +17,9 @@ from pipeline.connecting import connect
 from pipeline.errors import PipelineError, RefusedError
 from pipeline.failing import EXIT_REFUSED, report_failure
 from pipeline.manifest import ReleaseItem
-from pipeline.sealed_cache import ENDING_STATUSES, SealedCache
+from pipeline.sealed_cache import ENDING_STATUSES, DerivedStore, SealedCache
+
+_EXTRAS: Final = {"open_clip": "clip", "ray": "scale", "safetensors": "clip", "transformers": "clip"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,14 @@ class Run:
     progress: Callable[[ReleaseItem, int, int], None]
     counted: Callable[[int, int], None]
 
+    def kept(self, release: str) -> DerivedStore | None:
+        """Where values that were derived of a release are kept, sealed; None without a cache.
+
+        Raises:
+            RefusedError: It may not be read any more; what the cache held of it is wiped.
+        """
+        return self.source.derived(release) if isinstance(self.source, SealedCache) else None
+
     def report(self, kind: UseKind, release: str, query: Mapping[str, Any]) -> None:
         """Report what a release is used for, before anything of it is shown.
 
@@ -73,7 +83,7 @@ def told(*, as_json: bool) -> Iterator[None]:
 
     Raises:
         typer.Exit: Refused, with status 1.
-        typer.BadParameter: A library of the extra ``mining`` or ``scale`` is missing.
+        typer.BadParameter: A library of the extra ``mining``, ``clip`` or ``scale`` is missing.
     """
     try:
         yield
@@ -81,7 +91,7 @@ def told(*, as_json: bool) -> Iterator[None]:
         report_failure(error, as_json=as_json)
         raise typer.Exit(EXIT_REFUSED) from error
     except ModuleNotFoundError as error:
-        extra = "scale" if error.name == "ray" else "mining"
+        extra = _EXTRAS.get(error.name or "", "mining")
         raise typer.BadParameter(f"{error.name} is missing: pip install 'fleetgate[{extra}]'") from error
 
 

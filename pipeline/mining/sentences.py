@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.mining.errors import SentenceModelError
+from pipeline.mining.errors import ModelError
 from pipeline.mining.offline_models import prepare_offline
 
 WEIGHTS_SHA256: Final = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -35,7 +35,7 @@ def bundled_model() -> "SentenceModel | None":
     """The model of the extra ``text``; None where the extra is not installed.
 
     Raises:
-        SentenceModelError: It is installed, and its weights are others.
+        ModelError: It is installed, and its weights are others.
     """
     found = find_spec(_WHEEL)
     if found is None or find_spec("sentence_transformers") is None or not found.submodule_search_locations:
@@ -50,15 +50,15 @@ class SentenceModel:
         """Hold the weights against their digest; they are loaded at the first question.
 
         Raises:
-            SentenceModelError: They are missing, or others.
+            ModelError: They are missing, or others.
         """
         try:
             with (folder / _WEIGHTS).open("rb") as file:
                 got = file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise SentenceModelError(f"{folder / _WEIGHTS}: {error.strerror}") from error
+            raise ModelError(f"{folder / _WEIGHTS}: {error.strerror}") from error
         if got != sha256:
-            raise SentenceModelError(f"{folder / _WEIGHTS} (got sha256 {got}, expected {sha256})")
+            raise ModelError(f"{folder / _WEIGHTS} (got sha256 {got}, expected {sha256})")
         self._folder = folder
 
     @cached_property

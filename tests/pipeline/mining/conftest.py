@@ -249,6 +249,18 @@ def bus() -> tuple[bytes, bytes]:
 
 
 @pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No connection can be made, and no name looked up."""
+
+    def refuse(*where: object, **_: object) -> None:
+        raise AssertionError(f"a connection to {where}")
+
+    for name in ("connect", "connect_ex", "sendto"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture
 def options(served: Served, tmp_path: Path) -> dict[str, str]:
     key = served.house.people["engineer"].key
     (tmp_path / "key.pem").write_bytes(key.as_pem(private=True, password="correct horse"))

@@ -2,7 +2,6 @@
 
 import io
 import os
-import socket
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.mining.errors import OntologyError, SentenceModelError
+from pipeline.mining.errors import ModelError, OntologyError
 from pipeline.mining.ontology import read_ontology, shipped_ontology
 from pipeline.mining.search import ImageSearch, TextSearch
 from pipeline.mining.sentences import SentenceModel, bundled_model
@@ -193,18 +192,6 @@ MEANT = {
 }
 
 
-@pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No connection can be made, and no name looked up."""
-
-    def refuse(*where: object, **_: object) -> None:
-        raise AssertionError(f"a connection to {where}")
-
-    for name in ("connect", "connect_ex", "sendto"):
-        monkeypatch.setattr(socket.socket, name, refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-
-
 @pytest.mark.usefixtures("alone")
 def test_english_outside_the_ontology_is_read_by_meaning_and_nothing_else():
     model = bundled_model()
@@ -223,9 +210,9 @@ def test_english_outside_the_ontology_is_read_by_meaning_and_nothing_else():
 
 def test_other_weights_or_none_are_refused(tmp_path: Path):
     (tmp_path / "model.safetensors").write_bytes(b"untrained")
-    with pytest.raises(SentenceModelError, match="expected 53aa5117"):
+    with pytest.raises(ModelError, match="expected 53aa5117"):
         SentenceModel(tmp_path)
-    with pytest.raises(SentenceModelError, match="No such file"):
+    with pytest.raises(ModelError, match="No such file"):
         SentenceModel(tmp_path / "nowhere")
 
 
