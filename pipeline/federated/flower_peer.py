@@ -12,6 +12,7 @@ import argparse
 import io
 import json
 import os
+import socket
 import struct
 import sys
 import threading
@@ -25,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 REACH_S: Final = 120.0
-"""How long a site tries to reach its server, at the beginning and after the connection broke, unless told."""
+"""How long a site tries to reach its server, unless told."""
 MAX_FRAME_BYTES: Final = 2 * 1024**3
 Arrays = list[NDArray[Any]]
 
@@ -130,6 +131,8 @@ def _site(address: str, root: bytes | None, reach_s: float) -> None:
     from flwr.compat.client.app import start_client  # type: ignore[import-not-found]  # noqa: PLC0415
 
     pipe = _Pipe()
+    with _ending():
+        _await(address, reach_s)
 
     class Site(NumPyClient):  # type: ignore[misc]
         def fit(self, parameters: Arrays, config: Mapping[str, Any]) -> tuple[Arrays, int, dict[str, Any]]:
@@ -145,6 +148,25 @@ def _site(address: str, root: bytes | None, reach_s: float) -> None:
         insecure=root is None,
         max_wait_time=reach_s,
     )
+
+
+def _await(address: str, reach_s: float) -> None:
+    """Wait until something listens there: Flower's client ends at the first refused connection all the same.
+
+    Raises:
+        TimeoutError: Nothing does within ``reach_s`` seconds.
+    """
+    host, _, port = address.rpartition(":")
+    ends = time.monotonic() + reach_s
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5.0).close()
+        except OSError as error:
+            if time.monotonic() >= ends:
+                raise TimeoutError(f"server {address} (got {error}, tried for {reach_s:g} s)") from error
+            time.sleep(0.5)
+        else:
+            return
 
 
 def _server(

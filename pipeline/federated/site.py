@@ -135,7 +135,7 @@ def take_part(
         root: Certificate (PEM) under which the server proves itself; without it the connection is plain, which is
             for one machine only.
         wait_s: Longest time between two rounds.
-        reach_s: How long the server is tried to be reached, at the beginning and after the connection broke.
+        reach_s: How long the server is tried to be reached: a site may be started before it.
 
     Raises:
         PipelineError: A round of the site failed: nothing of it left, and Flower is told that the site is out.

@@ -8,14 +8,21 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from typer.testing import CliRunner
 
 from gated_street import PICTURES, SIDE, GatedStreet, gated_street
@@ -24,7 +31,7 @@ from gateway.flow.lineage import release_lineage
 from gateway.flow.release import revoke_release
 from labelled_street import NETWORK
 from pipeline.federated.errors import UpdateError, WeightsError
-from pipeline.federated.flower_peer import Arrays
+from pipeline.federated.flower_peer import Arrays, _await
 from pipeline.federated.record import SiteRecord
 from pipeline.federated.site import Site
 from pipeline.federated.weights_file import (
@@ -88,15 +95,24 @@ class Federation:
         shutil.copy(network, folder / "network.yaml")
 
     def run(
-        self, rounds: int, only: tuple[str, ...] = ("server", "north", "south")
+        self,
+        rounds: int,
+        only: tuple[str, ...] = ("server", "north", "south"),
+        *,
+        certified: tuple[Path, Path] | None = None,
     ) -> dict[str, tuple[int, dict[str, Any]]]:
-        """Exit status and answer of each."""
+        """Exit status and answer of each; over TLS where there is a certificate with its key."""
         flower = os.environ["FLEETGATE_FLOWER_PYTHON"]
         known = {"127.0.0.1:8080": f"127.0.0.1:{free_port()}", "flower/bin/python": flower}
         server, site = (
             [known.get(word, word) for word in shlex.split(line)[2:] if word != "…"] for line in DOCUMENTED
         )
         commands = {"server": [*server[: server.index("--rounds")], "--rounds", str(rounds), "--sites", "2"]}
+        tls: tuple[str, ...] = ()
+        if certified is not None:
+            certificate, key = map(str, certified)
+            tls = ("--root", certificate)
+            commands["server"] += [*tls, "--certificate", certificate, "--certificate-key", key]
         for name, street in self.streets.items():
             gate = street.options(self.folder / f"{name}-keys")
             own = {
@@ -110,6 +126,7 @@ class Federation:
                 *(own.get(word, word) for word in site),
                 *small,
                 *patient,
+                *tls,
                 *gate,
                 "--name",
                 name,
@@ -152,6 +169,33 @@ class Federation:
                 process.kill()
                 process.communicate()
         return ended
+
+
+def certified_server(folder: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for loopback and its key, PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "federation")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate, private = folder / "server.crt", folder / "server.key"
+    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return certificate, private
 
 
 def distance(before: Arrays, after: Arrays) -> float:
@@ -200,7 +244,7 @@ def test_two_sites_train_one_detector_and_the_same_commands_go_on(
         assert len(SiteRecord(tmp_path / name / "site" / "updates.jsonl").entries()) == 2
         assert not list((tmp_path / name / "site").rglob("*.pt"))
 
-    second = federation.run(3)
+    second = federation.run(3, certified=certified_server(tmp_path))
 
     assert {name: status for name, (status, _) in second.items()} == dict.fromkeys(second, 0), second
     assert (second["server"][1]["rounds"], second["server"][1]["rounds_from_before"]) == (3, 2)
@@ -213,6 +257,19 @@ def test_two_sites_train_one_detector_and_the_same_commands_go_on(
     assert (status, refused["reason"]) in {(1, "denied"), (1, "no_grant"), (1, "release_ended")}
     assert last_weights(weights, rounds[0]).number == 3
     assert len(SiteRecord(tmp_path / "south" / "site" / "updates.jsonl").entries()) == 3
+
+
+def test_a_site_waits_for_a_server_that_is_not_there_yet():
+    address = f"127.0.0.1:{free_port()}"
+    with pytest.raises(TimeoutError, match=f"server {address}"):
+        _await(address, 0.1)
+    waiting = threading.Thread(target=_await, args=(address, 60.0))
+    waiting.start()
+    waiting.join(0.7)
+    assert waiting.is_alive()
+    with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))):
+        waiting.join(30)
+        assert not waiting.is_alive()
 
 
 def test_rounds_that_are_there_are_not_done_again_and_other_trainings_are_refused(
