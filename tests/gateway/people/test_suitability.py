@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from gateway.flow.deciding import instant, policy_facts, profile_facts
@@ -102,32 +102,42 @@ def test_recordings_of_one_release_are_judged_by_what_covers_all_of_them(
         assert chosen(furnished, *drives) == CERTIFICATE
 
 
-MOMENTS = st.sampled_from([START - YEAR, START, START + timedelta(minutes=30), START + timedelta(days=2)])
-LATE = st.sampled_from([START + timedelta(minutes=30), START + timedelta(days=2), START + 50 * YEAR])
+MOMENTS = st.sampled_from(
+    [START - YEAR, START + timedelta(minutes=30), START + timedelta(hours=2), START + timedelta(days=2)]
+)
+LATE = st.sampled_from([START + timedelta(minutes=30), START + timedelta(hours=2), START + timedelta(days=2)])
 KINDS = st.sampled_from([("navigation_map",), ("engineering_survey",)])
-REGIONS = st.sampled_from([("11",), (REGION,), ("1101", REGION), ("44",)])
+REGIONS = st.sampled_from([(REGION,), ("44",)])
+
+
+FIELDS = st.sets(
+    st.sampled_from(["begins", "ends", "gap", "kinds", "grade", "holder", "regions"]), max_size=2
+)
 
 
 @st.composite
 def registered(draw: st.DrawFn) -> tuple[Certificate, ...]:
+    """Certificates that fit the drive but for up to two things, which may be anything."""
+
     def one(number: int) -> Certificate:
-        begins, ends = draw(MOMENTS), draw(LATE)
+        free = draw(FIELDS)
+        begins = draw(MOMENTS) if "begins" in free else START - YEAR
         gap = Interruption(kind="suspended", start=draw(MOMENTS), end=draw(LATE), reason="an audit")
         return Certificate(
             number=f"c-{number}",
-            kinds=draw(KINDS),
-            grade=draw(st.sampled_from(["A", "B", None])),
-            holder=draw(st.sampled_from([UNIT, "oem", None])),
-            regions=draw(REGIONS),
+            kinds=draw(KINDS) if "kinds" in free else ("navigation_map",),
+            grade=draw(st.sampled_from(["B", None])) if "grade" in free else "A",
+            holder="oem" if "holder" in free else UNIT,
+            regions=draw(REGIONS) if "regions" in free else ("11",),
             valid_from=begins,
-            valid_to=ends,
+            valid_to=draw(LATE) if "ends" in free else START + 50 * YEAR,
             since=begins,
             renews=None,
             unverified=False,
-            interruptions=(gap,) if draw(st.integers(0, 4)) == 0 else (),
+            interruptions=(gap,) if "gap" in free else (),
         )
 
-    return tuple(one(number) for number in range(draw(st.integers(1, 6))))
+    return tuple(one(number) for number in range(draw(st.integers(1, 3))))
 
 
 @st.composite
@@ -136,14 +146,14 @@ def delegated(draw: st.DrawFn) -> tuple[Delegation, ...]:
         Delegation(
             id=f"d-{number}",
             delegator=UNIT,
-            certificate=f"c-{draw(st.integers(0, 5))}",
+            certificate=f"c-{draw(st.integers(0, 2))}",
             sources=draw(st.sampled_from([("*",), (VEHICLE,), ("another",)])),
             kinds=draw(KINDS),
             regions=draw(REGIONS),
-            valid_from=draw(MOMENTS),
-            valid_to=draw(LATE),
+            valid_from=draw(st.sampled_from([START - YEAR, START + timedelta(minutes=30)])),
+            valid_to=draw(st.sampled_from([START + 50 * YEAR, START + timedelta(hours=2)])),
         )
-        for number in range(draw(st.integers(0, 3)))
+        for number in range(draw(st.integers(0, 4)))
     )
 
 
@@ -163,7 +173,9 @@ def allowed(
             "delegations": [delegation_facts(each) for each in delegations],
         },
     }
-    return gate.engine.decide(Question.of(question)).allowed
+    # The moment lies before the bundle's own time: of the other rule nothing is asked here.
+    decision = gate.engine.decide(Question.of(question))
+    return "surveying_certificate" not in {violation.rule for violation in decision.violations}
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +185,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
         yield gate
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(certificates=registered(), delegations=delegated())
 def test_policy_allows_the_choice_whenever_it_allows_any(
     asked: Gate, certificates: tuple[Certificate, ...], delegations: tuple[Delegation, ...]
@@ -184,6 +196,7 @@ def test_policy_allows_the_choice_whenever_it_allows_any(
     best = best_suited(certificates, delegations, [DRIVE], terms=terms, now=now)
     assert best is not None
     some = any(allowed(asked, each, delegations, now=now) for each in certificates)
+    event(f"policy allows {'some' if some else 'none'}")
     assert allowed(asked, best, delegations, now=now) == some
 
 
