@@ -8,12 +8,13 @@ import atexit
 import hashlib
 import importlib.util
 import json
+import math
 import os
 import sys
 import tempfile
 import threading
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
@@ -35,6 +36,7 @@ _FOLDER_SUFFIX = "_openvino_model"
 _SUFFIXES = (".pt", ".onnx", ".engine", _FOLDER_SUFFIX)
 _LEAST_SCORE = 1e-3
 _CUDA_BATCH = 8
+_MOST_FOUND = 10_000
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -97,8 +99,12 @@ def import_ultralytics() -> ModuleType:
         import ultralytics.utils  # noqa: PLC0415 - the same
         from ultralytics.utils import events  # noqa: PLC0415 - the same
 
+        from ultralytics.utils import nms  # noqa: PLC0415 - the same
+
         # ultralytics replaces it for the whole process by one that asks for pi_heif at every unknown file.
         PillowImage.open = opener
+        # It leaves out the rest of a batch where suppression, or the first pass of a GPU, takes longer than 2 s.
+        nms.non_max_suppression = partial(nms.non_max_suppression, max_time_img=math.inf)
     except ImportError as error:
         raise ModelError(f"ultralytics cannot be imported: {error}") from error
     ultralytics.utils.SETTINGS.update(dict.fromkeys(_INTEGRATIONS, False))  # type: ignore[no-untyped-call]
@@ -173,11 +179,13 @@ class UltralyticsNetwork:
             try:
                 results = self._model.predict(
                     torch.from_numpy(planes), conf=max(threshold, _LEAST_SCORE), imgsz=size,
-                    device=self._device, half=self._half, verbose=False, save=False,
+                    device=self._device, half=self._half, verbose=False, save=False, max_det=_MOST_FOUND,
                 )  # fmt: skip
             except Exception as error:
                 raise ModelError(f"{self.name} failed: {error}") from error
         boxes = [result.boxes.cpu().numpy() for result in results]
+        if (most := max(map(len, boxes), default=0)) >= _MOST_FOUND:
+            raise ModelError(f"{self.name} found more than it can tell (got {most} objects in one image)")
         return [
             Boxes(
                 corners=np.array(b.xyxy, dtype=np.float32).reshape(-1, 4),

@@ -135,7 +135,10 @@ class YoloOnnx:
         )
         self.runtime = self._session.runtime
         width, height = self.canvas or (_MULTIPLE_OF_ALL, _MULTIPLE_OF_ALL)
-        self.infer(np.zeros((1, height, width, 3), np.uint8), threshold=0.5)
+        self._rows = 0  # an export fills up to so many rows: an image without objects shows how many
+        blank = np.zeros((1, height, width, 3), np.uint8)
+        self.infer(blank, threshold=0.5)
+        self._rows = int(self._session.run(blank)[0].shape[1])
 
     def infer(self, batch: Pixels, *, threshold: float) -> list[Boxes]:
         """See ``Network.infer``."""
@@ -146,6 +149,10 @@ class YoloOnnx:
                 f"model {self.name} has no suppression inside (got {shapes}, expected N × rows × {_COLUMNS})"
             )
         strong = [rows[(rows[:, 4] >= threshold) & (rows[:, 4] > 0)] for rows in outputs[0]]
+        if self._rows and max(map(len, strong), default=0) >= self._rows:
+            raise ModelError(
+                f"model {self.name} found more than it can tell (got all {self._rows} rows filled)"
+            )
         return [
             Boxes(corners=rows[:, :4].copy(), scores=rows[:, 4], classes=rows[:, 5].astype(np.intp))
             for rows in strong

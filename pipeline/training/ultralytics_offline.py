@@ -4,9 +4,10 @@ It is imported late, once per process, and its settings live in a temporary dire
 """
 
 import atexit
+import math
 import os
 import tempfile
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import ModuleType
 from typing import Final
 
@@ -34,10 +35,12 @@ def import_ultralytics() -> ModuleType:
     opener = PillowImage.open
     import ultralytics  # noqa: PLC0415 - heavy, and wanted only by who trains a detector
     import ultralytics.utils  # noqa: PLC0415 - the same
-    from ultralytics.utils import events  # noqa: PLC0415 - the same
+    from ultralytics.utils import events, nms  # noqa: PLC0415 - the same
 
     # ultralytics replaces it for the whole process by one that asks for pi_heif at every unknown file.
     PillowImage.open = opener
+    # It leaves out the rest of a batch after 2 s: what is measured would depend on how busy the machine is.
+    nms.non_max_suppression = partial(nms.non_max_suppression, max_time_img=math.inf)
     ultralytics.utils.SETTINGS.update(dict.fromkeys(_INTEGRATIONS, False))  # type: ignore[no-untyped-call]
     events.events.enabled = False
     if ultralytics.utils.ONLINE or ultralytics.utils.AUTOINSTALL:

@@ -160,6 +160,47 @@ def test_a_model_of_another_digest_or_kind_is_refused():
         _load(locate_model().read_bytes())
 
 
+def _counting(rows: int) -> bytes:
+    """An export that fills all of its rows in a white image, all but one in a grey one and none in a black one."""
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    at = np.zeros((1, rows, 6), np.float32)
+    at[0, :, 2:4], at[0, :, :2] = 20 + 30 * np.arange(rows)[:, None], 30 * np.arange(rows)[:, None]
+    weight, bias = np.zeros((2, 1, rows, 6), np.float32)
+    weight[0, :, 4] = 1.0
+    bias[0, -1, 4] = -0.5
+    constants = {"at": at, "weight": weight, "bias": bias, "shape": np.array([1, 1, 1], np.int64)}
+    nodes = [
+        helper.make_node("ReduceMax", ["images"], ["most"], keepdims=0),
+        helper.make_node("Reshape", ["most", "shape"], ["level"]),
+        helper.make_node("Mul", ["weight", "level"], ["scaled"]),
+        helper.make_node("Add", ["scaled", "bias"], ["scores"]),
+        helper.make_node("Add", ["at", "scores"], ["output0"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "counting",
+        [helper.make_tensor_value_info("images", kind, ["batch", 3, "height", "width"])],
+        [helper.make_tensor_value_info("output0", kind, [1, rows, 6])],
+        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    fields = {"task": "detect", "names": "{0: 'plate'}", "stride": "32", "imgsz": "[64, 64]"}
+    onnx.helper.set_model_props(model, {**fields, "args": "{'nms': True, 'dynamic': True}"})
+    return bytes(model.SerializeToString())
+
+
+def test_an_export_whose_rows_are_all_filled_stops_the_item():
+    """It tells the best of what it found: with every row taken, what it left out would leave unmasked."""
+    model = _load(_counting(5))
+
+    def found(level: int) -> int:
+        return len(model.infer(np.full((1, 64, 64, 3), level, np.uint8), threshold=0.2)[0].scores)
+
+    assert (found(0), found(128)) == (0, 4)
+    with pytest.raises(ModelError, match="more than it can tell .got all 5 rows filled"):
+        found(255)
+
+
 def test_the_card_describes_the_shipped_model():
     card = street_card()
     assert hashlib.sha256(MODEL.read_bytes()).hexdigest() == card.sha256

@@ -33,10 +33,12 @@ import numpy as np
 from anonymize.errors import ModelError
 from anonymize.finding import FindingKind
 from anonymize.media.architectures import open_detector
+from anonymize.media.tiling import ObjectSizes
 from anonymize.media.ultralytics_engine import import_ultralytics, weights_digest
 
 folder = Path(sys.argv[1])
 KIND = {"0": FindingKind.PLATE}
+SIZES = {FindingKind.PLATE: ObjectSizes(smallest_px=16, largest_px=400)}
 ultralytics = import_ultralytics()
 network = Path(ultralytics.__file__).parent / "cfg" / "models" / "11" / "yolo11.yaml"
 (folder / "yolo11n.yaml").write_text(network.read_text().replace("nc: 80", "nc: 1"))
@@ -74,13 +76,27 @@ for name in ("detect_openvino_model", "tensor.engine", "foreign.onnx"):
     except ModelError as error:
         refusals[name] = str(error)
 import torch, torchvision
-from ultralytics.utils import SETTINGS, events
+from types import SimpleNamespace
+from ultralytics.utils import SETTINGS, events, nms
+import anonymize.media.ultralytics_engine as engine
+clock = iter(range(0, 10**9, 1000))
+nms.time = SimpleNamespace(time=lambda: float(next(clock)))  # a machine on which each picture takes long
+network = engine.UltralyticsNetwork(
+    folder / "detect.pt", name="mine", sha256=weights_digest(folder / "detect.pt"), kinds=KIND, sizes=SIZES
+)
+square = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+slow = [len(boxes.scores) for boxes in network.infer(np.stack([square] * 3), threshold=0.0)]
+engine._MOST_FOUND = min(map(len, alone))
+try:
+    detector.detect(image, threshold=0.0)
+except ModelError as error:
+    refusals["crowd"] = str(error)
 boxes = torch.tensor([[0.0, 0, 10, 10], [1, 1, 10, 10], [20, 20, 30, 30]])
 kept = torchvision.ops.nms(boxes, torch.tensor([0.9, 0.8, 0.7]), 0.5).tolist()
 print(json.dumps({
     "inside": all(f.where.x1 <= 64 and f.where.y1 <= 48 for f in found), "kept": kept, "refusals": refusals,
     "sync": SETTINGS["sync"], "events": events.events.enabled, "kinds": sorted(detector.kinds),
-    "scores": scores, "batch": batch, "runtime": detector.runtime, "cuda": torch.cuda.is_available(),
+    "scores": scores, "batch": batch, "slow": slow, "runtime": detector.runtime, "cuda": torch.cuda.is_available(),
 }))
 """
 
@@ -134,6 +150,13 @@ def test_exports_find_what_the_weights_find_and_a_batch_what_its_images_do(engin
         assert scores == pytest.approx(weights, abs=2e-3)
     assert engine["batch"]
     assert engine["runtime"].endswith("cuda:0 f16" if engine["cuda"] else "cpu f32")
+
+
+def test_a_slow_machine_loses_no_finding_of_a_batch_and_too_many_stop_the_item(engine):
+    first, *others = engine["slow"]
+    assert first > 0
+    assert others == [first, first]
+    assert "found more than it can tell" in engine["refusals"]["crowd"]
 
 
 def test_exports_without_metadata_and_tensorrt_without_a_gpu_are_refused(engine):
