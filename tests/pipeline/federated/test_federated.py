@@ -30,6 +30,8 @@ from pipeline.federated.site import Site, take_part
 from pipeline.training.training_manifest import TrainingManifest, freeze
 from simulators import PURPOSE, House, released
 
+pytestmark = pytest.mark.alone
+
 ROUNDS = 3
 CLIP = 2.0
 RATE = 0.5

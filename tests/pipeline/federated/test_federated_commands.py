@@ -45,6 +45,8 @@ from pipeline.federated.weights_file import (
 from pipeline.training.federated_detector import first_weights
 from pipeline.training.training_manifest import TrainingManifest
 
+pytestmark = pytest.mark.alone
+
 PATIENCE_S = 500
 TEXT = (Path(__file__).parents[3] / "docs" / "federated.md").read_text(encoding="utf-8")
 DOCUMENTED = re.findall(r"^fleetgate train federated-.*$", TEXT, re.MULTILINE)

@@ -35,11 +35,13 @@ from pipeline.training.mirror import MlflowMirror
 from pipeline.training.sealed_pictures import SealedPictures
 from pipeline.training.shards import ShardFolder, write_shards
 from pipeline.training.training_manifest import TrainingManifest, freeze
-from rank_processes import kill_ranks, torchrun
+from rank_processes import kill_ranks, output_of, torchrun
 from training_releases import PURPOSE, TwoReleases
 
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
+
 SHARD_BYTES = 60_000
-PATIENCE_S = 600
+PATIENCE_S = 400
 TOTAL = sum(COUNTS.values())
 
 
@@ -115,6 +117,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "HOME": str(tmp_path / "home"),
         "XDG_CACHE_HOME": str(tmp_path / "home"),
         "OMP_NUM_THREADS": "1",
+        "PYTHONFAULTHANDLER": "1",
     }
 
 
@@ -147,16 +150,17 @@ def test_no_picture_reaches_the_disk_and_the_report_says_what_was_trained(
     )  # fmt: skip
     before = left_in_shared_memory()
 
-    done = subprocess.run(  # noqa: S603 (this interpreter on our own command)
-        [sys.executable, "-m", *arguments], env=environment, cwd=tmp_path / "cwd", capture_output=True, text=True,
-        check=False,
+    done = subprocess.Popen(  # noqa: S603 (this interpreter on our own command)
+        [sys.executable, "-m", *arguments], env=environment, cwd=tmp_path / "cwd", stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+    stdout, stderr = output_of(done, within_s=PATIENCE_S)
 
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, stderr
     assert files_with_pictures([tmp_path]) == []
     assert left_in_shared_memory() <= before
     assert not list(tmp_path.rglob("*.cache")) + list(tmp_path.rglob("*.npy")) + list(tmp_path.rglob("*.jpg"))
-    report = json.loads(done.stdout)
+    report = json.loads(stdout)
     assert report == json.loads((out / "report.json").read_text())
     assert (report["state"], report["epochs"], report["world"]) == ("finished", 2, 1)
     assert report["split"] == {"train": 26, "validate": 10, "left_out_of_each_epoch": 0, "repeated": 0}
@@ -220,18 +224,18 @@ def test_a_killed_training_goes_on_as_if_it_had_never_stopped(
     ends = time.monotonic() + PATIENCE_S
     while not (report.exists() and json.loads(report.read_text()).get("epochs", 0) >= 1):
         assert time.monotonic() < ends
-        assert killed.poll() is None, killed.communicate()
+        assert killed.poll() is None, output_of(killed, within_s=PATIENCE_S)
         time.sleep(0.01)
     os.kill(killed.pid, signal.SIGKILL)
-    killed.communicate()
+    output_of(killed, within_s=PATIENCE_S)  # its loading processes notice, and end
     assert json.loads(report.read_text())["state"] == "running"
     first = json.loads(report.read_text())["artefacts"]["last"]
 
     again = run(tmp_path / "killed")
-    stdout, stderr = again.communicate(timeout=PATIENCE_S)
+    stdout, stderr = output_of(again, within_s=PATIENCE_S)
     assert again.returncode == 0, stderr
-    assert whole.communicate(timeout=PATIENCE_S)[1] is not None
-    assert whole.returncode == 0
+    complaint = output_of(whole, within_s=PATIENCE_S)[1]
+    assert whole.returncode == 0, complaint
 
     resumed, straight = (weights_of(tmp_path / name, client) for name in ("killed", "whole"))
     assert all(torch.equal(value, straight[name]) for name, value in resumed.items())
@@ -269,14 +273,14 @@ def test_two_ranks_train_one_model_and_go_on_after_a_kill(
     ends = time.monotonic() + PATIENCE_S
     while not (report.exists() and json.loads(report.read_text()).get("epochs", 0) >= 1):
         assert time.monotonic() < ends
-        assert ranks.poll() is None, ranks.communicate()
+        assert ranks.poll() is None, output_of(ranks, within_s=PATIENCE_S)
         time.sleep(0.01)
     kill_ranks(ranks.pid)
-    ranks.communicate()
+    output_of(ranks, within_s=PATIENCE_S)
     assert json.loads(report.read_text())["state"] == "running"
 
     ranks = start()
-    stdout, stderr = ranks.communicate(timeout=PATIENCE_S)
+    stdout, stderr = output_of(ranks, within_s=PATIENCE_S)
 
     assert ranks.returncode == 0, stderr
     told = json.loads(stdout)

@@ -21,7 +21,7 @@ from pipeline.training.errors import ReleaseEndedError
 EPOCHS = 3
 TORCH_FILE = b"PK\x03\x04"
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
 
 
 @dataclass(slots=True, kw_only=True)
