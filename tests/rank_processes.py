@@ -35,7 +35,7 @@ def kill_ranks(agent: int) -> None:
 
 
 def output_of(process: "subprocess.Popen[str]", *, within_s: float) -> tuple[str, str]:
-    """What a process printed until its end; where that does not come, its stacks and those of its children are told.
+    """What a process printed until its end; where that does not come, its stacks and its children's are told.
 
     They are written by faulthandler: the process needs ``PYTHONFAULTHANDLER`` in its environment.
     """

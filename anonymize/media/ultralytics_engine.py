@@ -97,9 +97,7 @@ def import_ultralytics() -> ModuleType:
         opener = PillowImage.open
         import ultralytics  # noqa: PLC0415 - heavy, and wanted only with user-supplied weights
         import ultralytics.utils  # noqa: PLC0415 - the same
-        from ultralytics.utils import events  # noqa: PLC0415 - the same
-
-        from ultralytics.utils import nms  # noqa: PLC0415 - the same
+        from ultralytics.utils import events, nms  # noqa: PLC0415 - the same
 
         # ultralytics replaces it for the whole process by one that asks for pi_heif at every unknown file.
         PillowImage.open = opener

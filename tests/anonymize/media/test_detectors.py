@@ -197,7 +197,7 @@ def test_an_export_whose_rows_are_all_filled_stops_the_item():
         return len(model.infer(np.full((1, 64, 64, 3), level, np.uint8), threshold=0.2)[0].scores)
 
     assert (found(0), found(128)) == (0, 4)
-    with pytest.raises(ModelError, match="more than it can tell .got all 5 rows filled"):
+    with pytest.raises(ModelError, match=r"more than it can tell \(got all 5 rows filled\)"):
         found(255)
 
 
