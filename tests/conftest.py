@@ -11,12 +11,17 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import settings
 
 from gateway.flow.gate import Gate
 from simulators import House
 
 # Test modules ask for packages that import ONNX Runtime by themselves; its telemetry starts at that moment.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+# How long an example takes says how busy the machine is; what must be fast is measured in benchmarks.
+settings.register_profile("fleetgate", deadline=None)
+settings.load_profile("fleetgate")
 
 
 @pytest.fixture(scope="session")
