@@ -58,7 +58,7 @@ SIZE = (320, 200)
 PERSONS = ("engineer", "first", "auditor")
 PATIENCE_S = 180.0
 
-pytestmark = [pytest.mark.alone, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 
 def drive() -> bytes:

@@ -25,7 +25,6 @@ Make = Callable[..., Job]
 Check = Callable[[Job], dict[str, bytes]]
 
 pytestmark = [
-    pytest.mark.alone,
     # Ray leaves sockets and files to the collector and deprecates members of its own.
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.timeout(600),

@@ -29,7 +29,6 @@ if find_spec("ray") is None:
     pytest.skip("the extra scale is not installed", allow_module_level=True)
 
 pytestmark = [
-    pytest.mark.alone,
     # Ray leaves sockets and files to the collector and deprecates members of its own.
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.timeout(900),

@@ -21,8 +21,6 @@ from pipeline.training.training_manifest import TrainingManifest
 from rank_processes import torchrun
 from training_releases import COUNTS
 
-pytestmark = pytest.mark.alone
-
 PATIENCE_S = 280
 TOTAL = sum(COUNTS.values())
 SCRIPT = """
