@@ -19,6 +19,7 @@ NO_LAW = {
     ("app.py", "365"): "days of validity of the statement that `init` signs",
     ("serving/processes.py", "30"): "seconds that a process has to end",
     ("commands/auditing.py", "50"): "entries that are printed unless more are asked for",
+    ("commands/deliver.py", "50"): "held recordings that are printed unless more are asked for",
     ("commands/keys.py", "30"): "days that an operator's rotated key still opens, unless they say otherwise",
     ("commands/releases.py", "30"): "days of a grant, unless the operator says otherwise",
     ("database.py", "30.0"): "seconds that a writer waits for another",
