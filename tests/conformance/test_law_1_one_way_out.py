@@ -335,6 +335,7 @@ def test_no_command_and_no_route_opens_a_sealed_file():
         "flow/classify.py",
         "flow/cleanse.py",
         "flow/serve.py",
+        "flow/unlinked_item.py",
         "review/quality_pictures.py",
         "videos/checkpoint.py",
     }
@@ -347,7 +348,13 @@ def test_only_the_second_pass_and_reviewers_of_masked_places_open_treated_files(
         for path in root.rglob("*.py")
         if "open_treated(" in path.read_text(encoding="utf-8")
     }
-    assert callers == {"flow/build.py", "flow/cleanse.py", "flow/unlink.py", "review/contact_sheet.py"}
+    assert callers == {
+        "flow/build.py",
+        "flow/cleanse.py",
+        "flow/unlink.py",
+        "flow/unlinked_item.py",
+        "review/contact_sheet.py",
+    }
 
 
 def test_every_refused_read_is_in_the_ledger(commons: Commons, out: Out):
