@@ -19,7 +19,7 @@ from pipeline.simulation.scenario_file import example_text, read_scenario
 # It may have to wait for a gate with its releases on a busy machine.
 pytestmark = pytest.mark.timeout(900)
 
-RUNS = ("--runs", "1500")
+RUNS = ("--runs", "5500")
 
 
 def ran(*arguments: object) -> Result:
