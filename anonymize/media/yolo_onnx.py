@@ -12,7 +12,15 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
 from anonymize.errors import ModelError
 from anonymize.finding import FindingKind
-from anonymize.media.inference import DEFAULT_ENGINE, Engine, InputForm, Pixels, Precision, open_session
+from anonymize.media.inference import (
+    DEFAULT_ENGINE,
+    Engine,
+    Floats,
+    InputForm,
+    Pixels,
+    Precision,
+    open_session,
+)
 from anonymize.media.pyramid import Boxes
 from anonymize.media.tiling import ObjectSizes
 
@@ -135,20 +143,12 @@ class YoloOnnx:
         )
         self.runtime = self._session.runtime
         width, height = self.canvas or (_MULTIPLE_OF_ALL, _MULTIPLE_OF_ALL)
-        self._rows = 0  # an export fills up to so many rows: an image without objects shows how many
-        blank = np.zeros((1, height, width, 3), np.uint8)
-        self.infer(blank, threshold=0.5)
-        self._rows = int(self._session.run(blank)[0].shape[1])
+        # An export fills up to so many rows: an image without objects shows how many.
+        self._rows = self._run(np.zeros((1, height, width, 3), np.uint8)).shape[1]
 
     def infer(self, batch: Pixels, *, threshold: float) -> list[Boxes]:
         """See ``Network.infer``."""
-        outputs = self._session.run(batch)
-        if len(outputs) != 1 or outputs[0].ndim != 3 or outputs[0].shape[2] != _COLUMNS:  # noqa: PLR2004
-            shapes = [o.shape for o in outputs]
-            raise ModelError(
-                f"model {self.name} has no suppression inside (got {shapes}, expected N × rows × {_COLUMNS})"
-            )
-        strong = [rows[(rows[:, 4] >= threshold) & (rows[:, 4] > 0)] for rows in outputs[0]]
+        strong = [rows[(rows[:, 4] >= threshold) & (rows[:, 4] > 0)] for rows in self._run(batch)]
         if self._rows and max(map(len, strong), default=0) >= self._rows:
             raise ModelError(
                 f"model {self.name} found more than it can tell (got all {self._rows} rows filled)"
@@ -157,3 +157,13 @@ class YoloOnnx:
             Boxes(corners=rows[:, :4].copy(), scores=rows[:, 4], classes=rows[:, 5].astype(np.intp))
             for rows in strong
         ]
+
+    def _run(self, batch: Pixels) -> Floats:
+        """What the export answers, N × rows × 6: corners, score and class."""
+        outputs = self._session.run(batch)
+        if len(outputs) != 1 or outputs[0].ndim != 3 or outputs[0].shape[2] != _COLUMNS:  # noqa: PLR2004
+            shapes = [o.shape for o in outputs]
+            raise ModelError(
+                f"model {self.name} has no suppression inside (got {shapes}, expected N × rows × {_COLUMNS})"
+            )
+        return outputs[0]

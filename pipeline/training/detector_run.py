@@ -95,6 +95,18 @@ class DetectorOptions:
     settings: Mapping[str, float | int | str] = field(default_factory=dict)
     lease_s: float = DEFAULT_LEASE_S
 
+    @property
+    def trainer_settings(self) -> dict[str, Any]:
+        """What ultralytics' trainer is told of them, under its names."""
+        return {
+            **self.settings,
+            "epochs": self.epochs,
+            "batch": self.batch,
+            "nbs": self.batch,
+            "imgsz": self.side,
+            "amp": False,
+        }
+
 
 def read_setting(text: str) -> tuple[str, float | int | str]:
     """A setting as ``NAME=VALUE``.
@@ -297,14 +309,7 @@ def _train(
             network=network,
             weights=weights,
             state=state,
-            settings={
-                **options.settings,
-                "epochs": options.epochs,
-                "batch": options.batch,
-                "nbs": options.batch,
-                "imgsz": options.side,
-                "amp": False,
-            },
+            settings=options.trainer_settings,
             seed=options.seed,
             workers=options.workers,
             device=options.device,
